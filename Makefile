@@ -1,0 +1,47 @@
+# From nothing but Python 3.11 and make: `make demo` or `make test`.
+#
+#   PYTHON       the interpreter that makes the environment
+#   VENV         where the environment is made
+#   TORCH_INDEX  address of PyTorch's wheel index for your device (pytorch.org/get-started tells it); without it
+#                torch comes from wherever pip is set up to look, on Linux usually the CUDA build
+#   PYTEST_ARGS  further arguments for pytest, for example PYTEST_ARGS="tests/store -x"
+#   DEMO_ARGS    further settings for the demo, for example DEMO_ARGS="seed=1 cluster=inline"
+PYTHON ?= python3.11
+VENV ?= .venv
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.PHONY: help setup demo test check clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## make the environment in .venv
+
+$(READY): pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## run self-play on the testbed and say where its report is
+	$(BIN)/superalign train recipe=selfplay run.name=demo $(DEMO_ARGS)
+	@echo "Report: $$($(BIN)/superalign report demo)"
+
+test: $(READY)  ## run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(READY)  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove the environment, caches and build results; runs/ stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

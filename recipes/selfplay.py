@@ -1,0 +1,235 @@
+"""Self-play: attacker, critic and learner improve each other, a few experts keep them honest (arXiv 2412.11145).
+
+    superalign train recipe=selfplay seed=0
+
+One round: attack -> respond -> critique -> experts -> train critic -> blend -> train learner -> train attacker -> sync
+-> evaluate -> commit. A round is a transaction; whoever dies in it, it is done again from the last commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from superalign.config import Config
+from superalign.data import load_seeds
+from superalign.errors import ActorLost, UserError
+from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
+from superalign.feedback.blending import annotator_errors, blend
+from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response, content_id
+from superalign.report import page
+from superalign.report.writers import Writers, flatten
+from superalign.roles.attacker import draw_seeds
+from superalign.roles.critic import contrasts, shuffled
+from superalign.runtime.cluster import Cluster, start
+from superalign.store.run import Run
+from superalign.store.tables import write_records
+from superalign.team import Team, stage_seed, versions
+
+
+@dataclass
+class Round:
+    """Everything that one round produces."""
+
+    number: int
+    queries: list[Query] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    critiques: list[Critique] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    labels: list[ExpertLabel] = field(default_factory=list)
+    preferences: list[Preference] = field(default_factory=list)
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the records as parquet tables."""
+        write_records(folder, "queries", Query, self.queries)
+        write_records(folder, "responses", Response, self.responses)
+        write_records(folder, "critiques", Critique, self.critiques)
+        write_records(folder, "judgements", Judgement, self.judgements)
+        write_records(folder, "labels", ExpertLabel, self.labels)
+        write_records(folder, "preferences", Preference, self.preferences)
+
+
+def play(config: Config, run: Run, team: Team, number: int) -> Round:
+    """One round of the game, up to the new weights."""
+    now, seed = Round(number), stage_seed(config.seed, number)
+    attacker, critic, learner, expert = team.attacker, team.critic, team.learner, team.expert
+
+    with run.stage("attack"):
+        seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
+        now.queries = attacker.attack(seeds, number, seed)
+    asked = {q.id: q for q in now.queries}
+
+    with run.stage("respond"):
+        now.responses = learner.respond(now.queries, seed)
+
+    with run.stage("critique"):
+        cases = [(asked[r.query_id], r) for r in now.responses]
+        points = critic.judge_points(cases, seed)
+        worst = worst_cases(cases, points)
+        now.critiques = critic.critique([(q, r) for q, r, _ in worst], [p for *_, p in worst], seed)
+        failing = [(q, r, c) for (q, r, p), c in zip(worst, now.critiques, strict=True) if p.p < 0.5]
+        revisions = learner.revise(failing, seed) if config.learner.revise else []
+        revised = [(asked[r.query_id], r) for r in revisions]
+        now.responses += revisions
+        revised_points = critic.judge_points(revised, seed + 1)
+        pairs = contrasts(cases + revised, points + revised_points)
+        judged = critic.judge_pairs(pairs)
+        now.judgements = points + revised_points + judged
+
+    with run.stage("experts"):
+        spoken, critiques = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
+        expert.escalate(distinct(now.judgements, spoken), asked, spoken, critiques, number, seed)
+        answered = expert.collect(number)
+        now.labels = [label for item, label in answered if item.round == number]
+
+    with run.stage("train_critic"):
+        team.anchors.extend(cases, points)
+        now.train["critic"] = critic.learn(answered, team.anchors.texts(), seed)
+        team.sync("critic")
+        now.train["critic"] |= critic.calibrate()
+
+    with run.stage("critique"):  # the repaired critic labels what the learner learns from
+        judged = critic.judge_pairs(pairs)
+        team.anchors.review(critic, seed)
+        if config.critic.verdicts == "shuffled":
+            judged, now.labels = shuffled(judged, seed), []
+        now.preferences = preferences(pairs, judged, now.labels, [label for _, label in answered])
+
+    with run.stage("train_learner"):
+        now.train["learner"] = learner.refine(now.preferences, team.anchors.rows(), seed)
+
+    with run.stage("train_attacker"):
+        failures: dict[str, list[float]] = {}
+        for (query, _), point in zip(cases, points, strict=True):
+            failures.setdefault(query.id, []).append(1 - point.p)
+        weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
+        now.train["attacker"] = attacker.learn(now.queries, failures, weaknesses, seed)
+
+    with run.stage("sync"):
+        team.sync("learner")
+        team.sync("attacker")
+    return now
+
+
+def worst_cases(
+    cases: list[tuple[Query, Response]], points: list[Judgement]
+) -> list[tuple[Query, Response, Judgement]]:
+    """Per query the response that the critic likes least."""
+    worst: dict[str, tuple[Query, Response, Judgement]] = {}
+    for (query, response), point in zip(cases, points, strict=True):
+        if query.id not in worst or point.p < worst[query.id][2].p:
+            worst[query.id] = (query, response, point)
+    return list(worst.values())
+
+
+def distinct(judgements: list[Judgement], spoken: dict[str, Response]) -> list[Judgement]:
+    """One judgement per (query, response texts): an expert is never asked the same twice."""
+    texts = {
+        (j.query_id, spoken[j.first_id].text, spoken[j.second_id].text if j.second_id else ""): j
+        for j in judgements[::-1]
+    }
+    return list(texts.values())[::-1]
+
+
+def preferences(
+    pairs: list[tuple[Query, Response, Response]],
+    judged: list[Judgement],
+    labels: list[ExpertLabel],
+    so_far: list[ExpertLabel],
+) -> list[Preference]:
+    """Blend critic and experts into noisy preferences: P(chosen better) = q, weight w."""
+    out = []
+    for (query, first, second), label in zip(pairs, blend(judged, labels, annotator_errors(so_far)), strict=True):
+        if label is None:
+            continue
+        chosen, rejected = (first, second) if label.chosen_first else (second, first)
+        out.append(
+            Preference(
+                content_id(chosen.id, rejected.id),
+                query.id,
+                chosen.id,
+                rejected.id,
+                query.text,
+                chosen.text,
+                rejected.text,
+                first.prompt_ids,
+                chosen.token_ids,
+                rejected.token_ids,
+                label.q,
+                label.w,
+                label.source,
+            )
+        )
+    return out
+
+
+def measure(config: Config, team: Team, now: Round) -> Evaluation:
+    """The held-out evaluation after a round, larger at the first and the last."""
+    ends = now.number in (0, config.rounds)
+    evaluation = evaluate(config, team.sets[ends], team.learner, team.critic, team.judge)
+    diversity = attack_diversity(now.queries, config.seed, config.evaluation.bootstrap)
+    return Evaluation(evaluation.metrics | ({"attack_diversity": diversity} if diversity else {}), evaluation.cases)
+
+
+def commit(run: Run, folder: Path, team: Team, now: Round, found: Evaluation) -> dict[str, Any]:
+    """Make the round durable: records, weights, roles' memories, figures, samples."""
+    now.save(folder)
+    team.save(folder)
+    row = {
+        "metrics": {name: estimate.to_dict() for name, estimate in found.metrics.items()},
+        "counts": {"expert_labels": len(now.labels), "queries": len(now.queries), "preferences": len(now.preferences)},
+        "train": now.train,
+        "judge": team.judge.name,
+    }
+    return run.commit_round(now.number, row, telling(found, {c.response_id: c.text for c in now.critiques}))
+
+
+def train(config: Config, run: Run, cluster: Cluster) -> None:
+    """All rounds that are still to do; after the loss of an actor the open round is done again from the last commit."""
+    writers = Writers.open(run, run.settings["track"])
+    team, standing = Team.make(config, run, cluster), False
+    while (number := 0 if (last := run.last_round()) is None else last + 1) <= config.rounds:
+        folder = run.begin_round(number)
+        try:
+            if not standing:
+                with run.stage("sync"):
+                    team.restore(run)
+                standing = True
+            now = play(config, run, team, number) if number else Round(0)
+            with run.stage("evaluate"):
+                found = measure(config, team, now)
+            with run.stage("sync"):
+                row = commit(run, folder, team, now, found)
+        except ActorLost as loss:
+            run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
+            cluster.restart(loss)
+            standing = False
+            continue
+        writers.log(number, flatten(row))
+        page.write(run.folder)
+    writers.close()
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    seeds = load_seeds(config.data, config.seed)
+    if not any(s.split == "eval" for s in seeds):
+        raise UserError("data.seeds: no seed is left for evaluation; give more seeds or a larger data.eval_share")
+    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with start(config.cluster, run.log_dir) as cluster:
+            train(config, run, cluster)
+        budget = config.expert.budget * config.rounds
+        used = sum(row["counts"]["expert_labels"] for row in run.rows())
+        run.finish(
+            simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
+            expert_labels={"used": used, "budget": budget},
+            judge=run.rows()[-1]["judge"],
+            versions=versions(),
+        )
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0

@@ -1,0 +1,289 @@
+"""The verbs. Nothing heavy is imported before a verb is chosen, so that `--help` comes at once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib.util
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NoReturn
+
+from superalign.errors import ActorLost, UserError
+from superalign.paths import PACKAGE, groups, recipe_path
+
+Verb = Callable[[argparse.Namespace], int]
+TESTBED_ASSETS: Final = PACKAGE / "testbed" / "assets" / "base"
+OVERRIDES: Final = "settings as key=value, for example recipe=selfplay seed=1 cluster=inline"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (2 for a user's mistake, 130 when interrupted)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed = parser().parse_args(given)
+        verb: Verb = parsed.verb
+        return verb(parsed)
+    except UserError as error:
+        return _complain(str(error), 2)
+    except ActorLost as error:
+        return _complain(f"{error}; {_how_to_resume(given)}", 1)
+    except KeyboardInterrupt:
+        return _complain(f"interrupted; {_how_to_resume(given)}", 130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Run a recipe from the resolved configuration."""
+    from superalign.compose import load
+
+    config = load(arguments.overrides)
+    return int(_recipe(config.recipe).main(config))
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluate a run or a model on held-out requests."""
+    from superalign.evaluation.standalone import evaluate_target
+
+    return evaluate_target(arguments.target, arguments.overrides)
+
+
+def experts(arguments: argparse.Namespace) -> int:
+    """Label, export, import, or count the items of a run's expert queue."""
+    from rich.console import Console
+
+    from superalign.experts import interchange, terminal
+    from superalign.experts.queue import ExpertQueue
+    from superalign.store.folder import RunFolder
+
+    path = RunFolder.open(arguments.run).experts_path
+    if not path.is_file():
+        raise UserError(f"{path.parent} has no expert queue yet: no item was escalated")
+    console = Console()
+    with contextlib.closing(ExpertQueue(path)) as queue:
+        if arguments.action == "label":
+            terminal.label(queue, arguments.annotator, console)
+        elif arguments.action == "export":
+            write = interchange.export_labels if arguments.labels else interchange.export_items
+            console.print(f"{write(queue, arguments.file)} lines in {arguments.file}", markup=False)
+        elif arguments.action == "import":
+            console.print(f"{interchange.import_answers(queue, arguments.file)} new labels", markup=False)
+        else:
+            for name, value in queue.stats().items():
+                console.print(f"{name}: {value}", markup=False)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write a run's report page."""
+    from superalign.report.page import write
+    from superalign.store.folder import RunFolder
+
+    print(write(RunFolder.open(arguments.run).folder).resolve())
+    return 0
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Show a run's progress, logs or samples."""
+    from rich.console import Console
+
+    from superalign.report import inspect as view
+
+    run, console = arguments.run, Console()
+    if arguments.action == "status":
+        view.status(run, console)
+    elif arguments.action == "logs":
+        view.logs(run, console, actor=arguments.actor, follow=arguments.follow)
+    else:
+        view.samples(run, console, reveal=arguments.reveal, limit=arguments.n)
+    return 0
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Talk to a role of a run, or to a model."""
+    from superalign.generation.talk import talk
+
+    return int(
+        talk(
+            arguments.target,
+            role=arguments.role,
+            prompt=arguments.prompt,
+            max_new_tokens=arguments.max_new_tokens,
+            temperature=arguments.temperature,
+            seed=arguments.seed,
+        )
+        or 0
+    )
+
+
+def testbed(arguments: argparse.Namespace) -> int:
+    """Build the testbed's model, or describe its world."""
+    if arguments.action == "build":
+        from superalign.testbed.build import main as build
+
+        return int(build(arguments) or 0)
+    from superalign.testbed.describe import main as describe
+
+    return int(describe() or 0)
+
+
+def config(arguments: argparse.Namespace) -> int:
+    """Print the resolved configuration as YAML."""
+    import yaml
+
+    from superalign.compose import load
+
+    resolved = load(arguments.overrides).model_dump(mode="json")
+    print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def doctor(_: argparse.Namespace) -> int:
+    """Tell what this machine has and lacks."""
+    from superalign.doctor import main as examine
+
+    return examine()
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with mistakes as one line that names the nearest valid word."""
+
+    def error(self, message: str) -> NoReturn:
+        if match := re.fullmatch(r"argument (\S+): invalid choice: '?(.*?)'? \(choose from .*", message, re.DOTALL):
+            name, word = match.groups()
+            known = next(action.choices for action in self._actions if name in (action.metavar, *action.option_strings))
+            close = difflib.get_close_matches(word, known or (), 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"unknown {name.lower()} {word!r}{hint} (there is: {', '.join(known or ())})")
+        message = message.replace("the following arguments are required", "missing")
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; its help lists recipes and groups with one line each."""
+    root = _Parser(
+        prog="superalign",
+        description="Attacker, critic, learner and experts improve a language model together, round by round.",
+        epilog=_options(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verbs = root.add_subparsers(metavar="VERB", required=True, dest="name")
+
+    def add(name: str, verb: Verb, help: str, to: Any = verbs, **defaults: Any) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = to.add_parser(name, help=help, description=help, allow_abbrev=False)
+        made.set_defaults(verb=verb, **defaults)
+        return made
+
+    def add_group(name: str, help: str) -> Any:
+        made = verbs.add_parser(name, help=help, description=help, allow_abbrev=False)
+        return made.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    add("train", train, "run a recipe; a run.name that exists resumes").add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES
+    )
+    made = add("eval", evaluate, "evaluate a run or a model on held-out requests")
+    made.add_argument("target", metavar="RUN|MODEL")
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
+
+    actions = add_group("experts", "answer, export, import or count the items that wait for experts")
+    made = add("label", experts, "answer items in the terminal", actions)
+    made.add_argument("run", metavar="RUN")
+    made.add_argument(
+        "--annotator", default=os.environ.get("USER") or "expert", help="your name (default: %(default)s)"
+    )
+    made = add("export", experts, "write the items that wait as JSONL", actions)
+    made.add_argument("run", metavar="RUN")
+    made.add_argument("file", metavar="FILE")
+    made.add_argument("--labels", action="store_true", help="write the labels given so far instead")
+    made = add("import", experts, "read a filled-in export back", actions)
+    made.add_argument("run", metavar="RUN")
+    made.add_argument("file", metavar="FILE")
+    add("stats", experts, "count items, labels and budget", actions).add_argument("run", metavar="RUN")
+
+    add("report", report, "write the run's report.html").add_argument("run", metavar="RUN")
+    made = add("status", inspect, "how far the run is, its figures and time by stage", action="status")
+    made.add_argument("run", metavar="RUN")
+    made = add("logs", inspect, "the logs of the run's processes", action="logs")
+    made.add_argument("run", metavar="RUN")
+    made.add_argument("--actor", help="only this process, for example critic")
+    made.add_argument("--follow", action="store_true", help="go on as lines are written")
+    made = add("samples", inspect, "the most telling samples, their text hidden", action="samples")
+    made.add_argument("run", metavar="RUN")
+    made.add_argument("--reveal", action="store_true", help="show the text; it may be harmful")
+    made.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+
+    made = add("generate", generate, "talk to a role of a run, or to a model")
+    made.add_argument("target", metavar="RUN|MODEL")
+    made.add_argument("--role", default="learner", choices=("attacker", "critic", "learner"))
+    made.add_argument("--prompt", help="one request; without it, a conversation on standard input")
+    made.add_argument("--max-new-tokens", type=int, default=128)
+    made.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    made.add_argument("--seed", type=int, default=0)
+
+    actions = add_group("testbed", "the embedded world: build its model, or describe it")
+    made = add("build", testbed, "train tokenizer and base model from fixed seeds", actions)
+    made.add_argument("--out", default=str(TESTBED_ASSETS), help="default: the shipped model's folder")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--steps", type=int, default=1400)
+    made.add_argument("--threads", type=int, default=2)
+    add("describe", testbed, "what the world consists of and what is held out", actions)
+
+    add("config", config, "print the resolved configuration").add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES
+    )
+    add("doctor", doctor, "versions, devices, and what is missing")
+    return root
+
+
+def _options() -> str:
+    lines = ["settings (KEY=VALUE; `superalign config` prints them all):"]
+    for group, options in sorted(groups().items(), key=lambda item: item[0] != "recipe"):
+        lines += [f"  {f'{group}={name}':<20} {described}" for name, described in options.items()]
+    return "\n".join(lines)
+
+
+def _recipe(name: str) -> ModuleType:
+    path = recipe_path(name)
+    spec = importlib.util.spec_from_file_location(f"superalign_recipe_{name}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UserError(f"recipe {name!r} has no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass with postponed annotations looks its module up there.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _how_to_resume(given: Sequence[str]) -> str:
+    """What to type to go on with the run that this process wrote."""
+    if not given or given[0] != "train":
+        return "nothing was lost"
+    from superalign.compose import load
+    from superalign.store.folder import RunFolder
+
+    settings = load(given[1:]).run
+    for path in Path(settings.root).glob("*/events.jsonl"):
+        events = RunFolder(path.parent).events()
+        if any(event.get("pid") == os.getpid() for event in events[-3:]):
+            words = [*(word for word in given if not word.startswith("run.name=")), f"run.name={path.parent.name}"]
+            return f"resume from the last committed round with: superalign {shlex.join(words)}"
+    return "no round was begun, nothing to resume"
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"superalign: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measuring: held-out attacks, judges, and intervals around every figure."""

@@ -1,0 +1,1 @@
+"""The experts: a leased, budgeted queue and the ways to answer it."""

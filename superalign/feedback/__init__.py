@@ -1,0 +1,1 @@
+"""Feedback as measured noise: calibration, escalation to experts, blending, novelty."""

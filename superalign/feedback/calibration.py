@@ -1,0 +1,172 @@
+"""Turning the critic's log-odds into probabilities that mean what they say, by expert labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
+
+from superalign.evaluation.intervals import Estimate, bootstrap_weights, cluster_codes, clustered_rate
+
+MIN_LABELS = 8
+SHRINKAGE = 20.0
+MAX_WEIGHT = 10.0
+LOG_T_BOUND = 3.0
+
+
+def propensity_weights(pi: ArrayLike) -> NDArray[np.float64]:
+    """min(1/pi, 10) scaled to mean 1 (R10): what makes labels drawn with propensity pi stand for all items."""
+    weights = np.minimum(1.0 / np.asarray(pi, dtype=np.float64), MAX_WEIGHT)
+    return np.asarray(weights / weights.mean() if weights.size else weights, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrator:
+    """Temperature and bias per category (Platt 1999; Guo et al. arXiv 1706.04599): p = sigma((logit - b_c)/T_c).
+
+    `overall` and the values of `categories` are (log T, b); a category that was not fitted uses `overall`.
+    """
+
+    overall: tuple[float, float] = (0.0, 0.0)
+    categories: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    n: int = 0
+
+    @classmethod
+    def fit(cls, logits: ArrayLike, labels: ArrayLike, weights: ArrayLike, categories: Sequence[str]) -> Self:
+        """Fit by weighted negative log-likelihood; categories are shrunk: (n_c theta_c + 20 theta)/(n_c + 20).
+
+        theta is (log T, b), so that a shrunk temperature stays positive. The identity, when fewer than 8 labels
+        or labels of one class only are there.
+
+        Args:
+            logits: the critic's raw log-odds (nats), shape (n,).
+            labels: expert values in [0, 1], 1 = acceptable or first better; a tie is 0.5, shape (n,).
+            weights: see `propensity_weights`; scaled to mean 1 here, shape (n,).
+            categories: the category of each row, length n.
+
+        Raises:
+            ValueError: the lengths differ, or a label is outside [0, 1].
+        """
+        x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+        w, names = np.asarray(weights, dtype=np.float64), np.asarray(categories, dtype=object)
+        if not x.shape == y.shape == w.shape == names.shape:
+            raise ValueError(f"logits {x.size}, labels {y.size}, weights {w.size} and categories {names.size} differ")
+        if not ((y >= 0) & (y <= 1)).all():
+            raise ValueError("labels must be in [0, 1]")
+        if y.size < MIN_LABELS or not ((y > 0.5).any() and (y < 0.5).any()):
+            return cls(n=int(y.size))
+        w = w / w.mean()
+        overall = _fit_one(x, y, w, np.zeros(2))
+        fitted = {}
+        for name in sorted(set(names.tolist())):
+            rows = names == name
+            count = int(rows.sum())
+            own = _fit_one(x[rows], y[rows], w[rows], overall)
+            log_t, b = (count * own + SHRINKAGE * overall) / (count + SHRINKAGE)
+            fitted[str(name)] = (float(log_t), float(b))
+        return cls((float(overall[0]), float(overall[1])), fitted, int(y.size))
+
+    def apply(self, logit: float, category: str) -> float:
+        """The calibrated probability of one logit."""
+        return float(self.apply_all([logit], [category])[0])
+
+    def apply_all(self, logits: ArrayLike, categories: Sequence[str]) -> NDArray[np.float64]:
+        """The calibrated probabilities of many logits, shape (n,)."""
+        theta = np.array([self.categories.get(c, self.overall) for c in categories], dtype=np.float64).reshape(-1, 2)
+        z = (np.asarray(logits, dtype=np.float64) - theta[:, 1]) * np.exp(-theta[:, 0])
+        return np.asarray(special.expit(z), dtype=np.float64)
+
+    def to_row(self) -> dict[str, Any]:
+        """The fit as JSON."""
+        return {
+            "overall": list(self.overall),
+            "categories": {name: list(theta) for name, theta in self.categories.items()},
+            "n": self.n,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Restore what `to_row` wrote; floats survive JSON exactly."""
+        log_t, b = row["overall"]
+        return cls((log_t, b), {name: (t[0], t[1]) for name, t in row["categories"].items()}, row["n"])
+
+
+def ece(p: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error over equal-mass bins: sum_b n_b/n |mean p - mean y| (arXiv 1706.04599, eq. 3)."""
+    gap, member = _gaps(p, labels, bins)
+    return float(np.abs(np.bincount(member, weights=gap)).sum() / gap.size)
+
+
+def ece_estimate(
+    p: ArrayLike, labels: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000
+) -> Estimate:
+    """`ece` with a cluster bootstrap interval over fixed bins.
+
+    The bootstrap's own upward bias (the mean of its draws less the value) is taken off, else the value would
+    often lie below its interval; the finite-sample bias of binned ECE itself remains in the value.
+    """
+    gap, member = _gaps(p, labels, 15)
+    codes = cluster_codes(clusters)
+    groups, width = int(codes.max()) + 1, int(member.max()) + 1
+    sums = np.bincount(codes * width + member, weights=gap, minlength=groups * width).reshape(groups, width)
+    weights = bootstrap_weights(groups, seed, resamples)
+    draws = np.abs(weights @ sums).sum(axis=1) / (weights @ np.bincount(codes))
+    value = float(np.abs(sums.sum(axis=0)).sum() / gap.size)
+    low, high = np.clip(np.quantile(draws - draws.mean() + value, [0.025, 0.975]), 0.0, 1.0)
+    return Estimate(value, min(float(low), value), max(float(high), value), gap.size)
+
+
+def brier(p: ArrayLike, labels: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
+    """The Brier score mean (p - y)^2 with its clustered interval."""
+    difference = np.asarray(p, dtype=np.float64) - np.asarray(labels, dtype=np.float64)
+    return clustered_rate(difference**2, clusters, seed, resamples)
+
+
+def sensitivity_specificity(
+    p: ArrayLike, labels: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000
+) -> tuple[Estimate | None, Estimate | None]:
+    """P(p >= 1/2 | y = 1) and P(p < 1/2 | y = 0) with intervals; None where the class is absent, ties left out."""
+    accepted, y = np.asarray(p, dtype=np.float64) >= 0.5, np.asarray(labels, dtype=np.float64)
+    codes = cluster_codes(clusters)
+
+    def rate(hits: NDArray[np.bool_], rows: NDArray[np.bool_]) -> Estimate | None:
+        return clustered_rate(hits[rows], codes[rows], seed, resamples) if rows.any() else None
+
+    return rate(accepted, y > 0.5), rate(~accepted, y < 0.5)
+
+
+def _gaps(p: ArrayLike, labels: ArrayLike, bins: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """p - y per row and the row's equal-mass bin."""
+    x, y = np.asarray(p, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if x.size == 0 or x.shape != y.shape:
+        raise ValueError(f"calibration error needs as many labels as probabilities, at least one: {x.size}, {y.size}")
+    rank = np.empty(x.size, dtype=np.intp)
+    rank[np.argsort(x, kind="stable")] = np.arange(x.size)
+    return x - y, rank * min(bins, x.size) // x.size
+
+
+def _fit_one(
+    x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(log T, b) at the minimum of the weighted NLL.
+
+    A weak Gaussian prior (sd 1.5 for log T, 10 for b in nats) keeps separable labels from sending either to
+    infinity; the bound on log T keeps a critic that is worse than chance flat instead of inverted.
+    """
+    scale = np.array([1.5, 10.0])
+
+    def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        slope = np.exp(-theta[0])
+        z = (x - theta[1]) * slope
+        residual = w * (special.expit(z) - y)
+        off = (theta - prior) / scale
+        loss = float(np.sum(w * (np.logaddexp(0.0, z) - y * z)) + 0.5 * off @ off)
+        return loss, np.array([-residual @ z, -slope * residual.sum()]) + off / scale
+
+    bounds = [(-LOG_T_BOUND, LOG_T_BOUND), (None, None)]
+    result = optimize.minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(result.x, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Generation: requests in, tokens with log-probabilities out."""

@@ -1,0 +1,62 @@
+"""What every generation backend promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Tensors = dict[str, Any]
+"""An adapter: numpy arrays keyed as by peft's `get_peft_model_state_dict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One completion asked of a role. `temperature` 0 is greedy."""
+
+    role: str
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One completion.
+
+    Attributes:
+        token_ids: what was generated, without the stop token.
+        logprobs: log-probability of each of them (nats) under the policy at temperature 1.
+        stop_logprob: that of the stop token, None where the length limit ended the completion.
+        text: the decoded tokens.
+        finished: whether a stop token ended it.
+        version: the version of the role's adapter that wrote it.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stop_logprob: float | None
+    text: str
+    finished: bool
+    version: int
+
+
+class Generator(Protocol):
+    """A pool that serves several roles, each a versioned adapter on a frozen base."""
+
+    def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
+        """Complete the requests; results in their order, the same for the same seed, adapters and requests."""
+
+    def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
+        """Log-probability (over the whole vocabulary, nats) of each choice as the next token of each prompt."""
+
+    def sequence_logprobs(
+        self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
+    ) -> list[list[float]]:
+        """Log-probability of every token of each completion; role None is the frozen base without an adapter."""
+
+    def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
+        """Serve the role with this adapter from now on; returns the version acknowledged."""
+
+    def versions(self) -> dict[str, int]:
+        """The version served for each role; 0 is the base itself."""

@@ -1,0 +1,198 @@
+"""Batched generation with transformers, for CPUs and small GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from superalign.config import GeneratorConfig, LoraConfig
+from superalign.errors import UserError
+from superalign.generation.base import Generation, GenerationRequest, Tensors
+from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
+from superalign.generation.merging import MergingBase
+from superalign.models import Chat, load_base, load_chat
+
+LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
+
+
+class HFGenerator:
+    """One frozen base for each distinct model, one adapter for each role (fresh, hence the base itself, at version 0).
+
+    Args:
+        models: the model of each role.
+        lora: rank and alpha, which scale the adapters that are loaded.
+        generator: batch size and number format.
+        threads: CPU threads of this process.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
+
+    def __init__(self, models: dict[str, str], lora: LoraConfig, generator: GeneratorConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._models = dict(models)
+        self._batch_tokens = generator.batch_tokens
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._bases = {
+            model: MergingBase(load_base(model, generator.dtype).to(device), lora.alpha / lora.r)
+            for model in sorted(set(models.values()))
+        }
+        self._chats: dict[str, Chat] = {model: load_chat(model) for model in self._bases}
+        self._adapters: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]] | None] = dict.fromkeys(models)
+        self._versions = dict.fromkeys(models, 0)
+
+    def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
+        """Complete the requests, batched by role and length; see `Generator.generate`.
+
+        The prompt and the completion share the context: `max_new_tokens` is cut to what fits.
+
+        Raises:
+            UserError: a prompt is empty or leaves no room in the context; the message gives its index and length.
+            ValueError: an unknown role, a limit below 1 or a negative temperature or seed.
+        """
+        by_role: dict[str, list[int]] = {}
+        for index, request in enumerate(requests):
+            context = self._chat(request.role).context
+            _check_length(index, len(request.prompt_ids), context - 1, context)
+            if request.max_new_tokens < 1 or request.temperature < 0:
+                raise ValueError(f"request {index}: max_new_tokens must be >= 1 and temperature >= 0, got {request}")
+            by_role.setdefault(request.role, []).append(index)
+        results: dict[int, Generation] = {}
+        for role, indices in by_role.items():
+            chat, base = self._chat(role), self._activate(role)
+            rows = {
+                i: Row(
+                    prompt=requests[i].prompt_ids,
+                    limit=min(requests[i].max_new_tokens, chat.context - len(requests[i].prompt_ids)),
+                    temperature=requests[i].temperature,
+                    key=(seed, i),
+                )
+                for i in indices
+            }
+            size = lambda i, rows=rows: (len(rows[i].prompt), rows[i].limit)  # noqa: E731
+            for batch in self._batches(indices, size):
+                completed = decode(base.model, [rows[i] for i in batch], chat.stop_ids)
+                for i, one in zip(batch, completed, strict=True):
+                    results[i] = self._generation(role, one)
+        return [results[i] for i in range(len(requests))]
+
+    @torch.inference_mode()
+    def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
+        """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
+        context = self._chat(role).context
+        for index, prompt in enumerate(prompts):
+            _check_length(index, len(prompt), context, context)
+        model = self._activate(role).model
+        results: dict[int, list[float]] = {}
+        for batch in self._batches(range(len(prompts)), lambda i: (len(prompts[i]), 1)):
+            logps = _last_logps(model, [prompts[i] for i in batch], keep=1)[:, -1]
+            results.update(zip(batch, logps[:, list(choices)].tolist(), strict=True))
+        return [results[i] for i in range(len(prompts))]
+
+    @torch.inference_mode()
+    def sequence_logprobs(
+        self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
+    ) -> list[list[float]]:
+        """Teacher-forced log-probability of each completion's tokens; see `Generator.sequence_logprobs`.
+
+        Role None is the frozen base of the first role's model.
+        """
+        if len(prompts) != len(completions):
+            raise ValueError(f"{len(prompts)} prompts but {len(completions)} completions")
+        context = self._chat(role).context
+        rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
+        for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+            _check_length(index, min(len(prompt), 1) * len(row), context, context)
+        base = self._activate(role)
+        vocabulary = base.model.config.get_text_config().vocab_size
+        results: dict[int, list[float]] = {}
+        for batch in self._batches(range(len(rows)), lambda i: (len(rows[i]), 0)):
+            step = max(1, LOGITS_ROOM // (vocabulary * (1 + max(len(completions[i]) for i in batch))))
+            for part in (batch[i : i + step] for i in range(0, len(batch), step)):
+                keep = 1 + max(len(completions[i]) for i in part)
+                logps = _last_logps(base.model, [rows[i] for i in part], keep)
+                for place, i in enumerate(part):
+                    n = len(completions[i])
+                    target = torch.tensor(completions[i], dtype=torch.long, device=logps.device)
+                    results[i] = logps[place, keep - 1 - n : keep - 1].gather(1, target[:, None])[:, 0].tolist()
+        return [results[i] for i in range(len(rows))]
+
+    def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
+        """Serve the role with this adapter from now on; see `Generator.load_adapter`.
+
+        Raises:
+            ValueError: the tensors do not fit the base.
+        """
+        self._adapters[role] = self._base(role).prepare(tensors)
+        self._versions[role] = version
+        return version
+
+    def versions(self) -> dict[str, int]:
+        """The version served for each role."""
+        return dict(self._versions)
+
+    def _model(self, role: str | None) -> str:
+        if role is None:
+            return next(iter(self._models.values()))
+        if role not in self._models:
+            raise ValueError(f"unknown role {role!r}; this generator serves {sorted(self._models)}")
+        return self._models[role]
+
+    def _chat(self, role: str | None) -> Chat:
+        return self._chats[self._model(role)]
+
+    def _base(self, role: str | None) -> MergingBase:
+        return self._bases[self._model(role)]
+
+    def _activate(self, role: str | None) -> MergingBase:
+        base = self._base(role)
+        base.activate(None if role is None else self._adapters[role])
+        return base
+
+    def _batches(self, indices: Sequence[int], size: Callable[[int], tuple[int, int]]) -> Iterator[list[int]]:
+        """Indices in batches of similar (prompt length, further tokens) that stay below `batch_tokens` when padded."""
+        batch: list[int] = []
+        further = 0
+        for index in sorted(indices, key=lambda i: (size(i), i)):
+            prompt, more = size(index)
+            if batch and (len(batch) + 1) * (prompt + max(more, further)) > self._batch_tokens:
+                yield batch
+                batch, further = [], 0
+            batch.append(index)
+            further = max(further, more)
+        if batch:
+            yield batch
+
+    def _generation(self, role: str, completed: Completed) -> Generation:
+        end = -1 if completed.stopped else None
+        tokens = tuple(completed.tokens[:end])
+        return Generation(
+            token_ids=tokens,
+            logprobs=tuple(completed.logprobs[:end]),
+            stop_logprob=completed.logprobs[-1] if completed.stopped else None,
+            text=self._chat(role).decode(tokens),
+            finished=completed.stopped,
+            version=self._versions[role],
+        )
+
+
+def _last_logps(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
+    """Log-probabilities [rows, keep, vocabulary] at the last `keep` positions of each row."""
+    ids, mask = left_pad(rows, model.device)
+    keep = min(keep, ids.shape[1])
+    output = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False, logits_to_keep=keep
+    )
+    return torch.log_softmax(output.logits.float(), dim=-1)
+
+
+def _check_length(index: int, length: int, most: int, context: int) -> None:
+    if not length:
+        raise UserError(f"prompt {index} is empty; a prompt needs at least 1 token")
+    if length > most:
+        raise UserError(
+            f"prompt {index} has {length} tokens, more than the {most} that the model's context of {context} leaves; "
+            "shorten it or use a model with a longer context"
+        )

@@ -1,0 +1,69 @@
+"""Talk to a role of a run, or to a bare model (`superalign generate`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from superalign.config import Config
+from superalign.errors import UserError
+from superalign.generation.base import GenerationRequest
+from superalign.generation.hf import HFGenerator
+from superalign.models import load_chat
+from superalign.store.folder import RunFolder
+from superalign.team import TRAINED, WEIGHTS
+
+
+def open_target(target: str) -> tuple[Config, HFGenerator]:
+    """The settings and a generator of a run with its last committed adapters, or of a model without any.
+
+    Raises:
+        UserError: the target is neither, or the run has committed no round.
+    """
+    try:
+        run = RunFolder.open(target)
+    except UserError:
+        if not (target == "testbed" or target.startswith("hub:") or (Path(target) / "config.json").is_file()):
+            raise
+        config = Config(model=target)
+        return config, _generator(config)
+    config = Config.model_validate(run.config())
+    last = run.last_round()
+    if last is None:
+        raise UserError(f"{run.folder} has committed no round yet, so it has no adapters to load")
+    from safetensors.numpy import load_file
+
+    generator = _generator(config)
+    for role in TRAINED:
+        tensors = load_file(run.round_path(last) / WEIGHTS / role / "adapter_model.safetensors")
+        generator.load_adapter(role, tensors, last)
+    return config, generator
+
+
+def _generator(config: Config) -> HFGenerator:
+    models = {role: config.model_of(role) for role in (*TRAINED, "judge")}
+    models["judge"] = models["critic"]
+    return HFGenerator(models, config.lora, config.generator, config.cluster.threads)
+
+
+def talk(target: str, *, role: str, prompt: str | None, max_new_tokens: int, temperature: float, seed: int) -> int:
+    """Print the answer to `prompt`, or to every line of standard input."""
+    config, generator = open_target(target)
+    chat = load_chat(config.model_of(role))
+    for text in [prompt] if prompt is not None else _lines():
+        ids = tuple(chat.prompt_ids([{"role": "user", "content": text}]))
+        request = GenerationRequest(role, ids, max_new_tokens, temperature)
+        print(generator.generate([request], seed)[0].text, flush=True)
+    return 0
+
+
+def _lines() -> Iterator[str]:
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()

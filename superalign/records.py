@@ -1,0 +1,167 @@
+"""The typed records that travel through a round; every one converts to and from JSON and Arrow rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+Kind = Literal["harmful", "benign"]
+JudgementKind = Literal["point", "pair"]
+
+
+def content_id(*parts: object) -> str:
+    """A stable 16-hex-digit identity of some content; the same content has the same identity in every run."""
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Base of all records: a frozen row with JSON-compatible fields."""
+
+    def to_row(self) -> dict[str, Any]:
+        """The record as a flat dict of JSON and Arrow compatible values (tuples become lists)."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Build the record from a row, refusing unknown or missing fields.
+
+        Raises:
+            ValueError: a field is unknown or missing; the message names it.
+        """
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(row) - names):
+            raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {sorted(names)}")
+        hints = get_type_hints(cls)
+        values = {k: tuple(v) if get_origin(hints[k]) is tuple else v for k, v in row.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Seed(Record):
+    """A request that attacks start from. `kind` is the intent of the plain request, `split` train or eval."""
+
+    id: str
+    text: str
+    kind: Kind
+    category: str
+    split: Literal["train", "eval"]
+    lookalike: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Record):
+    """What the learner is asked: a seed, plain or wrapped by an attacker."""
+
+    id: str
+    seed_id: str
+    text: str
+    kind: Kind
+    category: str
+    tactic: str
+    source: str
+    round: int
+    novelty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response(Record):
+    """One answer of the learner: the exact token ids that were generated and their log-probabilities (nats)."""
+
+    id: str
+    query_id: str
+    text: str
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    origin: Literal["sample", "revision"]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Critique(Record):
+    """The critic's words on one response. `unsupported` counts quotes that are no exact substring of it."""
+
+    id: str
+    response_id: str
+    text: str
+    quotes: tuple[str, ...]
+    unsupported: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement(Record):
+    """A verdict as a probability.
+
+    kind "point": p = P(the response is acceptable); `second_id` is "".
+    kind "pair": p = P(first response is better than the second), averaged over both orders.
+    `logit` is the critic's raw log-odds, `p` the calibrated probability, `variance` the disagreement
+    between the critic's views of the same item, `flipped` whether the two orders contradict each other.
+    """
+
+    id: str
+    kind: JudgementKind
+    query_id: str
+    first_id: str
+    second_id: str
+    category: str
+    logit: float
+    p: float
+    variance: float
+    flipped: bool
+    abstained: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertLabel(Record):
+    """One expert's answer to one escalated item; append-only.
+
+    `value`: 1 accept / first better, 0 refuse / second better, 0.5 tie. `pi` is the propensity with which
+    the item was escalated, stored when it was drawn and never changed.
+    """
+
+    id: str
+    item_id: str
+    kind: JudgementKind
+    annotator: str
+    value: float
+    pi: float
+    lane: str
+    round: int
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preference(Record):
+    """A noisy pair-wise label: P(chosen better than rejected) = `q`, loss weight `w`, provenance `source`."""
+
+    id: str
+    query_id: str
+    chosen_id: str
+    rejected_id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+    q: float
+    w: float
+    source: Literal["critic", "expert"]
+
+
+def check_literals(record: Record) -> None:
+    """Raise ValueError if a field annotated with Literal holds another value."""
+    for name, hint in get_type_hints(type(record)).items():
+        allowed: Sequence[Any] = get_args(hint) if get_origin(hint) is Literal else ()
+        if allowed and getattr(record, name) not in allowed:
+            raise ValueError(
+                f"{type(record).__name__}.{name} is {getattr(record, name)!r}; allowed: {', '.join(map(str, allowed))}"
+            )

@@ -1,0 +1,184 @@
+"""What the page shows of a run: which figures, in which order, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Row = Mapping[str, Any]
+MINUS: Final = "\N{MINUS SIGN}"
+PERCENT: Final = "\N{NARROW NO-BREAK SPACE}%"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval and the number of items it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: estimates by round."""
+
+    label: str
+    points: tuple[tuple[int, Estimate], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart's words and the metrics it draws, as (metric, label on the curve).
+
+    `unit` is "%" for shares, shown as percentages, and "" for plain numbers. `full` shares are drawn on 0-100 %.
+    """
+
+    title: str
+    note: str
+    metrics: tuple[tuple[str, str], ...]
+    unit: str = "%"
+    full: bool = False
+
+
+ATTACKS: Final = Chart(
+    "Attack success",
+    "Share of harmful requests that got a harmful answer. Lower is better.",
+    (
+        ("attack_success_rate_heldout_families", "Held-out attack families"),
+        ("attack_success_rate", "Held-out combinations"),
+        ("attack_success_rate_seen", "Seen in training"),
+    ),
+    full=True,
+)
+CHARTS: Final = (
+    Chart("Helpfulness", "Benign requests that were answered. Higher is better.", (("helpfulness", ""),), full=True),
+    Chart("Over-refusal", "Benign look-alikes that were refused. Lower is better.", (("over_refusal_rate", ""),)),
+    Chart("Critic accuracy", "Verdicts that agree with the judge. Higher is better.", (("critic_accuracy", ""),)),
+    Chart("Critic calibration error", "Expected calibration error, 15 bins. Lower is better.", (("critic_ece", ""),)),
+    Chart("Proxy-gold gap", "The critic's mean score less the judge's; ideal is 0.", (("proxy_gold_gap", ""),)),
+    Chart("Attack diversity", "Dissimilarity of the attacks. Higher is better.", (("attack_diversity", ""),)),
+)
+SHARES: Final = frozenset(
+    {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics} | {"abstention_rate"}
+)
+HEADLINE: Final = (
+    ("attack_success_rate", "Attack success", "on held-out combinations"),
+    ("attack_success_rate_heldout_families", "Attack success", "in attack families never trained on"),
+    ("helpfulness", "Helpfulness", "benign requests answered"),
+    ("over_refusal_rate", "Over-refusal", "benign look-alikes refused"),
+    ("critic_accuracy", "Critic accuracy", "agreement with the judge"),
+    ("critic_ece", "Critic calibration error", "expected, 15 bins"),
+)
+
+
+def estimate(row: Row, name: str) -> Estimate | None:
+    """The metric of one row; None when the row lacks it or it could not be computed."""
+    found = row.get("metrics", {}).get(name)
+    if not found or any(found.get(part) is None for part in ("value", "low", "high")):
+        return None
+    return Estimate(float(found["value"]), float(found["low"]), float(found["high"]), int(found.get("n") or 0))
+
+
+def series(rows: Sequence[Row], chart: Chart) -> list[Series]:
+    """The chart's curves, without those that were never measured."""
+    drawn = []
+    for name, label in chart.metrics:
+        points = tuple((int(row["round"]), found) for row in rows if (found := estimate(row, name)))
+        if points:
+            drawn.append(Series(label, points))
+    return drawn
+
+
+def number(value: float, unit: str, digits: int | None = None) -> str:
+    """A value as a reader wants it: whole percents, one decimal below ten; two decimals for plain numbers."""
+    if unit != "%":
+        return f"{value:.2f}".replace("-", MINUS)
+    percent = 100 * value
+    if digits is None:
+        digits = 0 if abs(percent) >= 9.95 or abs(percent - round(percent)) < 0.05 else 1
+    return f"{round(percent, digits) + 0.0:.{digits}f}".replace("-", MINUS) + PERCENT
+
+
+def interval(found: Estimate, unit: str) -> str:
+    """The interval in words that fit under a figure."""
+    digits = 0 if max(abs(found.low), abs(found.high)) >= 0.0995 else 1
+    return f"{number(found.low, unit, digits).removesuffix(PERCENT)} to {number(found.high, unit, digits)}"
+
+
+def headline(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """First and last of the figures that matter most."""
+    shown = []
+    for name, title, subtitle in HEADLINE:
+        measured = [found for row in rows if (found := estimate(row, name))]
+        if measured:
+            first, last = measured[0], measured[-1]
+            shown.append(
+                {
+                    "title": title,
+                    "subtitle": subtitle,
+                    "moved": len(measured) > 1,
+                    "first": number(first.value, "%"),
+                    "last": number(last.value, "%"),
+                    "first_interval": interval(first, "%"),
+                    "last_interval": interval(last, "%"),
+                    "first_n": first.n,
+                    "last_n": last.n,
+                }
+            )
+    return shown
+
+
+def finding(rows: Sequence[Row]) -> str:
+    """The run in one or two sentences, from its figures alone."""
+    if not rows:
+        return "No round is committed yet; there is nothing to report."
+    sentences = []
+    first, last = estimate(rows[0], "attack_success_rate"), estimate(rows[-1], "attack_success_rate")
+    if first and last and len(rows) > 1:
+        rounds = rows[-1]["round"]
+        moved = "fell" if last.high < first.low else "rose" if last.low > first.high else "went"
+        sentence = (
+            f"Attack success on held-out combinations {moved} from {number(first.value, '%')} to "
+            f"{number(last.value, '%')} in {rounds} round{'' if rounds == 1 else 's'}"
+        )
+        first, last = (estimate(row, "attack_success_rate_heldout_families") for row in (rows[0], rows[-1]))
+        if first and last:
+            before, after = number(first.value, "%"), number(last.value, "%")
+            sentence += f", and in attack families never trained on from {before} to {after}"
+        sentences.append(sentence)
+    elif first:
+        sentences.append(f"Before training, attacks succeed on {number(first.value, '%')} of held-out combinations")
+    helpful, refused = estimate(rows[-1], "helpfulness"), estimate(rows[-1], "over_refusal_rate")
+    if helpful and refused:
+        sentences.append(
+            f"It answers {number(helpful.value, '%')} of benign requests and refuses "
+            f"{number(refused.value, '%')} of look-alikes"
+        )
+    return ". ".join(sentences) + "." if sentences else "The run has no headline figures yet."
+
+
+def telling_samples(samples: Sequence[Row], limit: int) -> list[Row]:
+    """The samples to show: each reason in turn, the widest gap between critic and judge first, later rounds first."""
+
+    def gap(row: Row) -> float:
+        p, gold = row.get("p"), row.get("gold")
+        return abs(float(p) - float(gold)) if p is not None and gold is not None else 0.0
+
+    by_reason: dict[str, list[Row]] = {}
+    for row in sorted(samples, key=lambda row: (-gap(row), -int(row["round"]))):
+        by_reason.setdefault(str(row.get("why", "")), []).append(row)
+    chosen: list[Row] = []
+    while len(chosen) < limit and any(by_reason.values()):
+        chosen += [rows.pop(0) for rows in by_reason.values() if rows]
+    return chosen[:limit]
+
+
+def seconds(value: float) -> str:
+    """A duration: `4.2 s`, `38 s`, `4 min 05 s`."""
+    if value < 9.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

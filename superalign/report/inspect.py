@@ -1,0 +1,144 @@
+"""What a run is doing, as text: `superalign status|logs|samples RUN`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from superalign.errors import UserError
+from superalign.report import figures
+from superalign.store.admission import writer_of
+from superalign.store.folder import RunFolder
+from superalign.store.redaction import TEXT_FIELDS, placeholder, unseal
+
+POLL_SECONDS = 0.5
+TAIL_LINES = 40
+
+
+def status(run: str | Path, console: Console) -> None:
+    """State, figures by round, and what would go on next.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    opened = RunFolder.open(run)
+    rows, config, writer = opened.rows(), opened.config(), writer_of(opened.folder)
+    done = rows[-1]["round"] if rows else None
+    if opened.summary() is not None:
+        state = "complete"
+    elif writer is not None:
+        state = f"running as process {writer}"
+    else:
+        state = f"stopped; superalign train run.name={opened.name} with the same settings resumes it"
+    reached = "before round 0" if done is None else f"round {done} of {config['rounds']}"
+    _say(console, f"{opened.folder}: {reached}, {state}")
+    if writer is not None and (last := _last_line(opened.log_dir / "driver.log")):
+        _say(console, f"now: {last}")
+    lost = sum(event["event"] == "actor_lost" for event in opened.events())
+    if lost:
+        _say(console, f"actors lost and replaced so far: {lost}")
+    if rows:
+        console.print(_figures(rows))
+
+
+def _figures(rows: list[dict[str, object]]) -> Table:
+    shown = [name for name, *_ in figures.HEADLINE if any(figures.estimate(row, name) for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("round", justify="right")
+    for name in shown:
+        table.add_column(name.removesuffix("_rate").replace("_rate_", "_").replace("_", " "), justify="right")
+    for row in rows:
+        cells = [figures.estimate(row, name) for name in shown]
+        texts = [f"{figures.number(e.value, '%')} [{figures.interval(e, '%')}]" if e else "-" for e in cells]
+        table.add_row(str(row["round"]), *(Text(text) for text in texts))
+    return table
+
+
+def logs(run: str | Path, console: Console, actor: str | None = None, follow: bool = False) -> None:
+    """The last lines of one actor's log, or of every log; with `follow`, new lines as they come until interrupted.
+
+    Raises:
+        UserError: there is no such run or no such log; the message names those that exist.
+    """
+    opened = RunFolder.open(run)
+    names = sorted(path.stem for path in opened.log_dir.glob("*.log"))
+    if actor is not None and actor not in names:
+        raise UserError(f"no log of {actor!r} in {opened.log_dir}; there are: {', '.join(names) or 'none yet'}")
+    chosen = [opened.log_dir / f"{name}.log" for name in ([actor] if actor else names)]
+    if not chosen:
+        _say(console, f"no logs in {opened.log_dir} yet")
+    for path in chosen:
+        if len(chosen) > 1:
+            _say(console, f"── {path.name}")
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]:
+            _say(console, line)
+    if follow:
+        for path, line in new_lines(chosen):
+            _say(console, f"{path.stem}: {line}" if len(chosen) > 1 else line)
+
+
+def new_lines(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Whole lines as they are appended, without end; begins at the present end of each file."""
+    places = {path: path.stat().st_size for path in paths}
+    while True:
+        quiet = True
+        for path, place in places.items():
+            with open(path, "rb") as handle:
+                handle.seek(place)
+                fresh = handle.read()
+            whole = fresh[: fresh.rfind(b"\n") + 1]
+            places[path] = place + len(whole)
+            for line in whole.decode(errors="replace").splitlines():
+                quiet = False
+                yield path, line
+        if quiet:
+            time.sleep(POLL_SECONDS)
+
+
+def samples(run: str | Path, console: Console, reveal: bool = False, limit: int = 10) -> None:
+    """The most telling samples, their texts covered unless `reveal`.
+
+    Raises:
+        UserError: there is no such run, or the limit is below 1.
+    """
+    if limit < 1:
+        raise UserError(f"-n {limit}: at least 1 sample has to be asked for")
+    opened = RunFolder.open(run)
+    chosen = figures.telling_samples(opened.samples(), limit)
+    if not chosen:
+        _say(console, f"no samples in {opened.folder} yet")
+    for sealed in chosen:
+        row = unseal(sealed)
+        p, gold = row.get("p"), row.get("gold")
+        verdicts = [f"critic {figures.number(p, '%')} acceptable"] if p is not None else []
+        verdicts += [f"judge {'acceptable' if gold >= 0.5 else 'not acceptable'}"] if gold is not None else []
+        about = [f"round {row['round']}", row.get("kind"), row.get("tactic"), row.get("why"), *verdicts]
+        console.print(Text(" · ".join(str(part).replace("_", " ") for part in about if part), style="bold"))
+        for name in TEXT_FIELDS:
+            text = row[name] if reveal else placeholder(row[name])
+            console.print(Text(f"  {name:<9} ", style="dim") + Text(printable(text)))
+    if chosen and not reveal:
+        _say(console, "texts are covered because they can be harmful; --reveal shows them")
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a model could use to take over a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def _last_line(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else ""
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(line), soft_wrap=True)

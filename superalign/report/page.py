@@ -1,0 +1,177 @@
+"""The report of a run: one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from superalign.report import figures, svg
+from superalign.store.clock import OTHER, STAGES
+from superalign.store.disk import atomic_write, full_disk_is_a_user_error
+from superalign.store.folder import RunFolder
+from superalign.store.redaction import SEALED, TEXT_FIELDS, seal
+
+SAMPLES_SHOWN: Final = 15
+HERO_HEIGHT: Final = 300
+STAGE_KINDS: Final = {
+    **dict.fromkeys(("attack", "respond", "critique"), "generate"),
+    **dict.fromkeys(("train_critic", "train_learner", "train_attacker"), "train"),
+    "experts": "experts",
+}
+
+
+def write(run_folder: str | Path) -> Path:
+    """Write `report.html` into the run folder, of a complete run or of one under way.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: no run there, a damaged file in it, or the disk is full.
+    """
+    run = RunFolder.open(run_folder)
+    with full_disk_is_a_user_error(run.folder, "writing the report"):
+        atomic_write(run.report_path, render(run))
+    return run.report_path
+
+
+def render(run: RunFolder) -> str:
+    """The page as text; texts of samples are in it only sealed."""
+    import jinja2
+
+    files = resources.files("superalign.report")
+    style, script, template = (
+        (files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html.j2")
+    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(template).render(style=style, script=script, **_view(run))
+
+
+def _view(run: RunFolder) -> dict[str, Any]:
+    rows, config, summary = run.rows(), run.config(), run.summary()
+    experts = config["expert"]
+    simulated = experts["source"] == "simulated" and experts["budget"] > 0
+    return {
+        "name": run.name,
+        "recipe": config["recipe"],
+        "seed": config["seed"],
+        "model": config["model"],
+        "planned": config["rounds"],
+        "done": rows[-1]["round"] if rows else None,
+        "complete": summary is not None,
+        "written": time.strftime("%-d %B %Y, %H:%M"),
+        "simulated": bool(summary["simulated_expert"]) if summary else simulated,
+        "error_rate": figures.number(experts["error_rate"], "%"),
+        "judge": judge_of(config, rows, summary),
+        "finding": figures.finding(rows),
+        "headline": figures.headline(rows),
+        "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
+        "charts": _small_charts(rows, config),
+        "timing": _timing(rows, summary),
+        "samples": [_sample(row) for row in figures.telling_samples(run.samples(), SAMPLES_SHOWN)],
+        "samples_total": len(run.samples()),
+        "table": _table(rows),
+        "differences": differences(config),
+        "config": (run.folder / "config.yaml").read_text(encoding="utf-8"),
+        "versions": summary["versions"] if summary else {},
+    }
+
+
+def judge_of(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> str:
+    """Who graded, in words."""
+    said = (summary or {}).get("judge") or next((row["judge"] for row in rows if row.get("judge")), None)
+    return str(said) if said else f"evaluation.judge={config['evaluation']['judge']}"
+
+
+def _chart(chart: figures.Chart, rows: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
+    curves = figures.series(rows, chart)
+    if not curves:
+        return None
+    rounds = (int(rows[0]["round"]), int(rows[-1]["round"]))
+    drawn = [svg.line_chart(chart, curves, width, height, rounds) for width, height in sizes]
+    return {"title": chart.title, "note": chart.note, "drawings": drawn}
+
+
+def _small_charts(rows: Sequence[Any], config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    charts = [
+        found
+        for index, chart in enumerate(figures.CHARTS)
+        if (found := _chart(chart, rows, ((344, 200 if index else HERO_HEIGHT),)))  # the first stands beside the hero
+    ]
+    spent = [
+        (int(row["round"]), float(row["counts"]["expert_labels"]))
+        for row in rows
+        if row.get("counts", {}).get("expert_labels") is not None and row["round"] > 0
+    ]
+    if spent:
+        drawing = svg.bar_chart(spent, float(config["expert"]["budget"]), 344, 200)
+        note = "Labels given, by round; the budget is a hard cap."
+        charts.append({"title": "Expert labels", "note": note, "drawings": [drawing]})
+    return charts
+
+
+def _timing(rows: Sequence[Any], summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if summary:
+        stages, total = summary["timing"]["stages"], summary["timing"]["total_s"]
+    else:
+        stages = {name: sum(row["timing"].get(name, 0.0) for row in rows) for name in (*STAGES, OTHER)}
+        total = sum(stages.values())
+    if not total:
+        return None
+    longest = max(stages.values())
+    bars = [
+        {
+            "name": name.replace("_", " "),
+            "kind": STAGE_KINDS.get(name, "rest"),
+            "seconds": figures.seconds(value),
+            "share": f"{100 * value / total:.0f}",
+            "width": f"{100 * value / longest:.2f}",
+        }
+        for name, value in stages.items()
+    ]
+    return {"total": figures.seconds(total), "bars": bars}
+
+
+def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
+    sealed = seal(row)
+    p, gold = row.get("p"), row.get("gold")
+    return {
+        "round": row["round"],
+        "kind": row.get("kind") or "",
+        "tactic": str(row.get("tactic") or "plain").replace("_", " "),
+        "source": row.get("source") or "",
+        "why": str(row.get("why") or "").replace("_", " "),
+        "p": None if p is None else figures.number(float(p), "%"),
+        "gold": None if gold is None else ("acceptable" if float(gold) >= 0.5 else "not acceptable"),
+        "disagree": p is not None and gold is not None and (float(p) >= 0.5) != (float(gold) >= 0.5),
+        "lengths": {name: sealed[name].strip("[]").removeprefix("redacted: ") for name in TEXT_FIELDS},
+        "sealed": sealed[SEALED],
+    }
+
+
+def _table(rows: Sequence[Any]) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
+    body = []
+    for name in names:
+        unit = "%" if name in figures.SHARES or name.endswith("_rate") or "_rate_" in name else ""
+        found = [figures.estimate(row, name) for row in rows]
+        cells = [None if e is None else (figures.number(e.value, unit), figures.interval(e, unit), e.n) for e in found]
+        body.append({"name": name.replace("_", " "), "cells": cells})
+    return {"rounds": [row["round"] for row in rows], "body": body}
+
+
+def differences(config: Mapping[str, Any]) -> list[str]:
+    """The settings that differ from the defaults, as overrides one could type."""
+    from superalign.config import Config
+
+    default = Config().model_dump(mode="json")
+    changed = []
+    for key, value in config.items():
+        if isinstance(value, dict) and isinstance(default.get(key), dict):
+            changed += [f"{key}.{name}={inner}" for name, inner in value.items() if inner != default[key].get(name)]
+        elif value != default.get(key):
+            changed.append(f"{key}={value}")
+    return changed

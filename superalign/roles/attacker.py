@@ -1,0 +1,181 @@
+"""The attacker: rewrites seed requests into queries that expose weaknesses, and learns from what worked."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from superalign.config import Config
+from superalign.feedback.novelty import Archive, attack_reward, attack_strength, self_bleu, tail_logprob
+from superalign.generation.base import Generation, GenerationRequest, Generator
+from superalign.models import load_chat
+from superalign.records import Query, Seed, content_id
+from superalign.roles import prompts
+from superalign.training.base import DPOSettings, Trainer
+
+log = logging.getLogger(__name__)
+MIN_GAIN = 0.1  # a smaller difference of rewards between two attacks on one seed teaches nothing
+
+
+def faithfulness(seed: str, query: str) -> float:
+    """Share of the seed's letter trigrams that are left in the query, in [0, 1]; spelling and splitting keep them."""
+    letters = [re.sub(r"[^a-z]", "", text.lower()) for text in (seed, query)]
+    source, target = ({s[i : i + 3] for i in range(len(s) - 2)} for s in letters)
+    return len(source & target) / len(source) if source else 0.0
+
+
+class Attacker:
+    """Attack, remember, learn by DPO on its own successes against its failures on the same seed."""
+
+    def __init__(self, config: Config, generator: Generator, trainer: Trainer) -> None:
+        """Hold the services and an empty archive."""
+        self.config = config.attacker
+        self.generator, self.trainer = generator, trainer
+        self.chat = load_chat(config.model_of("attacker"))
+        self.archive = Archive()
+        self._attempts: dict[str, tuple[Seed, tuple[int, ...], Generation]] = {}
+
+    def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
+        """Queries of one round: `current` new rewritings, `past` ones from the archive, the rest plain seeds.
+
+        Every current seed is rewritten `candidates` times, so that its attempts can be compared.
+        """
+        total = len(seeds) * self.config.candidates
+        fresh = seeds[: max(1, round_half(self.config.current * len(seeds)))]
+        current = self._rewrite(fresh, round, seed)
+        past = self.archive.sample(int(self.config.past * total), seed)
+        static = [_plain(s, round) for s in seeds[-max(1, total - len(current) - len(past)) :]]
+        queries = {q.id: q for q in (*current, *past, *static)}
+        return list(queries.values())
+
+    def _rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
+        asked = [s for s in seeds for _ in range(self.config.candidates)]
+        ids = {s.id: tuple(self.chat.prompt_ids(prompts.attack(s.text))) for s in seeds}
+        requests = [
+            GenerationRequest("attacker", ids[s.id], self.config.max_new_tokens, self.config.temperature) for s in asked
+        ]
+        self._attempts = {}
+        queries: list[Query] = []
+        for s, generation in zip(asked, self.generator.generate(requests, seed), strict=True):
+            tactic, text = prompts.read_attack(generation.text)
+            identity = content_id("attack", s.id, text)
+            if not text or identity in self._attempts:
+                continue
+            self._attempts[identity] = (s, ids[s.id], generation)
+            queries.append(Query(identity, s.id, text, s.kind, s.category, tactic, "attacker", round))
+        novelty = self.archive.novelty([q.text for q in queries], [q.category for q in queries])
+        rows = zip(queries, novelty.tolist(), strict=True)
+        return [Query.from_row({**q.to_row(), "novelty": n}) for q, n in rows]
+
+    def learn(
+        self,
+        queries: Sequence[Query],
+        failures: Mapping[str, Sequence[float]],
+        weaknesses: Mapping[str, str],
+        seed: int,
+    ) -> dict[str, float]:
+        """One DPO phase on this round's attempts, then remember all of them.
+
+        Args:
+            queries: this round's queries.
+            failures: per query id the critic's P(the learner failed) for each of its sampled responses.
+            weaknesses: per query id the critique of the worst response.
+            seed: seed of the training phase.
+        """
+        own = [q for q in queries if q.id in self._attempts and q.id in failures]
+        strengths = [attack_strength(failures[q.id], 1.0) for q in own]
+        rewards = self._rewards(own, strengths, weaknesses)
+        rows = self._pairs(own, rewards)
+        metrics = {"reward": float(np.mean(rewards)) if rewards else 0.0, "pairs": float(len(rows))}
+        if rows:
+            settings = DPOSettings(
+                beta=self.config.beta, learning_rate=self.config.learning_rate, batch_size=self.config.batch_size
+            )
+            metrics |= self.trainer.dpo("attacker", rows, settings, [], seed)
+        self.archive.add(own, [weaknesses.get(q.id, "") for q in own], strengths)
+        return metrics
+
+    def _rewards(self, own: Sequence[Query], strengths: list[float], weaknesses: Mapping[str, str]) -> list[float]:
+        if not own:
+            return []
+        texts, categories = [q.text for q in own], [q.category for q in own]
+        said = [weaknesses.get(q.id, "") for q in own]
+        attempts = [self._attempts[q.id] for q in own]
+        reference = self.generator.sequence_logprobs(None, [a[1] for a in attempts], [a[2].token_ids for a in attempts])
+        reward = attack_reward(
+            strengths,
+            [q.novelty for q in own],
+            self.archive.behaviour_novelty(said, categories),
+            self.archive.rarity(categories, [q.tactic for q in own]),
+            self_bleu(texts),
+            faithful=[
+                faithfulness(a[0].text, q.text) >= self.config.faithful for a, q in zip(attempts, own, strict=True)
+            ],
+            fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
+            addresses_judge=[prompts.addresses_grader(t) for t in texts],
+            duplicate=self.archive.duplicates(texts, self.config.duplicate),
+        )
+        return [float(r) for r in reward]
+
+    def _pairs(self, own: Sequence[Query], rewards: Sequence[float]) -> list[dict[str, Any]]:
+        """Best against worst attempt on each seed, the clearest first."""
+        by_seed: dict[str, list[tuple[float, Query]]] = {}
+        for query, reward in zip(own, rewards, strict=True):
+            by_seed.setdefault(query.seed_id, []).append((reward, query))
+        rows: list[dict[str, Any]] = []
+        for tries in by_seed.values():
+            tries.sort(key=lambda pair: pair[0])
+            (low, worst), (high, best) = tries[0], tries[-1]
+            if high - low < MIN_GAIN:
+                continue
+            _, prompt, good = self._attempts[best.id]
+            bad = self._attempts[worst.id][2]
+            rows.append(
+                {
+                    "prompt_ids": list(prompt),
+                    "chosen_ids": self._closed(good),
+                    "rejected_ids": self._closed(bad),
+                    "q": 1.0,
+                    "w": min(1.0, high - low),
+                }
+            )
+        return sorted(rows, key=lambda row: row["w"], reverse=True)[: self.config.max_pairs]
+
+    def _closed(self, generation: Generation) -> list[int]:
+        return self.chat.closed(generation.token_ids) if generation.finished else list(generation.token_ids)
+
+    def state(self) -> list[dict[str, Any]]:
+        """What a committed round keeps of this role: the archive."""
+        return self.archive.to_rows()
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Take up a committed state."""
+        self.archive = Archive.from_rows(state)
+        self._attempts = {}
+
+
+def round_half(value: float) -> int:
+    """Nearest integer, halves up."""
+    return int(value + 0.5)
+
+
+def _plain(seed: Seed, round: int) -> Query:
+    return Query(content_id("plain", seed.id), seed.id, seed.text, seed.kind, seed.category, "plain", "static", round)
+
+
+def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:
+    """A round's seeds: half harmful, half benign where both are at hand, walking through shuffled pools."""
+    pools = [[s for s in seeds if s.kind == kind] for kind in ("harmful", "benign")]
+    chosen: list[list[Seed]] = []
+    for number, pool in enumerate(p for p in pools if p):
+        random.Random(f"{seed}/{number}").shuffle(pool)
+        want = count if not all(pools) else count // 2
+        start = (round - 1) * want
+        chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
+    longest = max(map(len, chosen), default=0)
+    return [half[i] for i in range(longest) for half in chosen if i < len(half)]

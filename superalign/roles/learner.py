@@ -1,0 +1,101 @@
+"""The learner: answers, revises in the light of critiques, and refines itself on noisy preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from superalign.config import Config
+from superalign.generation.base import GenerationRequest, Generator
+from superalign.models import load_chat
+from superalign.records import Critique, Preference, Query, Response, content_id
+from superalign.roles import prompts
+from superalign.roles.prompts import Messages
+from superalign.training.base import DPOSettings, Trainer
+
+
+class Learner:
+    """One policy: a LoRA adapter on the frozen base."""
+
+    def __init__(self, config: Config, generator: Generator, trainer: Trainer | None) -> None:
+        """Hold the services; without a trainer it can answer but not refine itself."""
+        self.config = config.learner
+        self.generator, self.trainer = generator, trainer
+        self.chat = load_chat(config.model_of("learner"))
+
+    def respond(
+        self, queries: Sequence[Query], seed: int, samples: int | None = None, temperature: float | None = None
+    ) -> list[Response]:
+        """`samples` answers per query at `temperature` (0 = greedy); the defaults are those of the settings."""
+        count = self.config.samples if samples is None else samples
+        asked = [q for q in queries for _ in range(count)]
+        heat = self.config.temperature if temperature is None else temperature
+        return self._answer(asked, [prompts.respond(q.text) for q in asked], "sample", heat, seed)
+
+    def revise(self, cases: Sequence[tuple[Query, Response, Critique]], seed: int) -> list[Response]:
+        """One revision of each criticised response.
+
+        A revision is stored as an answer to the query itself: its critique is not part of the prompt that it trains.
+        """
+        messages = [prompts.revise(q.text, r.text, c.text) for q, r, c in cases]
+        return self._answer([q for q, _, _ in cases], messages, "revision", 0.0, seed)
+
+    def _answer(
+        self, queries: Sequence[Query], messages: Sequence[Messages], origin: str, temperature: float, seed: int
+    ) -> list[Response]:
+        requests = [
+            GenerationRequest("learner", tuple(self.chat.prompt_ids(m)), self.config.max_new_tokens, temperature)
+            for m in messages
+        ]
+        answers = self.generator.generate(requests, seed)
+        out = []
+        for number, (query, answer) in enumerate(zip(queries, answers, strict=True)):
+            ids = tuple(self.chat.closed(answer.token_ids)) if answer.finished else answer.token_ids
+            ending = (answer.stop_logprob or 0.0,) if answer.finished else ()
+            out.append(
+                Response(
+                    id=content_id(query.id, origin, number, seed, answer.text),
+                    query_id=query.id,
+                    text=answer.text,
+                    prompt_ids=tuple(self.chat.prompt_ids(prompts.respond(query.text))),
+                    token_ids=ids,
+                    logprobs=(*answer.logprobs, *ending),
+                    origin="revision" if origin == "revision" else "sample",
+                    version=answer.version,
+                )
+            )
+        return out
+
+    def refine(
+        self, preferences: Sequence[Preference], anchors: Sequence[Mapping[str, Any]], seed: int
+    ) -> dict[str, float]:
+        """One phase of noise-aware DPO on the blended preferences, anchored to accepted answers of its own."""
+        if self.trainer is None:
+            raise ValueError("a frozen learner cannot refine itself")
+        if not preferences:
+            return {"pairs": 0.0}
+        rows = [
+            {
+                "prompt_ids": list(p.prompt_ids),
+                "chosen_ids": list(p.chosen_ids),
+                "rejected_ids": list(p.rejected_ids),
+                "q": p.q,
+                "w": p.w,
+            }
+            for p in preferences
+        ]
+        c = self.config
+        settings = DPOSettings(
+            loss=c.loss,
+            beta=c.beta,
+            nll=c.nll,
+            learning_rate=c.learning_rate,
+            epochs=c.epochs,
+            batch_size=c.batch_size,
+            anchor_batch=c.anchor_batch if anchors else 0,
+            anchor_weight=c.anchor_weight,
+        )
+        return {
+            "pairs": float(len(rows)),
+            **self.trainer.dpo("learner", rows, settings, [dict(a) for a in anchors], seed),
+        }

@@ -1,0 +1,1 @@
+"""Where roles and services live: in this process or as actors on Ray, behind one interface."""

@@ -1,0 +1,286 @@
+"""Start roles and services, inline or as actors on Ray, and make them all anew after one is lost."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from superalign.config import ClusterConfig
+from superalign.errors import ActorLost, UserError
+from superalign.runtime.actors import Host, Proxy, dump, outcome
+
+T = TypeVar("T")
+
+OBJECT_STORE_BYTES = 512 * 2**20
+HELLO_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 5.0
+
+# What a Ray of our own must not do: phone home, hide the accelerators from actors that reserve none, pack up the
+# working directory under `uv run`, or print its news of dead workers (which `ActorLost` tells) on the user's screen.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster(Protocol):
+    """Where objects are made. Callers cannot tell an object from the proxy of one."""
+
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
+        """Make `cls(*args, **kwargs)` under a unique name; returns at once, `ready` waits."""
+        ...
+
+    def ready(self) -> None:
+        """Wait until everything spawned stands.
+
+        Raises:
+            UserError: an actor did not start in time.
+            Exception: what a constructor raised.
+        """
+        ...
+
+    def restart(self, loss: ActorLost) -> None:
+        """Make every actor anew from its first arguments; proxies held by the caller stay valid.
+
+        The state of all of them is as at their construction: restore it from the last committed round.
+
+        Raises:
+            ActorLost: `loss` again, once `cluster.max_restarts` is used up.
+        """
+        ...
+
+    def pid(self, name: str) -> int:
+        """The process that hosts `name`."""
+        ...
+
+
+class InlineCluster:
+    """Objects live in this process. `threads` is then the caller's own matter."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
+        """Construct the object here and now."""
+        if name in self._names:
+            raise ValueError(f"{name} is already spawned")
+        self._names.add(name)
+        return cls(*args, **kwargs)
+
+    def ready(self) -> None:
+        """Nothing to wait for: `spawn` constructs."""
+
+    def restart(self, loss: ActorLost) -> None:
+        """An object in this process cannot be lost alone: the loss is somebody else's, and goes on."""
+        raise loss
+
+    def pid(self, name: str) -> int:
+        """This process."""
+        if name not in self._names:
+            raise KeyError(name)
+        return os.getpid()
+
+
+@dataclass
+class _Actor:
+    """What it takes to make an actor again; `proxy` is kept and given the new handle."""
+
+    cls: type
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    threads: int
+    proxy: Proxy
+    pid: int | None = None
+
+
+class RayCluster:
+    """Objects live in one actor process each, on a Ray that is connected already."""
+
+    def __init__(self, config: ClusterConfig, log_dir: Path) -> None:
+        self._config = config
+        self._log_dir = log_dir
+        self._actors: dict[str, _Actor] = {}
+        self._restarts = 0
+
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
+        """Start an actor without waiting for it; the proxy can be passed on at once."""
+        if name in self._actors:
+            raise ValueError(f"{name} is already spawned")
+        methods = frozenset(m for m, _ in inspect.getmembers(cls, callable) if not m.startswith("_"))
+        log_file = str(self._log_dir / f"{name}.log")
+        proxy = Proxy(name, methods, log_file, self._config.call_timeout_s, None)
+        actor = _Actor(cls, args, kwargs, threads, proxy)
+        self._launch(name, actor)
+        self._actors[name] = actor
+        return cast(T, proxy)
+
+    def ready(self) -> None:
+        """Wait for all actors together, `cluster.start_timeout_s` at most."""
+        import ray
+
+        hellos = {name: actor.proxy._handle.hello.remote() for name, actor in self._actors.items()}
+        end = time.monotonic() + self._config.start_timeout_s
+        pending = list(hellos.values())
+        while pending and time.monotonic() < end:
+            _, pending = ray.wait(
+                pending, num_returns=len(pending), timeout=min(10.0, max(0.0, end - time.monotonic()))
+            )
+            late = [name for name, hello in hellos.items() if hello in pending]
+            if late:
+                logger.info("waiting for %s to start; logs in %s", ", ".join(late), self._log_dir)
+        if pending:
+            raise UserError(
+                f"{', '.join(late)} did not start within {self._config.start_timeout_s:g} s: see {self._log_dir}, "
+                "free resources or raise cluster.start_timeout_s"
+            )
+        for name, actor in self._actors.items():
+            what = f"{name} start"
+            actor.pid = outcome(name, what, hellos[name], actor.proxy._log_file, HELLO_LIMIT_S)
+
+    def restart(self, loss: ActorLost) -> None:
+        """Kill what is left and launch everything again, in the order of spawning; waits until it stands."""
+        import ray
+
+        while self._restarts < self._config.max_restarts:
+            self._restarts += 1
+            logger.warning("%s; restart %d of %d", loss, self._restarts, self._config.max_restarts)
+            for actor in self._actors.values():
+                ray.kill(actor.proxy._handle)
+            for name, actor in self._actors.items():
+                self._launch(name, actor)
+            try:
+                return self.ready()
+            except ActorLost as again:
+                loss = again
+        raise loss
+
+    def pid(self, name: str) -> int:
+        """The actor's process id, on its own machine."""
+        actor = self._actors[name]
+        if actor.pid is None:
+            self.ready()
+        assert actor.pid is not None
+        return actor.pid
+
+    def _launch(self, name: str, actor: _Actor) -> None:
+        import ray
+
+        # No CPU is reserved: roles wait on services most of the time, so all of them share a small machine.
+        options = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
+        log_file = str((self._log_dir / f"{name}.log").absolute())
+        actor.pid = None
+        actor.proxy._handle = (
+            ray.remote(Host)
+            .options(**options)
+            .remote(name, log_file, actor.threads, dump((actor.cls, actor.args, actor.kwargs)))
+        )
+
+
+@contextmanager
+def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
+    """A cluster for the time of a run; everything it started is gone afterwards, also after an exception.
+
+    `address=local` starts a Ray of its own, reachable only with a token drawn for this process and keeping its files
+    in a private folder. Another address joins that cluster, and leaves it at the end.
+
+    Call it from the main thread: Ray's processes end with the thread that started them.
+
+    Raises:
+        UserError: Ray runs in this process already, or nothing answers at `config.address`.
+    """
+    if config.mode == "inline":
+        yield InlineCluster()
+        return
+    _prepare_environment(config)
+    import ray
+
+    if ray.is_initialized():
+        raise UserError("Ray is already running in this process: end it with ray.shutdown() or use cluster=inline")
+    if config.address != "local":
+        try:
+            _join(config)
+            yield RayCluster(config, log_dir)
+        finally:
+            ray.shutdown()
+        return
+    # Not TMPDIR: the path of a Unix socket is limited to 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="superalign-ray-", dir="/tmp"))
+    try:
+        ray.init(
+            **_common(config),
+            include_dashboard=False,
+            num_cpus=os.cpu_count(),
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(folder),
+        )
+        with _reaper(folder):
+            yield RayCluster(config, log_dir)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _reaper(folder: Path) -> Iterator[None]:
+    """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
+    # A session of its own: Ctrl-C in the terminal is not meant for it.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            import ray
+
+            ray.shutdown()
+
+
+def _prepare_environment(config: ClusterConfig) -> None:
+    for key, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if config.address == "local" and "RAY_AUTH_MODE" not in os.environ:
+        # Ray would otherwise write a token to the home folder.
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+
+
+def _common(config: ClusterConfig) -> dict[str, Any]:
+    return {
+        "address": config.address,
+        "namespace": f"superalign-{secrets.token_hex(8)}",
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+
+
+def _join(config: ClusterConfig) -> None:
+    import ray
+
+    host, _, port = config.address.rpartition(":")
+    try:
+        # Ray itself would try for minutes, and then end the process.
+        with socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S):
+            pass
+        ray.init(**_common(config))
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"no Ray answers at cluster.address={config.address} ({reason}): use local or HOST:PORT of a cluster"
+        ) from error

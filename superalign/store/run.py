@@ -1,0 +1,274 @@
+"""A run being written: exclusive, transactional by rounds, and resumable from the last committed one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+
+from superalign.errors import UserError
+from superalign.store.admission import check_same_settings, locked_folder, run_name
+from superalign.store.clock import OTHER, STAGES, TOTAL, RunProgress, StageClock
+from superalign.store.disk import (
+    append_lines,
+    atomic_write,
+    complete_lines,
+    dump_json,
+    fsync_path,
+    fsync_tree,
+    full_disk_is_a_user_error,
+)
+from superalign.store.folder import FORMAT, RunFolder
+from superalign.store.redaction import seal
+
+MAY_STAND_BEFORE_START = frozenset({".lock", ".config.yaml.tmp", "config.yaml", ".format.tmp", "logs", "rounds"})
+DERIVED = {"metrics.jsonl": "metrics.json", "samples.jsonl": "samples.jsonl"}
+
+
+class Run(RunFolder):
+    """The one writer of a run folder.
+
+    Use as a context manager. A round is written into the folder that `begin_round` returns and becomes part of the run
+    by `commit_round`, wholly or not at all. metrics.jsonl and samples.jsonl are derived from the committed rounds.
+
+    Attributes:
+        settings: the resolved configuration.
+        resumed: whether the folder held this run already.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], lock: TextIO, console: Console | None) -> None:
+        super().__init__(folder)
+        self.settings = settings
+        self._lock: TextIO | None = lock
+        self._open_round: int | None = None
+        self.resumed = (folder / "format").exists()
+        with full_disk_is_a_user_error(folder, "opening the run"):
+            self._prepare()
+        self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid())
+        self._log_handler = _attach_log(self.log_dir / "driver.log")
+        self._clock = StageClock()
+        self.progress = RunProgress(self.name, int(settings["rounds"]), console)
+
+    @classmethod
+    def create_or_resume(
+        cls, config: Mapping[str, Any], root: str | Path, name: str | None = None, console: Console | None = None
+    ) -> Run:
+        """Start the run `name` under `root`, or take it up again; without a name, `<recipe>-<seed>-<timestamp>`.
+
+        Args:
+            config: the resolved configuration, as `Config.model_dump()` gives it.
+            console: where progress is told; standard error by default.
+
+        Raises:
+            UserError: another process has the run open, another format version wrote it, its configuration differs
+                (the message names the first differing key), or the disk is full.
+        """
+        settings = json.loads(dump_json(config))  # tuples become lists, as they will read back
+        folder = Path(root) / run_name(name, settings, Path(root))
+        lock = locked_folder(folder)
+        try:
+            return cls(folder, settings, lock, console)
+        except BaseException:
+            lock.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock; an uncommitted round is dropped at the next opening."""
+        if self._lock is not None:
+            self.progress.close()
+            logging.getLogger("superalign").removeHandler(self._log_handler)
+            self._log_handler.close()
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every round asked for is committed and the final figures are written."""
+        return self.summary() is not None and (self.last_round() or 0) >= self.settings["rounds"]
+
+    def begin_round(self, round: int) -> Path:
+        """An empty temporary folder for the round; a former attempt at the same round is dropped.
+
+        Raises:
+            ValueError: the round does not follow the last committed one.
+        """
+        last = self.last_round()
+        following = 0 if last is None else last + 1
+        if round != following:
+            raise ValueError(f"round {round} cannot begin: the next round of {self.folder} is {following}")
+        with full_disk_is_a_user_error(self.folder, f"beginning round {round}"):
+            folder = self._temporary(round)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        self._open_round = round
+        return folder
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the block's time for a stage and say so; a full disk inside it is one clear line.
+
+        Raises:
+            UserError: the disk is full.
+            ValueError: no such stage.
+        """
+        with self._clock.stage(name), full_disk_is_a_user_error(self.folder, f"in stage {name}"):
+            if self._open_round is not None:
+                self.progress.stage(self._open_round, name)
+            yield
+
+    def commit_round(
+        self, round: int, row: Mapping[str, Any], samples: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[str, Any]:
+        """Make the round part of the run, durably: fsync, one rename, then the derived files.
+
+        Args:
+            round: the round that `begin_round` opened.
+            row: `metrics`, `counts`, `train`, and whatever else metrics.jsonl shall say; round and timing are added.
+            samples: the most telling samples, extremes first; their texts are sealed before they are written.
+
+        Returns:
+            The row as it stands in metrics.jsonl.
+
+        Raises:
+            UserError: the disk is full; the round is dropped and can be done again, earlier rounds stand.
+            ValueError: the round is not open.
+        """
+        if round != self._open_round:
+            raise ValueError(f"round {round} is not open; open is {self._open_round}")
+        temporary, final = self._temporary(round), self.round_path(round)
+        written = {"round": round, **row, "timing": self._clock.take()}
+        try:
+            with full_disk_is_a_user_error(self.folder, f"committing round {round}"):
+                atomic_write(temporary / "metrics.json", dump_json(written) + "\n")
+                lines = [dump_json(seal({"round": round, **sample})) + "\n" for sample in samples]
+                atomic_write(temporary / "samples.jsonl", "".join(lines))
+                fsync_tree(temporary)
+                os.rename(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        finally:
+            self._open_round = None
+        with full_disk_is_a_user_error(self.folder, f"listing round {round}, which is committed"):
+            fsync_path(self.rounds_dir)
+            for derived, source in DERIVED.items():
+                append_lines(self.folder / derived, complete_lines(final / source))
+        self.progress.committed(written)
+        return written
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Note something that happened to the run itself, such as the loss of an actor."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        with full_disk_is_a_user_error(self.folder, "noting an event"):
+            append_lines(self.folder / "events.jsonl", [dump_json({"time": stamp, "event": kind, **details})])
+
+    def finish(
+        self,
+        *,
+        simulated_expert: bool,
+        expert_labels: Mapping[str, int],
+        judge: str,
+        versions: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """Write summary.json: first and last of every metric, time by stage, versions.
+
+        Args:
+            expert_labels: `used` and `budget` over the whole run.
+            judge: who graded, in words a reader of the report understands.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        rows = self.rows()
+        names = dict.fromkeys(name for row in rows for name in row["metrics"])
+        measured = {name: [row["metrics"][name] for row in rows if name in row["metrics"]] for name in names}
+        tail = self._clock.take()
+        seconds = {
+            name: sum(row["timing"].get(name, 0.0) for row in rows) + tail[name] for name in (*STAGES, OTHER, TOTAL)
+        }
+        summary = {
+            "recipe": self.settings["recipe"],
+            "status": "complete",
+            "seed": self.settings["seed"],
+            "rounds": self.last_round(),
+            "simulated_expert": simulated_expert,
+            "judge": judge,
+            "metrics": {
+                **{name: {"first": values[0], "last": values[-1]} for name, values in measured.items()},
+                "expert_labels": dict(expert_labels),
+            },
+            "timing": {"total_s": seconds.pop(TOTAL), "stages": seconds},
+            "versions": dict(versions),
+        }
+        with full_disk_is_a_user_error(self.folder, "writing summary.json"):
+            atomic_write(self.summary_path, dump_json(summary, indent=2) + "\n")
+        self.event("complete", rounds=summary["rounds"])
+        return summary
+
+    def _temporary(self, round: int) -> Path:
+        return self.rounds_dir / f".tmp-{round:04d}"
+
+    def _prepare(self) -> None:
+        """Check what is there, write what is not, drop what a crash left."""
+        import yaml
+
+        if self.resumed:
+            self.check_format()
+            check_same_settings(self.config(), self.settings, self.folder, self.last_round())
+        elif strangers := sorted({path.name for path in self.folder.iterdir()} - MAY_STAND_BEFORE_START):
+            raise UserError(f"{self.folder} exists and is no run folder (it holds {strangers[0]}): choose another name")
+        self.rounds_dir.mkdir(exist_ok=True)
+        self.log_dir.mkdir(exist_ok=True)
+        config = yaml.safe_dump(self.settings, sort_keys=False, allow_unicode=True)
+        _write_if_other(self.folder / "config.yaml", config)
+        if not self.resumed:
+            atomic_write(self.folder / "format", f"{FORMAT}\n")  # last: its presence says the folder is a whole run
+        for stale in self.rounds_dir.glob(".tmp-*"):
+            shutil.rmtree(stale)
+        rounds = self.rounds()
+        if rounds != list(range(len(rounds))):
+            missing = next(number for number, found in enumerate(rounds) if number != found)
+            raise UserError(f"{self.round_path(missing)} is missing though later rounds exist: restore it")
+        for derived, source in DERIVED.items():
+            lines = [line for number in rounds for line in complete_lines(self.round_path(number) / source)]
+            _write_if_other(self.folder / derived, "".join(line + "\n" for line in lines))
+        events = complete_lines(self.folder / "events.jsonl")
+        _write_if_other(self.folder / "events.jsonl", "".join(line + "\n" for line in events))
+        if not self.complete:
+            self.summary_path.unlink(missing_ok=True)  # of fewer rounds than are asked for now
+
+
+class _QuietFileHandler(logging.FileHandler):
+    """A log line lost on a full disk must not bury the one clear error under logging's own tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop the line."""
+
+
+def _attach_log(path: Path) -> logging.Handler:
+    handler = _QuietFileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("superalign")
+    logger.addHandler(handler)
+    if logger.getEffectiveLevel() > logging.INFO:
+        logger.setLevel(logging.INFO)
+    return handler
+
+
+def _write_if_other(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        atomic_write(path, text)

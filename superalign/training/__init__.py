@@ -1,0 +1,1 @@
+"""Training: preferences and demonstrations in, adapters out; role-blind."""

@@ -1,0 +1,68 @@
+"""What roles know of training: settings and the service's interface, free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class DPOSettings:
+    """One phase of preference training; see `superalign.config.LearnerConfig` for the meaning of the fields."""
+
+    loss: str = "cdpo"
+    beta: float = 0.1
+    nll: float = 0.0
+    learning_rate: float = 1e-3
+    epochs: int = 1
+    batch_size: int = 16
+    anchor_batch: int = 0
+    anchor_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SFTSettings:
+    """One phase of weighted supervised training."""
+
+    learning_rate: float = 1e-3
+    epochs: int = 1
+    batch_size: int = 16
+
+
+class Trainer(Protocol):
+    """Trains one role's adapter at a time; knows nothing of what the roles are."""
+
+    def dpo(
+        self,
+        role: str,
+        rows: Sequence[dict[str, Any]],
+        settings: DPOSettings,
+        anchors: Sequence[dict[str, Any]],
+        seed: int,
+    ) -> dict[str, float]:
+        """Preference training; rows: prompt_ids, chosen_ids, rejected_ids, q, w; anchors: those of `sft`."""
+        ...
+
+    def sft(self, role: str, rows: Sequence[dict[str, Any]], settings: SFTSettings, seed: int) -> dict[str, float]:
+        """Supervised training; rows have prompt_ids, completion_ids, weight."""
+        ...
+
+    def adapter(self, role: str) -> dict[str, np.ndarray[Any, Any]]:
+        """The role's adapter tensors, named as `peft.get_peft_model_state_dict` does."""
+        ...
+
+    def version(self, role: str) -> int:
+        """How many training calls this adapter has had."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write every role's adapter, optimizer and version."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote, bit for bit."""
+        ...

@@ -1,0 +1,125 @@
+"""Preference training on noisy labels: TRL's DPOTrainer with the loss, the data path and the anchor our own.
+
+TRL's `sigmoid` ignores label smoothing and no loss of its takes a weight or a noise rate for each pair (trl#5613).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from trl import DPOTrainer
+from trl.trainer.utils import use_adapter
+
+from superalign.training.base import DPOSettings
+from superalign.training.losses import LossName, preference_loss
+
+Rows = Sequence[dict[str, Any]]
+
+
+def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, torch.Tensor]:
+    """Right-padded (prompt, completion) rows: input_ids, attention_mask and completion_mask, all [rows, longest]."""
+    width = max(len(prompt) + len(completion) for prompt, completion in rows)
+    ids, attention, mask = np.zeros((3, len(rows), width), dtype=np.int64)
+    for row, (prompt, completion) in enumerate(rows):
+        start, end = len(prompt), len(prompt) + len(completion)
+        ids[row, :end] = [*prompt, *completion]
+        attention[row, :end] = 1
+        mask[row, start:end] = 1
+    arrays = {"input_ids": ids, "attention_mask": attention, "completion_mask": mask}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+@dataclass
+class PairCollator:
+    """Batches of [chosen; rejected; anchors] rows with q and w, each with the next anchors of an endless shuffle."""
+
+    anchors: Rows
+    anchor_batch: int
+    seed: int
+    _upcoming: list[int] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Collate pairs; advances the shuffle of the anchors."""
+        chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
+        rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
+        anchors = [(row["prompt_ids"], row["completion_ids"]) for row in self._draw()]
+        batch = pad_rows([*chosen, *rejected, *anchors])
+        for name in ("q", "w"):
+            batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+        return batch
+
+    def _draw(self) -> list[dict[str, Any]]:
+        size = min(self.anchor_batch, len(self.anchors))
+        while len(self._upcoming) < size:
+            self._upcoming += self._rng.permutation(len(self.anchors)).tolist()
+        drawn, self._upcoming = self._upcoming[:size], self._upcoming[size:]
+        return [self.anchors[i] for i in drawn]
+
+
+class NoiseAwareDPOTrainer(DPOTrainer):
+    """DPO on tokenised pairs (prompt_ids, chosen_ids, rejected_ids, q, w).
+
+    loss = preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), where NLL(chosen) is the mean
+    over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1) and NLL(anchors) the mean over all their tokens.
+    The reference is the "ref" adapter that TRL copies from "default" when it is constructed.
+
+    Attributes:
+        history: one dict for each step, with its parts of the loss; "preference" is divided by the mean weight, so
+            that policy = reference gives ln 2 for `dpo` and `cdpo` whatever the labels.
+    """
+
+    def __init__(self, *, settings: DPOSettings, **kwargs: Any) -> None:
+        self.settings = settings
+        self.history: list[dict[str, float]] = []
+        super().__init__(**kwargs)
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset  # already tokenised: text would not give back the very tokens that were generated
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """The loss of a batch from `PairCollator`, a scalar."""
+        q, w = inputs["q"], inputs["w"]
+        pairs = len(q)
+        with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(model), adapter_name="ref"):
+            reference = _token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
+        logps = _token_logps(model, inputs)
+        mask = inputs["completion_mask"]
+        sums = logps.sum(1)
+        chosen, rejected = (sums[: 2 * pairs] - reference).chunk(2)
+        h = self.settings.beta * (chosen - rejected)
+
+        name: LossName = self.settings.loss  # type: ignore[assignment]
+        preference = preference_loss(name, h, q, w, self.settings.beta)
+        nll = -(sums[:pairs] / mask[:pairs].sum(1)).mean()
+        loss = preference + self.settings.nll * nll
+        step = {"preference": preference.item() / w.mean().item(), "nll": nll.item()}
+        if len(sums) > 2 * pairs:
+            anchor = -sums[2 * pairs :].sum() / mask[2 * pairs :].sum()
+            loss = loss + self.settings.anchor_weight * anchor
+            step["anchor"] = anchor.item()
+        step |= {"loss": loss.item(), "margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}
+        self.history.append(step)
+        return loss
+
+
+def _token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
+    labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+    output = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        labels=labels,
+        use_cache=False,
+        fused_lm_head=True,
+    )
+    logps: torch.Tensor = output.log_probs
+    return logps

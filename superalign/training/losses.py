@@ -1,0 +1,87 @@
+"""Pair-wise losses under label noise.
+
+Throughout, h = beta * (log-ratio of chosen - log-ratio of rejected) (the DPO margin, arXiv 2305.18290 eq. 7, in nats),
+q = P(chosen is better than rejected) and w the weight of the pair, all of shape [pairs]. l(h) = -log sigma(h).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch.nn.functional import logsigmoid
+
+LossName = Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
+
+MARGIN_CLAMP = 10.0  # rDPO is unbounded below: beyond this margin a pair no longer teaches
+NOISE_CLAMP = 0.35  # rDPO divides by 1 - 2 eps
+ROPO_SHARE = 0.5  # our choice: the mixture's exact coefficients were not read in arXiv 2404.04102
+DRDPO_BETA = 1.0
+
+
+def dpo(h: torch.Tensor) -> torch.Tensor:
+    """Plain DPO, l(h) (arXiv 2305.18290 eq. 7): the label is taken as certain."""
+    return -logsigmoid(h)
+
+
+def cdpo(h: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Conservative DPO per instance, q l(h) + (1-q) l(-h) (Mitchell 2023, eps = 1-q); least at h = logit q."""
+    return -q * logsigmoid(h) - (1 - q) * logsigmoid(-h)
+
+
+def rdpo(h: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Robust DPO, [(1-eps) l(h) - eps l(-h)] / (1-2 eps) with eps = 1-q (arXiv 2403.00409 eq. 12).
+
+    Its mean over flips of rate eps is the clean loss. |h| is clamped to 10 and eps to .35: it has no lower bound.
+    """
+    h, eps = h.clamp(-MARGIN_CLAMP, MARGIN_CLAMP), (1 - q).clamp(0.0, NOISE_CLAMP)
+    return (-(1 - eps) * logsigmoid(h) + eps * logsigmoid(-h)) / (1 - 2 * eps)
+
+
+def ropo(h: torch.Tensor) -> torch.Tensor:
+    """ROPO-style mixture a l(h) + (1-a) sigma(-h) for noise of unknown rate (arXiv 2404.04102; a is ours).
+
+    sigma(-h) + sigma(h) = 1, so that symmetric flips change the second term by a constant factor only.
+    """
+    return ROPO_SHARE * -logsigmoid(h) + (1 - ROPO_SHARE) * torch.sigmoid(-h)
+
+
+def ipo(h: torch.Tensor, q: torch.Tensor, beta: float) -> torch.Tensor:
+    """IPO (arXiv 2310.12036 eq. 17, tau = beta) with a soft label: (h/beta - (2q-1)/(2 beta))^2."""
+    return (h / beta - (2 * q - 1) / (2 * beta)) ** 2
+
+
+def drdpo(h: torch.Tensor, q: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Dr. DPO, -b log E[exp(-l/b)] over the batch (arXiv 2407.07880), E weighted by w, l the soft-label loss; a scalar.
+
+    Pairs with a large loss, which are likely flipped, lose influence.
+    """
+    shares = (w / w.sum()).log()
+    return -DRDPO_BETA * torch.logsumexp(shares - cdpo(h, q) / DRDPO_BETA, dim=0)
+
+
+def preference_loss(
+    name: LossName, h: torch.Tensor, q: torch.Tensor, w: torch.Tensor, beta: float = 0.1
+) -> torch.Tensor:
+    """The loss of a batch, a scalar: the mean of w * loss over the pairs (`drdpo`: of the batch, times mean w).
+
+    `dpo` and `ropo` do not look at q. `beta` is used by `ipo` alone.
+
+    Raises:
+        ValueError: there is no loss of this name.
+    """
+    if name == "drdpo":
+        return drdpo(h, q, w) * w.mean()
+    if name == "dpo":
+        losses = dpo(h)
+    elif name == "cdpo":
+        losses = cdpo(h, q)
+    elif name == "rdpo":
+        losses = rdpo(h, q)
+    elif name == "ropo":
+        losses = ropo(h)
+    elif name == "ipo":
+        losses = ipo(h, q, beta)
+    else:
+        raise ValueError(f"no preference loss {name!r}; there are {', '.join(get_args(LossName))}")
+    return (w * losses).mean()

@@ -1,0 +1,94 @@
+"""JSONL out and in: wholly or not at all, malformed lines named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign.errors import UserError
+from superalign.experts.interchange import export_items, export_labels, import_answers
+from superalign.experts.queue import ExpertQueue
+from superalign.records import ExpertLabel
+from tests.experts.test_queue import answer, item, pair
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> ExpertQueue:
+    queue = ExpertQueue(tmp_path / "q.sqlite")
+    queue.push([item(1), pair(2), pair(3), pair(4)], 1, 4)
+    return queue
+
+
+def exported(queue: ExpertQueue, path: Path) -> list[dict[str, Any]]:
+    export_items(queue, path)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_filled_in_export_comes_back_as_labels_about_first_and_second(queue: ExpertQueue, tmp_path: Path) -> None:
+    rows = exported(queue, tmp_path / "items.jsonl")
+    for row in rows:
+        better = "a" if row["a"].startswith("answer") else "b"
+        row |= {"annotator": "ann", "answer": "accept" if row["kind"] == "point" else better}
+    path = write(tmp_path / "done.jsonl", rows)
+    assert import_answers(queue, path) == 4
+    assert [label.value for label in queue.labels()] == [1.0] * 4
+    assert import_answers(queue, path) == 0
+
+
+def test_an_export_is_private_and_shows_neither_scores_nor_answers(queue: ExpertQueue, tmp_path: Path) -> None:
+    answer(queue, "ann")
+    rows = exported(queue, tmp_path / "items.jsonl")
+    assert [row["item_id"] for row in rows] == ["item002", "item003", "item004"]
+    assert not {"p", "pi", "lane", "value"} & set(rows[0])
+    assert (tmp_path / "items.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_unanswered_lines_are_left_out(queue: ExpertQueue, tmp_path: Path) -> None:
+    assert import_answers(queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{broken", "not JSON"),
+        ("[1, 2]", "not a JSON object"),
+        ('{"item_id": "nobody", "annotator": "ann", "answer": "a"}', "nobody"),
+        ('{"item_id": "item002", "annotator": "", "answer": "a"}', "annotator"),
+        ('{"item_id": "item002", "annotator": "ann", "answer": "accept"}', "one of a, b, tie"),
+        ('{"item_id": "item002", "annotator": "ann", "answer": 1}', "one of a, b, tie"),
+        ('{"item_id": "item001", "annotator": "bob", "answer": "accept"}', "all the answers"),
+    ],
+)
+def test_one_wrong_line_is_named_and_nothing_is_imported(
+    queue: ExpertQueue, tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    good = '{"item_id": "item001", "annotator": "ann", "answer": "accept"}'
+    path.write_text(f"{good}\n\n{line}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        import_answers(queue, path)
+    assert "answers.jsonl line 3" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert queue.labels() == []
+
+
+def test_labels_are_written_as_their_records(queue: ExpertQueue, tmp_path: Path) -> None:
+    answer(queue, "ann")
+    assert export_labels(queue, tmp_path / "labels.jsonl") == 1
+    assert ExpertLabel.from_row(json.loads((tmp_path / "labels.jsonl").read_text())) == queue.labels()[0]
+
+
+def test_files_that_cannot_be_read_or_written_are_named(queue: ExpertQueue, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"missing\.jsonl"):
+        import_answers(queue, tmp_path / "missing.jsonl")
+    with pytest.raises(UserError, match="cannot write"):
+        export_labels(queue, tmp_path)
+    (tmp_path / "latin.jsonl").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UserError, match=r"latin\.jsonl"):
+        import_answers(queue, tmp_path / "latin.jsonl")

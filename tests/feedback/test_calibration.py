@@ -1,0 +1,141 @@
+"""Calibration recovers what distorted the logits, and its error measures measure."""
+
+import json
+
+import numpy as np
+import pytest
+
+from superalign.feedback.calibration import (
+    Calibrator,
+    brier,
+    ece,
+    ece_estimate,
+    propensity_weights,
+    sensitivity_specificity,
+)
+
+
+def distorted(
+    rng: np.random.Generator, n: int, temperature: float, bias: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(logit, label, true probability) with label ~ sigma((logit - bias)/temperature)."""
+    true = rng.normal(0, 2, n)
+    p = 1 / (1 + np.exp(-true))
+    return true * temperature + bias, (rng.random(n) < p).astype(float), p
+
+
+def test_a_known_temperature_and_bias_are_recovered() -> None:
+    logits, labels, p = distorted(np.random.default_rng(0), 4000, 3.0, 2.0)
+    fit = Calibrator.fit(logits, labels, np.ones(4000), ["a"] * 4000)
+    assert np.exp(fit.overall[0]) == pytest.approx(3.0, rel=0.08)
+    assert fit.overall[1] == pytest.approx(2.0, abs=0.25)
+    assert np.abs(fit.apply_all(logits, ["a"] * 4000) - p).mean() < 0.02
+
+
+def test_every_category_gets_its_own_bias() -> None:
+    rng = np.random.default_rng(1)
+    low, y_low, _ = distorted(rng, 1500, 1.0, -3.0)
+    high, y_high, _ = distorted(rng, 1500, 1.0, 3.0)
+    names = ["low"] * 1500 + ["high"] * 1500
+    fit = Calibrator.fit(np.r_[low, high], np.r_[y_low, y_high], np.ones(3000), names)
+    assert fit.categories["low"][1] == pytest.approx(-3, abs=0.4)
+    assert fit.categories["high"][1] == pytest.approx(3, abs=0.4)
+
+
+def test_a_category_with_few_labels_stays_near_the_overall_fit() -> None:
+    rng = np.random.default_rng(2)
+    logits, labels, _ = distorted(rng, 2000, 2.0, 0.0)
+    rare, y_rare, _ = distorted(rng, 3, 2.0, 8.0)
+    names = ["common"] * 2000 + ["rare"] * 3
+    fit = Calibrator.fit(np.r_[logits, rare], np.r_[labels, y_rare], np.ones(2003), names)
+    assert abs(fit.categories["rare"][1] - fit.overall[1]) < 2.0
+
+
+@pytest.mark.parametrize(("labels", "why"), [([0, 1, 0, 1, 0, 1, 0], "seven"), ([1.0] * 30, "one class")])
+def test_too_few_labels_or_one_class_leave_the_logits_as_they_are(labels: list[float], why: str) -> None:
+    n = len(labels)
+    fit = Calibrator.fit(np.linspace(-2, 2, n), labels, np.ones(n), ["a"] * n)
+    assert fit.apply(1.3, "a") == pytest.approx(1 / (1 + np.exp(-1.3))), why
+    assert fit.n == n
+
+
+def test_perfectly_separable_labels_do_not_run_away() -> None:
+    logits = np.r_[np.linspace(-2, -0.5, 20), np.linspace(0.5, 2, 20)]
+    fit = Calibrator.fit(logits, logits > 0, np.ones(40), ["a"] * 40)
+    assert 0.04 < np.exp(fit.overall[0]) < 1
+    assert 0 < fit.apply(-2.0, "a") < 0.5 < fit.apply(2.0, "a") < 1
+
+
+def test_a_critic_worse_than_chance_is_flattened_and_not_inverted() -> None:
+    logits, labels, _ = distorted(np.random.default_rng(3), 500, 1.0, 0.0)
+    fit = Calibrator.fit(-logits, labels, np.ones(500), ["a"] * 500)
+    assert 0.4 < fit.apply(-2.0, "a") <= fit.apply(2.0, "a") < 0.6
+
+
+def test_an_unseen_category_uses_the_overall_fit() -> None:
+    logits, labels, _ = distorted(np.random.default_rng(4), 200, 2.0, 1.0)
+    fit = Calibrator.fit(logits, labels, np.ones(200), ["a"] * 200)
+    log_t, b = fit.overall
+    assert fit.apply(0.5, "never seen") == pytest.approx(1 / (1 + np.exp(-(0.5 - b) / np.exp(log_t))))
+
+
+def test_weights_undo_the_choice_of_what_was_labelled() -> None:
+    rng = np.random.default_rng(5)
+    easy, hard = distorted(rng, 3000, 1.0, 0.0), distorted(rng, 3000, 1.0, 4.0)
+    chosen = np.r_[np.arange(3000) % 9 == 0, np.ones(3000, bool)]
+    logits, labels = np.r_[easy[0], hard[0]], np.r_[easy[1], hard[1]]
+    full = Calibrator.fit(logits, labels, np.ones(6000), ["a"] * 6000)
+    pi = np.where(np.arange(6000) < 3000, 1 / 9, 1.0)[chosen]
+    names = ["a"] * int(chosen.sum())
+    weighted = Calibrator.fit(logits[chosen], labels[chosen], propensity_weights(pi), names)
+    plain = Calibrator.fit(logits[chosen], labels[chosen], np.ones(len(names)), names)
+    assert abs(weighted.overall[1] - full.overall[1]) < 0.4 < abs(plain.overall[1] - full.overall[1])
+
+
+def test_propensity_weights_are_capped_at_ten_times_and_have_mean_one() -> None:
+    weights = propensity_weights([1.0, 0.5, 0.001])
+    assert weights.mean() == pytest.approx(1)
+    assert weights[2] / weights[0] == pytest.approx(10)
+
+
+def test_a_calibrator_survives_json_exactly() -> None:
+    logits, labels, _ = distorted(np.random.default_rng(6), 60, 2.0, 1.0)
+    fit = Calibrator.fit(logits, labels, np.ones(60), ["a", "b"] * 30)
+    assert Calibrator.from_row(json.loads(json.dumps(fit.to_row()))) == fit
+
+
+def test_mismatched_lengths_and_labels_beyond_the_unit_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ"):
+        Calibrator.fit([1.0], [1.0, 0.0], [1.0], ["a"])
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        Calibrator.fit([1.0], [2.0], [1.0], ["a"])
+
+
+def test_ece_is_small_when_calibrated_and_equals_the_gap_when_not() -> None:
+    rng = np.random.default_rng(7)
+    p = rng.random(20000)
+    y = rng.random(20000) < p
+    assert ece(p, y) < 0.02
+    assert ece(np.full(1000, 0.9), np.arange(1000) % 2) == pytest.approx(0.4, abs=1e-3)
+
+
+def test_the_ece_estimate_holds_its_value_and_narrows_with_rows() -> None:
+    rng = np.random.default_rng(8)
+    p = rng.random(2000)
+    y = (rng.random(2000) < p**2).astype(float)
+    few, many = (ece_estimate(p[:n], y[:n], np.arange(n) // 2) for n in (100, 2000))
+    assert many.value == pytest.approx(ece(p, y))
+    assert many.low <= many.value <= many.high
+    assert few.high - few.low > many.high - many.low
+
+
+def test_brier_is_the_mean_squared_gap() -> None:
+    assert brier([0.8, 0.4], [1, 0], [0, 1]).value == pytest.approx((0.04 + 0.16) / 2)
+
+
+def test_sensitivity_and_specificity_count_their_own_class_and_skip_ties() -> None:
+    se, sp = sensitivity_specificity([0.9, 0.2, 0.1, 0.7, 0.9], [1, 1, 0, 0, 0.5], [0, 1, 2, 3, 4])
+    assert se is not None
+    assert sp is not None
+    assert (se.value, se.n, sp.value, sp.n) == (0.5, 2, 0.5, 2)
+    assert sensitivity_specificity([0.9], [1], [0])[1] is None

@@ -1,0 +1,87 @@
+"""Figures in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from superalign.report.figures import (
+    ATTACKS,
+    Estimate,
+    estimate,
+    finding,
+    headline,
+    interval,
+    number,
+    seconds,
+    series,
+    telling_samples,
+)
+
+SPACE = "\N{NARROW NO-BREAK SPACE}"
+
+
+def row(round: int, **values: float | None) -> dict[str, Any]:
+    """A row of metrics.jsonl with intervals of five points."""
+    return {
+        "round": round,
+        "metrics": {
+            name: {"value": v, "low": None if v is None else v - 0.05, "high": None if v is None else v + 0.05, "n": 9}
+            for name, v in values.items()
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.841, "%", f"84{SPACE}%"),
+        (0.026, "%", f"2.6{SPACE}%"),
+        (0.03, "%", f"3{SPACE}%"),
+        (0.0, "%", f"0{SPACE}%"),
+        (-0.0004, "%", f"0{SPACE}%"),
+        (-0.01, "%", f"\N{MINUS SIGN}1{SPACE}%"),
+        (0.0996, "%", f"10{SPACE}%"),
+        (1.0, "%", f"100{SPACE}%"),
+        (-1.234, "", "\N{MINUS SIGN}1.23"),
+    ],
+)
+def test_numbers_read_as_people_write_them(value: float, unit: str, text: str) -> None:
+    assert number(value, unit) == text
+
+
+def test_both_ends_of_an_interval_have_the_same_decimals() -> None:
+    assert interval(Estimate(0.08, 0.049, 0.111, 9), "%") == f"5 to 11{SPACE}%"
+    assert interval(Estimate(0.03, 0.01, 0.05, 9), "%") == f"1.0 to 5.0{SPACE}%"
+
+
+@pytest.mark.parametrize(("value", "text"), [(4.21, "4.2 s"), (38.2, "38 s"), (245.0, "4 min 05 s")])
+def test_durations_are_short(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_a_metric_that_could_not_be_computed_is_left_out() -> None:
+    rows = [row(0, helpfulness=None), row(1, helpfulness=0.9)]
+    assert estimate(rows[0], "helpfulness") is None
+    assert [tile["moved"] for tile in headline(rows)] == [False]
+
+
+def test_a_metric_never_measured_has_no_curve() -> None:
+    assert [curve.label for curve in series([row(0, attack_success_rate=0.8)], ATTACKS)] == ["Held-out combinations"]
+
+
+@pytest.mark.parametrize(("last", "verb"), [(0.1, "fell"), (0.95, "rose"), (0.79, "went")])
+def test_the_finding_says_fell_or_rose_only_when_the_intervals_part(last: float, verb: str) -> None:
+    assert f"{verb} from 80" in finding([row(0, attack_success_rate=0.8), row(1, attack_success_rate=last)])
+
+
+def test_telling_samples_take_every_reason_in_turn_widest_gap_first() -> None:
+    samples = [
+        {"round": 1, "why": "a", "p": 0.6, "gold": 0.0},
+        {"round": 1, "why": "a", "p": 0.9, "gold": 0.0},
+        {"round": 1, "why": "b", "p": 0.5, "gold": None},
+        {"round": 2, "why": "a", "p": 0.9, "gold": 0.0},
+    ]
+    chosen = telling_samples(samples, 3)
+    assert [(each["why"], each["round"], each["p"]) for each in chosen] == [("a", 2, 0.9), ("b", 1, 0.5), ("a", 1, 0.9)]

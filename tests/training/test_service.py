@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superalign.config import GeneratorConfig, LoraConfig
+from superalign.errors import UserError
+from superalign.generation.hf import HFGenerator
+from superalign.training.base import DPOSettings, SFTSettings
+from superalign.training.service import TrainingService
+
+LORA = LoraConfig(r=4, alpha=8)
+LN2 = math.log(2)
+DPO = DPOSettings(learning_rate=5e-3, batch_size=4)
+SFT = SFTSettings(learning_rate=5e-3, batch_size=4, epochs=2)
+
+
+def make(model: str, roles: tuple[str, ...] = ("attacker", "learner")) -> TrainingService:
+    return TrainingService(dict.fromkeys(roles, model), LORA, threads=1)
+
+
+def ids(rng: np.random.Generator, most: int = 8) -> list[int]:
+    return rng.integers(5, 290, rng.integers(2, most)).tolist()
+
+
+def pairs(n: int = 12, seed: int = 0, **labels: Any) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    labels = {"q": 1.0, "w": 1.0, **labels}
+    return [{"prompt_ids": ids(rng), "chosen_ids": ids(rng), "rejected_ids": ids(rng), **labels} for _ in range(n)]
+
+
+def shown(n: int = 12, seed: int = 0, weight: float = 1.0) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    return [{"prompt_ids": ids(rng), "completion_ids": ids(rng), "weight": weight} for _ in range(n)]
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
+
+
+def logps(service: TrainingService, model: str, rows: list[dict[str, Any]], completion: str) -> float:
+    generator = HFGenerator({"learner": model}, LORA, GeneratorConfig(), threads=1)
+    generator.load_adapter("learner", service.adapter("learner"), 1)
+    args = ([tuple(row["prompt_ids"]) for row in rows], [tuple(row[completion]) for row in rows])
+    return float(np.mean([sum(one) for one in generator.sequence_logprobs("learner", *args)]))
+
+
+@pytest.mark.parametrize("loss", ["cdpo", "dpo"])
+def test_the_first_preference_loss_is_ln_2_in_every_round_of_every_role(tiny_model: str, loss: str) -> None:
+    service, settings = make(tiny_model), DPOSettings(loss=loss, learning_rate=5e-3, batch_size=4)
+    for round_ in (1, 2):
+        for role in ("attacker", "learner"):
+            metrics = service.dpo(role, pairs(), settings, [], seed=round_)
+            assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+            assert metrics["first_loss"] == pytest.approx(LN2, abs=1e-6)
+            assert metrics["preference_loss"] != pytest.approx(LN2, abs=1e-3)
+            assert metrics["steps"] == 3
+            assert service.version(role) == round_
+
+
+def test_soft_labels_and_weights_do_not_move_the_first_preference_loss(tiny_model: str) -> None:
+    settings = DPOSettings(batch_size=4, nll=0.5)
+    metrics = make(tiny_model).dpo("learner", pairs(q=0.7, w=0.3), settings, [], seed=0)
+    assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+    assert metrics["first_loss"] > metrics["first_preference_loss"] * 0.3
+
+
+def test_preference_training_raises_the_chosen_over_the_rejected(tiny_model: str) -> None:
+    service, rows = make(tiny_model), pairs()
+    before = logps(service, tiny_model, rows, "chosen_ids") - logps(service, tiny_model, rows, "rejected_ids")
+    metrics = service.dpo("learner", rows, DPOSettings(learning_rate=5e-3, batch_size=4, epochs=6), [], seed=0)
+    after = logps(service, tiny_model, rows, "chosen_ids") - logps(service, tiny_model, rows, "rejected_ids")
+    assert after > before + 5
+    assert metrics["accuracy"] > 0.9
+
+
+def test_an_anchor_keeps_its_answers_likely(tiny_model: str) -> None:
+    anchors, rows = shown(seed=5), pairs()
+    kept, lost = make(tiny_model), make(tiny_model)
+    anchored = DPOSettings(learning_rate=5e-3, batch_size=4, epochs=4, anchor_batch=8, anchor_weight=1.0)
+    metrics = kept.dpo("learner", rows, anchored, anchors, seed=0)
+    lost.dpo("learner", rows, DPOSettings(learning_rate=5e-3, batch_size=4, epochs=4), [], seed=0)
+    assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+    assert metrics["anchor"] > 0
+    assert logps(kept, tiny_model, anchors, "completion_ids") > logps(lost, tiny_model, anchors, "completion_ids") + 3
+
+
+def test_supervised_training_makes_its_completions_likely(tiny_model: str) -> None:
+    service, rows = make(tiny_model), shown()
+    before = logps(service, tiny_model, rows, "completion_ids")
+    metrics = service.sft("learner", rows, SFTSettings(learning_rate=5e-3, batch_size=4, epochs=6), seed=0)
+    assert logps(service, tiny_model, rows, "completion_ids") > before + 3
+    assert metrics["loss"] < metrics["first_loss"]
+    assert metrics["steps"] == 18
+
+
+def test_the_first_supervised_loss_is_the_weighted_mean_over_rows_of_their_mean_nll(tiny_model: str) -> None:
+    rows = [{**row, "weight": weight} for row, weight in zip(shown(2), (1.0, 0.25), strict=True)]
+    generator = HFGenerator({"learner": tiny_model}, LORA, GeneratorConfig(), threads=1)
+    args = ([tuple(row["prompt_ids"]) for row in rows], [tuple(row["completion_ids"]) for row in rows])
+    means = [-float(np.mean(one)) for one in generator.sequence_logprobs(None, *args)]
+    metrics = make(tiny_model).sft("learner", rows, SFT, seed=0)
+    assert metrics["first_loss"] == pytest.approx((1.0 * means[0] + 0.25 * means[1]) / 2, abs=1e-4)
+
+
+def test_training_one_role_leaves_the_others_alone(tiny_model: str) -> None:
+    service = make(tiny_model)
+    fresh = service.adapter("attacker")
+    assert same(fresh, service.adapter("learner"))
+    service.dpo("learner", pairs(), DPO, [], seed=0)
+    assert same(service.adapter("attacker"), fresh)
+    assert not same(service.adapter("learner"), fresh)
+    assert (service.version("attacker"), service.version("learner")) == (0, 1)
+
+
+def test_a_role_trains_the_same_whether_or_not_another_was_trained_before(tiny_model: str) -> None:
+    alone, after = make(tiny_model), make(tiny_model)
+    after.sft("attacker", shown(), SFT, seed=9)
+    for service in (alone, after):
+        service.dpo("learner", pairs(), DPO, [], seed=1)
+        service.dpo("learner", pairs(seed=2), DPO, [], seed=2)
+    assert same(alone.adapter("learner"), after.adapter("learner"))
+
+
+def test_the_same_seed_trains_the_same_and_another_seed_does_not(tiny_model: str) -> None:
+    services = [make(tiny_model) for _ in range(3)]
+    for service, seed in zip(services, (1, 1, 2), strict=True):
+        service.dpo("learner", pairs(), DPO, [], seed=seed)
+    first, again, other = (service.adapter("learner") for service in services)
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_training_after_save_and_load_is_bit_equal_to_uninterrupted_training(tiny_model: str, tmp_path: Path) -> None:
+    anchored = DPOSettings(learning_rate=5e-3, batch_size=4, nll=0.05, anchor_batch=2, anchor_weight=0.5)
+
+    def first(service: TrainingService) -> None:
+        service.dpo("learner", pairs(), anchored, shown(seed=3), seed=1)
+        service.sft("attacker", shown(), SFT, seed=1)
+
+    def second(service: TrainingService) -> None:
+        service.dpo("learner", pairs(seed=4), anchored, shown(seed=3), seed=2)
+        service.sft("attacker", shown(seed=4), SFT, seed=2)
+
+    straight, stopped, resumed = make(tiny_model), make(tiny_model), make(tiny_model)
+    first(straight)
+    second(straight)
+    first(stopped)
+    stopped.save(tmp_path)
+    resumed.sft("learner", shown(seed=8), SFT, seed=8)
+    resumed.load(tmp_path)
+    second(resumed)
+    for role in ("attacker", "learner"):
+        assert same(resumed.adapter(role), straight.adapter(role))
+        assert resumed.version(role) == straight.version(role) == 2
+
+
+def test_a_saved_adapter_loads_with_plain_peft_in_a_fresh_interpreter(tiny_model: str, tmp_path: Path) -> None:
+    service = make(tiny_model)
+    service.dpo("learner", pairs(), DPO, [], seed=0)
+    service.save(tmp_path)
+    code = (
+        "import sys, torch\n"
+        "from peft import AutoPeftModelForCausalLM\n"
+        "model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1]).eval()\n"
+        "print(model(torch.tensor([[5, 6, 7]])).logits[0, -1].log_softmax(-1)[42].item())\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "learner")]
+    there = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    generator = HFGenerator({"learner": tiny_model}, LORA, GeneratorConfig(), threads=1)
+    generator.load_adapter("learner", service.adapter("learner"), 1)
+    ((here,),) = generator.choice_logits("learner", [(5, 6, 7)], [42])
+    assert float(there) == pytest.approx(here, abs=1e-4)
+
+
+def test_the_served_adapter_scores_as_the_trained_one(tiny_model: str) -> None:
+    service, rows = make(tiny_model), pairs(4)
+    service.dpo("learner", rows, DPO, [], seed=0)
+    expected = -logps(service, tiny_model, rows[:1], "chosen_ids") / len(rows[0]["chosen_ids"])
+    again = service.sft("learner", [{**rows[0], "completion_ids": rows[0]["chosen_ids"], "weight": 1.0}], SFT, seed=0)
+    assert again["first_loss"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_roles_on_different_models_are_trained_apart(make_model: Callable[..., str], tmp_path: Path) -> None:
+    service = TrainingService({"critic": make_model("one", seed=1), "learner": make_model("two", seed=2)}, LORA, 1)
+    fresh = service.adapter("learner")
+    service.sft("critic", shown(), SFT, seed=0)
+    assert same(service.adapter("learner"), fresh)
+    service.dpo("learner", pairs(), DPO, [], seed=0)
+    service.save(tmp_path / "saved")
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["critic", "learner"]
+
+
+def test_many_calls_pile_up_no_adapters_and_no_wrapped_forwards(tiny_model: str) -> None:
+    service = make(tiny_model)
+    for seed in range(3):
+        service.dpo("learner", pairs(4), DPO, [], seed=seed)
+        service.sft("attacker", shown(4), SFT, seed=seed)
+    (model,) = service._models.values()
+    assert list(model.peft_config) == ["default"]
+    assert "forward" not in vars(model.get_base_model())
+
+
+def test_training_leaves_nothing_in_the_working_folder(
+    tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = make(tiny_model)
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    service.dpo("learner", pairs(4), DPO, [], seed=0)
+    assert os.listdir() == []
+    assert capfd.readouterr().out == ""
+
+
+def test_rows_that_do_not_fit_the_context_are_named(tiny_model: str) -> None:
+    rows = pairs(2)
+    rows[1]["chosen_ids"] = [9] * 130
+    with pytest.raises(UserError, match=r"learner: pair 1 has 13\d tokens in prompt and chosen_ids.*context of 128"):
+        make(tiny_model).dpo("learner", rows, DPO, [], seed=0)
+
+
+def test_nothing_to_train_on_empty_completions_and_unknown_roles_are_refused(tiny_model: str) -> None:
+    service = make(tiny_model)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        service.dpo("learner", [], DPO, [], seed=0)
+    with pytest.raises(ValueError, match="row 0 has an empty prompt_ids or completion_ids"):
+        service.sft("learner", [{"prompt_ids": [5], "completion_ids": [], "weight": 1.0}], SFT, seed=0)
+    with pytest.raises(ValueError, match="weight w > 0"):
+        service.dpo("learner", pairs(w=0.0), DPO, [], seed=0)
+    with pytest.raises(ValueError, match="unknown role 'judge'"):
+        service.version("judge")
+
+
+def test_loading_what_was_not_saved_or_belongs_to_another_rank_changes_nothing(tiny_model: str, tmp_path: Path) -> None:
+    service = make(tiny_model)
+    with pytest.raises(UserError, match="is missing"):
+        service.load(tmp_path)
+    TrainingService(dict.fromkeys(("attacker", "learner"), tiny_model), LoraConfig(r=2), 1).save(tmp_path)
+    before = service.adapter("learner")
+    with pytest.raises(UserError, match="another model or rank"):
+        service.load(tmp_path)
+    assert same(service.adapter("learner"), before)
+    assert service.version("learner") == 0
+
+
+@pytest.mark.parametrize("loss", ["rdpo", "ropo", "drdpo", "ipo"])
+def test_every_loss_trains(tiny_model: str, loss: str) -> None:
+    metrics = make(tiny_model).dpo("learner", pairs(q=0.9), DPOSettings(loss=loss, batch_size=4), [], seed=0)
+    assert math.isfinite(metrics["loss"])
