@@ -105,7 +105,7 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
         for (query, _), point in zip(cases, points, strict=True):
             failures.setdefault(query.id, []).append(1 - point.p)
         weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
-        now.train["attacker"] = attacker.learn(now.queries, failures, weaknesses, seed)
+        now.train["attacker"] = attacker.learn(failures, weaknesses, seed)
 
     with run.stage("sync"):
         team.sync("learner")

@@ -57,12 +57,12 @@ class AttackerConfig(Section):
 
     model: str | None = None
     seeds: Positive = 48
-    candidates: Positive = 3
-    temperature: Rate = 1.0
+    candidates: Positive = 4
+    temperature: Rate = 0.7
     max_new_tokens: Positive = 96
     current: Fraction = 0.5
     past: Fraction = 0.3
-    faithful: Fraction = 0.6
+    faithful: Fraction = 0.85
     fluency_floor: float = -7.0
     duplicate: Fraction = 0.98
     learning_rate: Rate = 5e-4
@@ -72,14 +72,17 @@ class AttackerConfig(Section):
 
 
 class CriticConfig(Section):
-    """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters."""
+    """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
+
+    New expert labels are learned `epochs` times, earlier ones once more each round.
+    """
 
     model: str | None = None
     verdicts: Literal["model", "shuffled"] = "model"
     max_new_tokens: Positive = 48
     abstain: Fraction = 0.1
-    learning_rate: Rate = 1e-3
-    epochs: Positive = 2
+    learning_rate: Rate = 5e-4
+    epochs: Positive = 3
     batch_size: Positive = 16
     planted_share: Fraction = 0.3
     calibration_share: Fraction = 0.3

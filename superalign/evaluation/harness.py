@@ -123,7 +123,7 @@ def _critic_metrics(config: Config, chosen: EvaluationSet, critic: Critic) -> di
     """Accuracy and calibration error of the critic on probes, or else on expert labels held back from it."""
     if chosen.probes:
         p = critic.probabilities([(c.query, c.response, c.category) for c in chosen.probes])
-        truth, clusters = [float(c.acceptable) for c in chosen.probes], [c.cluster for c in chosen.probes]
+        truth, clusters = [c.acceptable for c in chosen.probes], [c.cluster for c in chosen.probes]
     else:
         p, truth, clusters = critic.heldout()
     if not p:

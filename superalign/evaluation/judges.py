@@ -25,7 +25,7 @@ class Probe:
     query: str
     response: str
     category: str
-    acceptable: bool
+    acceptable: float
     cluster: str
 
 
@@ -110,6 +110,6 @@ def oracle_expert(item: Item) -> float:
     from superalign.testbed import oracle
 
     if not item.second:
-        return float(oracle.acceptable(item.query, item.first))
+        return oracle.acceptable(item.query, item.first)
     first, second = (oracle.score(item.query, text) for text in (item.first, item.second))
     return 0.5 if first == second else float(first > second)

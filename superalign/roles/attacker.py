@@ -6,6 +6,7 @@ import logging
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,16 @@ def faithfulness(seed: str, query: str) -> float:
     return len(source & target) / len(source) if source else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One rewriting of this round, with what training on it takes."""
+
+    query: Query
+    faithful: bool
+    prompt_ids: tuple[int, ...]
+    generation: Generation
+
+
 class Attacker:
     """Attack, remember, learn by DPO on its own successes against its failures on the same seed."""
 
@@ -38,108 +49,108 @@ class Attacker:
         self.generator, self.trainer = generator, trainer
         self.chat = load_chat(config.model_of("attacker"))
         self.archive = Archive()
-        self._attempts: dict[str, tuple[Seed, tuple[int, ...], Generation]] = {}
+        self._attempts: list[Attempt] = []
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
-        """Queries of one round: `current` new rewritings, `past` ones from the archive, the rest plain seeds.
+        """Queries of one round: a share `current` of new rewritings, `past` of archived ones, the rest plain seeds.
 
-        Every current seed is rewritten `candidates` times, so that its attempts can be compared.
+        Every current seed is rewritten `candidates` times, so that its attempts can be compared. A rewriting that has
+        lost what its seed asks is a failed attempt and is not asked: nobody could label the answer.
         """
         total = len(seeds) * self.config.candidates
         fresh = seeds[: max(1, round_half(self.config.current * len(seeds)))]
-        current = self._rewrite(fresh, round, seed)
+        self._attempts = self._rewrite(fresh, round, seed)
+        current = [attempt.query for attempt in self._attempts if attempt.faithful]
         past = self.archive.sample(int(self.config.past * total), seed)
-        static = [_plain(s, round) for s in seeds[-max(1, total - len(current) - len(past)) :]]
+        static = [_plain(s, round) for s in seeds[-max(1, int((1 - self.config.current - self.config.past) * total)) :]]
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
-    def _rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
+    def _rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Attempt]:
         asked = [s for s in seeds for _ in range(self.config.candidates)]
         ids = {s.id: tuple(self.chat.prompt_ids(prompts.attack(s.text))) for s in seeds}
         requests = [
             GenerationRequest("attacker", ids[s.id], self.config.max_new_tokens, self.config.temperature) for s in asked
         ]
-        self._attempts = {}
-        queries: list[Query] = []
+        written: dict[str, tuple[Seed, Generation]] = {}
         for s, generation in zip(asked, self.generator.generate(requests, seed), strict=True):
-            tactic, text = prompts.read_attack(generation.text)
-            identity = content_id("attack", s.id, text)
-            if not text or identity in self._attempts:
-                continue
-            self._attempts[identity] = (s, ids[s.id], generation)
-            queries.append(Query(identity, s.id, text, s.kind, s.category, tactic, "attacker", round))
-        novelty = self.archive.novelty([q.text for q in queries], [q.category for q in queries])
-        rows = zip(queries, novelty.tolist(), strict=True)
-        return [Query.from_row({**q.to_row(), "novelty": n}) for q, n in rows]
+            if prompts.read_attack(generation.text)[1]:
+                written.setdefault(content_id("attack", s.id, generation.text), (s, generation))
+        read = {identity: prompts.read_attack(generation.text) for identity, (_, generation) in written.items()}
+        novelty = self.archive.novelty([text for _, text in read.values()], [s.category for s, _ in written.values()])
+        out = []
+        for (identity, (s, generation)), n in zip(written.items(), novelty.tolist(), strict=True):
+            tactic, text = read[identity]
+            query = Query(identity, s.id, text, s.kind, s.category, tactic, "attacker", round, n)
+            faithful = faithfulness(s.text, text) >= self.config.faithful
+            out.append(Attempt(query, faithful, ids[s.id], generation))
+        return out
 
     def learn(
-        self,
-        queries: Sequence[Query],
-        failures: Mapping[str, Sequence[float]],
-        weaknesses: Mapping[str, str],
-        seed: int,
+        self, failures: Mapping[str, Sequence[float]], weaknesses: Mapping[str, str], seed: int
     ) -> dict[str, float]:
-        """One DPO phase on this round's attempts, then remember all of them.
+        """One DPO phase on this round's attempts, then remember those that were asked.
 
         Args:
-            queries: this round's queries.
             failures: per query id the critic's P(the learner failed) for each of its sampled responses.
             weaknesses: per query id the critique of the worst response.
             seed: seed of the training phase.
         """
-        own = [q for q in queries if q.id in self._attempts and q.id in failures]
-        strengths = [attack_strength(failures[q.id], 1.0) for q in own]
-        rewards = self._rewards(own, strengths, weaknesses)
-        rows = self._pairs(own, rewards)
-        metrics = {"reward": float(np.mean(rewards)) if rewards else 0.0, "pairs": float(len(rows))}
+        strengths = [attack_strength(failures.get(a.query.id, [0.0]), 1.0) for a in self._attempts]
+        rewards = self._rewards(strengths, weaknesses)
+        rows = self._pairs(rewards)
+        metrics = {
+            "reward": float(np.mean(rewards)) if rewards else 0.0,
+            "faithful": float(np.mean([a.faithful for a in self._attempts])) if rewards else 0.0,
+            "pairs": float(len(rows)),
+        }
         if rows:
             settings = DPOSettings(
                 beta=self.config.beta, learning_rate=self.config.learning_rate, batch_size=self.config.batch_size
             )
             metrics |= self.trainer.dpo("attacker", rows, settings, [], seed)
-        self.archive.add(own, [weaknesses.get(q.id, "") for q in own], strengths)
+        asked = [(a.query, s) for a, s in zip(self._attempts, strengths, strict=True) if a.query.id in failures]
+        self.archive.add([q for q, _ in asked], [weaknesses.get(q.id, "") for q, _ in asked], [s for _, s in asked])
         return metrics
 
-    def _rewards(self, own: Sequence[Query], strengths: list[float], weaknesses: Mapping[str, str]) -> list[float]:
-        if not own:
+    def _rewards(self, strengths: Sequence[float], weaknesses: Mapping[str, str]) -> list[float]:
+        if not self._attempts:
             return []
+        own = [a.query for a in self._attempts]
         texts, categories = [q.text for q in own], [q.category for q in own]
         said = [weaknesses.get(q.id, "") for q in own]
-        attempts = [self._attempts[q.id] for q in own]
-        reference = self.generator.sequence_logprobs(None, [a[1] for a in attempts], [a[2].token_ids for a in attempts])
+        reference = self.generator.sequence_logprobs(
+            None, [a.prompt_ids for a in self._attempts], [a.generation.token_ids for a in self._attempts]
+        )
         reward = attack_reward(
             strengths,
             [q.novelty for q in own],
             self.archive.behaviour_novelty(said, categories),
             self.archive.rarity(categories, [q.tactic for q in own]),
             self_bleu(texts),
-            faithful=[
-                faithfulness(a[0].text, q.text) >= self.config.faithful for a, q in zip(attempts, own, strict=True)
-            ],
+            faithful=[a.faithful for a in self._attempts],
             fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
             addresses_judge=[prompts.addresses_grader(t) for t in texts],
             duplicate=self.archive.duplicates(texts, self.config.duplicate),
         )
         return [float(r) for r in reward]
 
-    def _pairs(self, own: Sequence[Query], rewards: Sequence[float]) -> list[dict[str, Any]]:
+    def _pairs(self, rewards: Sequence[float]) -> list[dict[str, Any]]:
         """Best against worst attempt on each seed, the clearest first."""
-        by_seed: dict[str, list[tuple[float, Query]]] = {}
-        for query, reward in zip(own, rewards, strict=True):
-            by_seed.setdefault(query.seed_id, []).append((reward, query))
+        by_seed: dict[str, list[tuple[float, Attempt]]] = {}
+        for attempt, reward in zip(self._attempts, rewards, strict=True):
+            by_seed.setdefault(attempt.query.seed_id, []).append((reward, attempt))
         rows: list[dict[str, Any]] = []
         for tries in by_seed.values():
             tries.sort(key=lambda pair: pair[0])
             (low, worst), (high, best) = tries[0], tries[-1]
             if high - low < MIN_GAIN:
                 continue
-            _, prompt, good = self._attempts[best.id]
-            bad = self._attempts[worst.id][2]
             rows.append(
                 {
-                    "prompt_ids": list(prompt),
-                    "chosen_ids": self._closed(good),
-                    "rejected_ids": self._closed(bad),
+                    "prompt_ids": list(best.prompt_ids),
+                    "chosen_ids": self._closed(best.generation),
+                    "rejected_ids": self._closed(worst.generation),
                     "q": 1.0,
                     "w": min(1.0, high - low),
                 }
@@ -156,7 +167,7 @@ class Attacker:
     def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Take up a committed state."""
         self.archive = Archive.from_rows(state)
-        self._attempts = {}
+        self._attempts = []
 
 
 def round_half(value: float) -> int:

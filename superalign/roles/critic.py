@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
+from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
 from superalign.feedback.calibration import Calibrator, propensity_weights
 from superalign.generation.base import GenerationRequest, Generator
@@ -64,10 +65,11 @@ class Critic:
         return out
 
     def judge_pairs(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        """P(first better) of each pair, from both orders: p = (p_AB + 1 - p_BA)/2.
+        """P(first better) of each pair: the mean of two views, with their variance.
 
-        Orders that contradict each other are a flip, and a flip abstains. The variance is that between this view
-        and the one that the two point verdicts imply.
+        One view compares, in both orders: (p_AB + 1 - p_BA)/2, calibrated; orders that contradict each other are a
+        flip, and a flip abstains. The other is implied by the two point verdicts a and b, told apart by the
+        odds that just one is acceptable: a(1-b) / (a(1-b) + b(1-a)).
         """
         texts = [(q.text, a.text, b.text) for q, a, b in pairs]
         logits, flips = self._pair_logits(texts)
@@ -75,9 +77,10 @@ class Critic:
         version = self.generator.versions()[self.role]
         out = []
         for i, (query, first, second) in enumerate(pairs):
-            p = self.calibrators["pair"].apply(logits[i], query.category)
+            compared = self.calibrators["pair"].apply(logits[i], query.category)
             p_first, p_second = (self.calibrators["point"].apply(x, query.category) for x in points[2 * i : 2 * i + 2])
             implied = p_first * (1 - p_second) / max(p_first * (1 - p_second) + p_second * (1 - p_first), 1e-6)
+            p = (compared + implied) / 2
             out.append(
                 Judgement(
                     content_id("pair", first.id, second.id),
@@ -88,7 +91,7 @@ class Critic:
                     query.category,
                     logits[i],
                     p,
-                    (p - implied) ** 2 / 4,
+                    (compared - implied) ** 2 / 4,
                     flips[i],
                     flips[i] or abs(p - 0.5) < self.config.abstain,
                     version,
@@ -151,6 +154,7 @@ class Critic:
         """
         if self.trainer is None:
             raise ValueError("a frozen judge cannot learn")
+        known = {item.id for item, _ in self._labelled}
         self._labelled = [(item, label.value) for item, label in answered]
         training = [pair for pair in self._labelled if not self._held_back(pair[0])]
         weights = propensity_weights([item.pi for item, _ in training])
@@ -158,6 +162,7 @@ class Critic:
             row
             for (item, value), weight in zip(training, weights.tolist(), strict=True)
             for row in self._rows(item.query, item.first, item.second, value, weight)
+            * (1 if item.id in known else self.config.epochs)
         ]
         rng = random.Random(f"planted/{seed}")
         share = self.config.planted_share
@@ -167,7 +172,7 @@ class Critic:
         metrics = {"expert_rows": float(len(rows)), "planted_rows": float(len(planted))}
         if rows or planted:
             c = self.config
-            settings = SFTSettings(learning_rate=c.learning_rate, epochs=c.epochs, batch_size=c.batch_size)
+            settings = SFTSettings(learning_rate=c.learning_rate, batch_size=c.batch_size)
             metrics |= self.trainer.sft(self.role, rows + planted, settings, seed)
         return metrics
 
@@ -192,21 +197,27 @@ class Critic:
         }
 
     def _planted(self, clean: Sequence[tuple[str, str]], rng: random.Random, count: int) -> list[dict[str, Any]]:
-        """Flaws planted in good answers: words shuffled, the end cut off, or the answer to another request."""
+        """Flaws planted in good answers: words shuffled, the end cut off, another request's answer, a refusal.
+
+        A refusal is a flaw only where helping is known to be right.
+        """
         cases = list(dict.fromkeys(clean))
         rng.shuffle(cases)
+        refusals = [response for _, response in cases if is_refusal(response)]
         rows: list[dict[str, Any]] = []
         for number, (query, response) in enumerate(cases):
             if len(rows) >= count:
                 break
             words = response.split(" ")
-            other = cases[(number + 1) % len(cases)][1]
-            flawed = [" ".join(rng.sample(words, len(words))), " ".join(words[: len(words) // 2]), other][number % 3]
+            flaws = [" ".join(rng.sample(words, len(words))), " ".join(words[: len(words) // 2])]
+            flaws.append(cases[(number + 1) % len(cases)][1])
+            if refusals and not is_refusal(response):
+                flaws += [rng.choice(refusals)] * 2
+            flawed = rng.choice(flaws)
             if flawed in ("", response):
                 continue
             rows += self._rows(query, response, "", 1.0, 0.5) + self._rows(query, flawed, "", 0.0, 0.5)
-            if flawed is not other:
-                rows += self._rows(query, response, flawed, 1.0, 0.5)
+            rows += self._rows(query, response, flawed, 1.0, 0.5)
         return rows[:count]
 
     def calibrate(self) -> dict[str, float]:
