@@ -96,7 +96,7 @@ class LearnerConfig(Section):
 
     algorithm: Literal["dpo"] = "dpo"
     loss: Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"] = "cdpo"
-    samples: Positive = 3
+    samples: Positive = 4
     temperature: Rate = 1.0
     max_new_tokens: Positive = 64
     beta: Rate = 0.1

@@ -10,7 +10,7 @@ from superalign.records import Judgement, Query, Response
 from superalign.roles.critic import Critic
 
 ACCEPTED = 0.8
-ANSWERS_PER_REFUSAL = 2
+ANSWERS_PER_REFUSAL = 1
 MOST = 480
 
 

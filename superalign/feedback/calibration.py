@@ -36,8 +36,18 @@ class Calibrator:
     n: int = 0
 
     @classmethod
-    def fit(cls, logits: ArrayLike, labels: ArrayLike, weights: ArrayLike, categories: Sequence[str]) -> Self:
+    def fit(
+        cls,
+        logits: ArrayLike,
+        labels: ArrayLike,
+        weights: ArrayLike,
+        categories: Sequence[str],
+        errors: ArrayLike = 0.0,
+    ) -> Self:
         """Fit by weighted negative log-likelihood; categories are shrunk: (n_c theta_c + 20 theta)/(n_c + 20).
+
+        A label that errs with rate eps has P(label = 1) = eps + (1 - 2 eps) p (forward correction, arXiv 1609.03683),
+        else one mistake of an expert would cost a confident critic its temperature.
 
         theta is (log T, b), so that a shrunk temperature stays positive. The identity, when fewer than 8 labels
         or labels of one class only are there.
@@ -47,9 +57,10 @@ class Calibrator:
             labels: expert values in [0, 1], 1 = acceptable or first better; a tie is 0.5, shape (n,).
             weights: see `propensity_weights`; scaled to mean 1 here, shape (n,).
             categories: the category of each row, length n.
+            errors: eps of the label's annotator, below 1/2, shape (n,) or one for all.
 
         Raises:
-            ValueError: the lengths differ, or a label is outside [0, 1].
+            ValueError: the lengths differ, a label is outside [0, 1], or an error rate outside [0, .5).
         """
         x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
         w, names = np.asarray(weights, dtype=np.float64), np.asarray(categories, dtype=object)
@@ -57,15 +68,18 @@ class Calibrator:
             raise ValueError(f"logits {x.size}, labels {y.size}, weights {w.size} and categories {names.size} differ")
         if not ((y >= 0) & (y <= 1)).all():
             raise ValueError("labels must be in [0, 1]")
+        eps = np.broadcast_to(np.asarray(errors, dtype=np.float64), x.shape)
+        if not ((eps >= 0) & (eps < 0.5)).all():
+            raise ValueError("the error rate of an annotator must be in [0, .5)")
         if y.size < MIN_LABELS or not ((y > 0.5).any() and (y < 0.5).any()):
             return cls(n=int(y.size))
         w = w / w.mean()
-        overall = _fit_one(x, y, w, np.zeros(2))
+        overall = _fit_one(x, y, w, eps, np.zeros(2))
         fitted = {}
         for name in sorted(set(names.tolist())):
             rows = names == name
             count = int(rows.sum())
-            own = _fit_one(x[rows], y[rows], w[rows], overall)
+            own = _fit_one(x[rows], y[rows], w[rows], eps[rows], overall)
             log_t, b = (count * own + SHRINKAGE * overall) / (count + SHRINKAGE)
             fitted[str(name)] = (float(log_t), float(b))
         return cls((float(overall[0]), float(overall[1])), fitted, int(y.size))
@@ -150,21 +164,27 @@ def _gaps(p: ArrayLike, labels: ArrayLike, bins: int) -> tuple[NDArray[np.float6
 
 
 def _fit_one(
-    x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], prior: NDArray[np.float64]
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    w: NDArray[np.float64],
+    eps: NDArray[np.float64],
+    prior: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(log T, b) at the minimum of the weighted NLL.
 
-    A weak Gaussian prior (sd 1.5 for log T, 10 for b in nats) keeps separable labels from sending either to
+    A weak Gaussian prior (sd 1 for log T, 3 for b in nats) keeps separable labels from sending either to
     infinity; the bound on log T keeps a critic that is worse than chance flat instead of inverted.
     """
-    scale = np.array([1.5, 10.0])
+    scale = np.array([1.0, 3.0])
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         slope = np.exp(-theta[0])
         z = (x - theta[1]) * slope
-        residual = w * (special.expit(z) - y)
+        p = special.expit(z)
+        said = np.clip(eps + (1 - 2 * eps) * p, 1e-12, 1 - 1e-12)
         off = (theta - prior) / scale
-        loss = float(np.sum(w * (np.logaddexp(0.0, z) - y * z)) + 0.5 * off @ off)
+        loss = float(-np.sum(w * (y * np.log(said) + (1 - y) * np.log1p(-said))) + 0.5 * off @ off)
+        residual = w * (said - y) / (said * (1 - said)) * (1 - 2 * eps) * p * (1 - p)  # d loss / d z
         return loss, np.array([-residual @ z, -slope * residual.sum()]) + off / scale
 
     bounds = [(-LOG_T_BOUND, LOG_T_BOUND), (None, None)]

@@ -13,6 +13,7 @@ import numpy as np
 from superalign.config import Config
 from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
+from superalign.feedback.blending import annotator_errors
 from superalign.feedback.calibration import Calibrator, propensity_weights
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
@@ -33,7 +34,7 @@ class Critic:
         self.role, self.generator, self.trainer = role, generator, trainer
         self.chat = load_chat(config.model_of("critic"))
         self.calibrators: dict[JudgementKind, Calibrator] = {"point": Calibrator(), "pair": Calibrator()}
-        self._labelled: list[tuple[Item, float]] = []
+        self._labelled: list[tuple[Item, ExpertLabel]] = []
 
     # judging
 
@@ -155,13 +156,13 @@ class Critic:
         if self.trainer is None:
             raise ValueError("a frozen judge cannot learn")
         known = {item.id for item, _ in self._labelled}
-        self._labelled = [(item, label.value) for item, label in answered]
+        self._labelled = list(answered)
         training = [pair for pair in self._labelled if not self._held_back(pair[0])]
         weights = propensity_weights([item.pi for item, _ in training])
         rows = [
             row
-            for (item, value), weight in zip(training, weights.tolist(), strict=True)
-            for row in self._rows(item.query, item.first, item.second, value, weight)
+            for (item, label), weight in zip(training, weights.tolist(), strict=True)
+            for row in self._rows(item.query, item.first, item.second, label.value, weight)
             * (1 if item.id in known else self.config.epochs)
         ]
         rng = random.Random(f"planted/{seed}")
@@ -223,13 +224,19 @@ class Critic:
     def calibrate(self) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now."""
         held = [pair for pair in self._labelled if self._held_back(pair[0])]
+        errors = annotator_errors(label for _, label in self._labelled)
         sizes: dict[str, float] = {}
         for kind in ("point", "pair"):
-            mine = [(item, value) for item, value in held if item.kind == kind]
+            mine = [(item, label) for item, label in held if item.kind == kind]
             logits = self._item_logits([item for item, _ in mine])
             weights = propensity_weights([item.pi for item, _ in mine])
-            values = [value for _, value in mine]
-            self.calibrators[kind] = Calibrator.fit(logits, values, weights, [i.category for i, _ in mine])
+            self.calibrators[kind] = Calibrator.fit(
+                logits,
+                [label.value for _, label in mine],
+                weights,
+                [item.category for item, _ in mine],
+                [errors[label.annotator] for _, label in mine],
+            )
             sizes[f"calibration_{kind}s"] = float(len(mine))
         return sizes
 
@@ -245,7 +252,7 @@ class Critic:
 
     def heldout(self) -> tuple[list[float], list[float], list[str]]:
         """(p, label, query id) of the point items held back from training: what accuracy can be measured on."""
-        items = [(i, v) for i, v in self._labelled if i.kind == "point" and self._held_back(i) and v != 0.5]
+        items = [(i, x.value) for i, x in self._labelled if i.kind == "point" and self._held_back(i) and x.value != 0.5]
         p = self.probabilities([(i.query, i.first, i.category) for i, _ in items])
         return p, [v for _, v in items], [i.query_id for i, _ in items]
 
@@ -256,7 +263,7 @@ class Critic:
     def restore(self, state: Mapping[str, Any], answered: Sequence[tuple[Item, ExpertLabel]]) -> None:
         """Take up a committed state."""
         self.calibrators = {"point": Calibrator.from_row(state["point"]), "pair": Calibrator.from_row(state["pair"])}
-        self._labelled = [(item, label.value) for item, label in answered]
+        self._labelled = list(answered)
 
 
 def contrasts(cases: Sequence[Case], verdicts: Sequence[Judgement], per_query: int = 2) -> list[Pair]:
