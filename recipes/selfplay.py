@@ -8,6 +8,7 @@ One round: attack -> respond -> critique -> experts -> train critic -> blend -> 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
 
     with run.stage("train_critic"):
         team.anchors.extend(cases, points)
-        now.train["critic"] = critic.learn(answered, team.anchors.texts(), seed)
+        familiar = [(q.text, r.text) for q, r in cases + revised]
+        now.train["critic"] = critic.learn(answered, team.anchors.texts(), familiar, seed)
         team.sync("critic")
         now.train["critic"] |= critic.calibrate()
 
@@ -186,10 +188,9 @@ def commit(run: Run, folder: Path, team: Team, now: Round, found: Evaluation) ->
     return run.commit_round(now.number, row, telling(found, {c.response_id: c.text for c in now.critiques}))
 
 
-def train(config: Config, run: Run, cluster: Cluster) -> None:
+def train(config: Config, run: Run, cluster: Cluster, team: Team) -> None:
     """All rounds that are still to do; after the loss of an actor the open round is done again from the last commit."""
-    writers = Writers.open(run, run.settings["track"])
-    team, standing = Team.make(config, run, cluster), False
+    writers, standing = Writers.open(run, run.settings["track"]), False
     while (number := 0 if (last := run.last_round()) is None else last + 1) <= config.rounds:
         folder = run.begin_round(number)
         try:
@@ -221,8 +222,11 @@ def main(config: Config) -> int:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
-        with start(config.cluster, run.log_dir) as cluster:
-            train(config, run, cluster)
+        with ExitStack() as opened:
+            with run.stage("sync"):
+                cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                team = Team.make(config, run, cluster)
+            train(config, run, cluster, team)
         budget = config.expert.budget * config.rounds
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         run.finish(

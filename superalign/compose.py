@@ -138,4 +138,5 @@ def _validation_line(error: ValidationError) -> str:
         return f"unknown key {key}{nearest(key, schema_keys())}"
     reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
     more = f" (and {len(rest)} more like it)" if rest else ""
-    return f"{key}={first['input']}: {reason}{more}" if key else f"{reason}{more}"
+    whole = not key or (first["type"] == "value_error" and isinstance(first["input"], dict))  # speaks of several keys
+    return f"{reason}{more}" if whole else f"{key}={first['input']}: {reason}{more}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -70,11 +70,21 @@ class AttackerConfig(Section):
     batch_size: Positive = 16
     max_pairs: Positive = 48
 
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.current + self.past > 1:
+            raise ValueError(
+                f"attacker.current + attacker.past is {self.current + self.past:g}: together they may be 1 at most, "
+                "the rest are plain seeds"
+            )
+        return self
+
 
 class CriticConfig(Section):
     """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
 
-    New expert labels are learned `epochs` times, earlier ones once more each round.
+    New expert labels are learned `epochs` times, earlier ones once more each round, and `rehearsed` verdicts of the
+    initial critic are rehearsed so that it does not forget.
     """
 
     model: str | None = None
@@ -85,6 +95,7 @@ class CriticConfig(Section):
     epochs: Positive = 3
     batch_size: Positive = 16
     planted_share: Fraction = 0.3
+    rehearsed: NonNegative = 48
     calibration_share: Fraction = 0.3
 
 

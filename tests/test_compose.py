@@ -107,6 +107,12 @@ def test_the_first_of_several_mistakes_is_named_and_the_others_are_counted() -> 
         load(["rounds=0", "expert.budget=-1"])
 
 
+def test_a_rule_between_keys_is_told_without_the_whole_section() -> None:
+    with pytest.raises(UserError) as refused:
+        load(["attacker.current=0.9", "attacker.past=0.3"])
+    assert str(refused.value).startswith("attacker.current + attacker.past is 1.2:")
+
+
 def test_the_nearest_key_is_sought_among_the_siblings_first() -> None:
     assert nearest("critic.learning_rat", schema_keys()) == "; did you mean critic.learning_rate?"
 

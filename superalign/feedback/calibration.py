@@ -172,10 +172,11 @@ def _fit_one(
 ) -> NDArray[np.float64]:
     """(log T, b) at the minimum of the weighted NLL.
 
-    A weak Gaussian prior (sd 1 for log T, 3 for b in nats) keeps separable labels from sending either to
-    infinity; the bound on log T keeps a critic that is worse than chance flat instead of inverted.
+    A Gaussian prior (sd .5 for log T, 1 for b in nats) believes the critic until a dozen labels say otherwise, and
+    keeps separable labels from sending either to infinity; the bound on log T keeps a critic that is worse than chance
+    flat instead of inverted.
     """
-    scale = np.array([1.0, 3.0])
+    scale = np.array([0.5, 1.0])
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         slope = np.exp(-theta[0])

@@ -103,10 +103,10 @@ class Critic:
     def _choices(self, words: tuple[str, str]) -> list[int]:
         return [self.chat.encode(word)[0] for word in words]
 
-    def _point_logits(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+    def _point_logits(self, texts: Sequence[tuple[str, str]], role: str | None = None) -> list[float]:
         unique = list(dict.fromkeys(texts))
         asked = [tuple(self.chat.prompt_ids(prompts.judge_point(*text))) for text in unique]
-        found = self.generator.choice_logits(self.role, asked, self._choices(prompts.ACCEPTABLE))
+        found = self.generator.choice_logits(role or self.role, asked, self._choices(prompts.ACCEPTABLE))
         logit = {text: yes - no for text, (yes, no) in zip(unique, found, strict=True)}
         return [logit[text] for text in texts]
 
@@ -143,14 +143,19 @@ class Critic:
     # learning
 
     def learn(
-        self, answered: Sequence[tuple[Item, ExpertLabel]], clean: Sequence[tuple[str, str]], seed: int
+        self,
+        answered: Sequence[tuple[Item, ExpertLabel]],
+        clean: Sequence[tuple[str, str]],
+        familiar: Sequence[tuple[str, str]],
+        seed: int,
     ) -> dict[str, float]:
-        """Train the verdicts on the experts' labels so far and on planted flaws, then calibrate on held-back labels.
+        """Train the verdicts on the experts' labels so far and on planted flaws, and rehearse what was known before.
 
         Args:
             answered: every label so far with its item; those whose item's hash falls into `calibration_share` are
                 never trained on.
             clean: (query, response) texts believed to be good; flaws are planted in them.
+            familiar: (query, response) texts of this round, on some of which the initial verdicts are rehearsed.
             seed: seed of the training phase.
         """
         if self.trainer is None:
@@ -170,11 +175,16 @@ class Critic:
         planted = self._planted(
             clean, rng, round(len(rows) * share / (1 - share)) if rows else self.config.batch_size * 4
         )
-        metrics = {"expert_rows": float(len(rows)), "planted_rows": float(len(planted))}
+        rehearsed = self._rehearsed(familiar, {(item.query, item.first) for item, _ in self._labelled}, seed)
+        metrics = {
+            "expert_rows": float(len(rows)),
+            "planted_rows": float(len(planted)),
+            "rehearsed_rows": float(len(rehearsed)),
+        }
         if rows or planted:
             c = self.config
             settings = SFTSettings(learning_rate=c.learning_rate, batch_size=c.batch_size)
-            metrics |= self.trainer.sft(self.role, rows + planted, settings, seed)
+            metrics |= self.trainer.sft(self.role, [*rows, *planted, *rehearsed], settings, seed)
         return metrics
 
     def _held_back(self, item: Item) -> bool:
@@ -220,6 +230,24 @@ class Critic:
             rows += self._rows(query, response, "", 1.0, 0.5) + self._rows(query, flawed, "", 0.0, 0.5)
             rows += self._rows(query, response, flawed, 1.0, 0.5)
         return rows[:count]
+
+    def _rehearsed(
+        self, familiar: Sequence[tuple[str, str]], labelled: set[tuple[str, str]], seed: int
+    ) -> list[dict[str, Any]]:
+        """Verdicts of the critic before any training, against forgetting (learning without forgetting, 1606.09282).
+
+        On texts that no expert has seen, and only where the critic still agrees: what experts have taught since then
+        is not undone. A row counts (2p - 1)^2 by the initial p.
+        """
+        fresh = [text for text in dict.fromkeys(familiar) if text not in labelled]
+        chosen = random.Random(f"rehearsed/{seed}").sample(fresh, min(self.config.rehearsed, len(fresh)))
+        now, before = self._point_logits(chosen), self._point_logits(chosen, role="judge")
+        return [
+            row
+            for (query, response), x, y in zip(chosen, now, before, strict=True)
+            if (x > 0) == (y > 0)
+            for row in self._rows(query, response, "", float(y > 0), math.tanh(y / 2) ** 2)
+        ]
 
     def calibrate(self) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now."""
