@@ -52,7 +52,7 @@ class AttackerConfig(Section):
     """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
 
     Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are the plain seeds (static).
+    are static: plain seeds and seeds under the trained template families.
     """
 
     model: str | None = None
@@ -75,7 +75,7 @@ class AttackerConfig(Section):
         if self.current + self.past > 1:
             raise ValueError(
                 f"attacker.current + attacker.past is {self.current + self.past:g}: together they may be 1 at most, "
-                "the rest are plain seeds"
+                "the rest are static"
             )
         return self
 

@@ -5,6 +5,7 @@ A model is named by a string: `testbed` (the model shipped with superalign), `hu
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.errors import UserError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -47,6 +50,11 @@ def _remedy(model: str) -> str:
     if model == "testbed":
         return "run `superalign testbed build`"
     return f"give a folder saved by save_pretrained, `testbed`, or hub:OWNER/NAME (did you mean {HUB}{model}?)"
+
+
+@lru_cache(maxsize=8)
+def _say_cut(model: str, context: int) -> None:
+    log.warning("%s: some prompts are longer than its context of %d tokens; their middle is cut out", model, context)
 
 
 @lru_cache(maxsize=8)
@@ -145,16 +153,34 @@ class Chat:
         self._forbidden = (specials | set(reserved)) - ({tokenizer.unk_token_id} - duties)
         alternatives = "|".join(re.escape(text) for text in sorted(reserved.values(), key=len, reverse=True))
         self._reserved = re.compile(f"(?=(?:{alternatives}))") if alternatives else None
-        self._frames: dict[tuple[tuple[str, ...], bool], list[list[int] | int]] = {}
+        self._frames: dict[tuple[str, ...], list[list[int] | int]] = {}
         ends = [i for i in (self._turn_end(), tokenizer.eos_token_id, *stop_ids) if i is not None]
         if not ends:
             raise UserError(f"{tokenizer.name_or_path}: its tokenizer has no end token; set eos_token in it")
         self._end = ends[0]
         self.stop_ids: frozenset[int] = frozenset(ends)
 
-    def prompt_ids(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """The ids of a chat up to where the assistant's next turn begins."""
-        return self._fill(messages, generate=True)
+    def prompt_ids(self, messages: Sequence[dict[str, str]], room: int = 1) -> list[int]:
+        """The ids of a chat up to where the assistant's next turn begins.
+
+        What does not fit is cut out of the middle of the longest message, so that `room` tokens (a quarter of the
+        context at most) are left for the completion; the log says so once.
+        """
+        roles = tuple(message["role"] for message in messages)
+        if roles not in self._frames:
+            self._frames[roles] = self._frame(roles, generate=True)
+        frame = self._frames[roles]
+        contents = [self.encode(message["content"]) for message in messages]
+        fixed = sum(len(part) for part in frame if not isinstance(part, int))
+        excess = fixed + sum(map(len, contents)) - (self.context - min(room, self.context // 4))
+        while excess > 0 and any(contents):
+            longest = max(contents, key=len)
+            cut = min(excess, len(longest) - max((len(c) for c in contents if c is not longest), default=0) or 1)
+            start = (len(longest) - cut) // 2
+            del longest[start : start + cut]
+            excess -= cut
+            _say_cut(self.tokenizer.name_or_path, self.context)
+        return [i for part in frame for i in (contents[part] if isinstance(part, int) else part)]
 
     def closed(self, ids: Sequence[int]) -> list[int]:
         """A finished turn of the assistant: its ids and the token that ends it."""
@@ -165,22 +191,17 @@ class Chat:
         # Cutting after the first character of every reserved string leaves no piece that holds a whole one.
         cuts = [match.start() + 1 for match in self._reserved.finditer(text)] if self._reserved else []
         pieces = [text[i:j] for i, j in zip([0, *cuts], [*cuts, len(text)], strict=True) if i < j]
-        ids = [i for p in pieces for i in self.tokenizer.encode(p, add_special_tokens=False, split_special_tokens=True)]
+        ids = [
+            i
+            for p in pieces
+            for i in self.tokenizer.encode(p, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        ]
         return [i for i in ids if i not in self._forbidden]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-    def _fill(self, messages: Sequence[dict[str, str]], generate: bool) -> list[int]:
-        key = (tuple(message["role"] for message in messages), generate)
-        if key not in self._frames:
-            self._frames[key] = self._frame(key[0], generate)
-        ids: list[int] = []
-        for part in self._frames[key]:
-            ids += self.encode(messages[part]["content"]) if isinstance(part, int) else part
-        return ids
 
     def _frame(self, roles: tuple[str, ...], generate: bool) -> list[list[int] | int]:
         """The template rendered around gaps: token ids of the template, and indices of the messages to put between.

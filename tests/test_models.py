@@ -92,3 +92,16 @@ def test_the_story_model_gets_one_begin_token(stories: str) -> None:
     assert chat.tokenizer.bos_token_id not in ids[1:]
     assert chat.tokenizer.eos_token_id not in ids
     assert isinstance(chat, Chat)
+
+
+def test_a_prompt_too_long_for_the_context_loses_the_middle_of_its_longest_message(
+    make_model: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = load_chat(make_model("short", context=64))
+    messages = [{"role": "system", "content": "judge"}, {"role": "user", "content": f"start {'x' * 400} end"}]
+    ids = chat.prompt_ids(messages, room=10)
+    assert len(ids) == 64 - 10
+    assert "judge" in chat.decode(ids) and "start" in chat.decode(ids) and "end" in chat.decode(ids)
+    assert len(chat.prompt_ids(messages, room=1000)) == 64 - 16
+    assert "cut out" in caplog.text
+    assert len([r for r in caplog.records if "cut out" in r.message]) == 1

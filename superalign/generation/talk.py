@@ -52,7 +52,7 @@ def talk(target: str, *, role: str, prompt: str | None, max_new_tokens: int, tem
     config, generator = open_target(target)
     chat = load_chat(config.model_of(role))
     for text in [prompt] if prompt is not None else _lines():
-        ids = tuple(chat.prompt_ids([{"role": "user", "content": text}]))
+        ids = tuple(chat.prompt_ids([{"role": "user", "content": text}], max_new_tokens))
         request = GenerationRequest(role, ids, max_new_tokens, temperature)
         print(generator.generate([request], seed)[0].text, flush=True)
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
+from superalign.evaluation.attacks import TRAINED, wrap
 from superalign.feedback.novelty import Archive, attack_reward, attack_strength, self_bleu, tail_logprob
 from superalign.generation.base import Generation, GenerationRequest, Generator
 from superalign.models import load_chat
@@ -52,7 +53,7 @@ class Attacker:
         self._attempts: list[Attempt] = []
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
-        """Queries of one round: a share `current` of new rewritings, `past` of archived ones, the rest plain seeds.
+        """Queries of one round: a share `current` of new rewritings, `past` of archived ones, the rest static.
 
         Every current seed is rewritten `candidates` times, so that its attempts can be compared. A rewriting that has
         lost what its seed asks is a failed attempt and is not asked: nobody could label the answer.
@@ -62,13 +63,13 @@ class Attacker:
         self._attempts = self._rewrite(fresh, round, seed)
         current = [attempt.query for attempt in self._attempts if attempt.faithful]
         past = self.archive.sample(int(self.config.past * total), seed)
-        static = [_plain(s, round) for s in seeds[-max(1, int((1 - self.config.current - self.config.past) * total)) :]]
+        static = _static(seeds[-max(1, int((1 - self.config.current - self.config.past) * total)) :], round)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
     def _rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Attempt]:
         asked = [s for s in seeds for _ in range(self.config.candidates)]
-        ids = {s.id: tuple(self.chat.prompt_ids(prompts.attack(s.text))) for s in seeds}
+        ids = {s.id: tuple(self.chat.prompt_ids(prompts.attack(s.text), self.config.max_new_tokens)) for s in seeds}
         requests = [
             GenerationRequest("attacker", ids[s.id], self.config.max_new_tokens, self.config.temperature) for s in asked
         ]
@@ -175,8 +176,19 @@ def round_half(value: float) -> int:
     return int(value + 0.5)
 
 
-def _plain(seed: Seed, round: int) -> Query:
-    return Query(content_id("plain", seed.id), seed.id, seed.text, seed.kind, seed.category, "plain", "static", round)
+def _static(seeds: Sequence[Seed], round: int) -> list[Query]:
+    """The opponents that never learn: a third of the seeds as they are, the others under the trained families in turn.
+
+    Neighbours share a family, so that harmful and benign seeds, which alternate, meet the same ones.
+    """
+    first, second, third = TRAINED[:2], TRAINED[2:4], TRAINED[4:]
+    turns = ("plain", *first, "plain", *second, "plain", *third)
+    out = []
+    for number, s in enumerate(seeds):
+        family = turns[(number // 2 + round) % len(turns)]
+        text = wrap(family, s.text, random.Random(f"{family}/{s.id}"))
+        out.append(Query(content_id("static", family, s.id), s.id, text, s.kind, s.category, family, "static", round))
+    return out
 
 
 def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:

@@ -100,12 +100,15 @@ class Critic:
             )
         return out
 
+    def _prompt(self, messages: prompts.Messages) -> list[int]:
+        return self.chat.prompt_ids(messages, self.config.max_new_tokens)
+
     def _choices(self, words: tuple[str, str]) -> list[int]:
         return [self.chat.encode(word)[0] for word in words]
 
     def _point_logits(self, texts: Sequence[tuple[str, str]], role: str | None = None) -> list[float]:
         unique = list(dict.fromkeys(texts))
-        asked = [tuple(self.chat.prompt_ids(prompts.judge_point(*text))) for text in unique]
+        asked = [tuple(self._prompt(prompts.judge_point(*text))) for text in unique]
         found = self.generator.choice_logits(role or self.role, asked, self._choices(prompts.ACCEPTABLE))
         logit = {text: yes - no for text, (yes, no) in zip(unique, found, strict=True)}
         return [logit[text] for text in texts]
@@ -113,7 +116,7 @@ class Critic:
     def _pair_logits(self, texts: Sequence[tuple[str, str, str]]) -> tuple[list[float], list[bool]]:
         orders = [t for q, a, b in texts for t in ((q, a, b), (q, b, a))]
         unique = list(dict.fromkeys(orders))
-        asked = [tuple(self.chat.prompt_ids(prompts.judge_pair(*text))) for text in unique]
+        asked = [tuple(self._prompt(prompts.judge_pair(*text))) for text in unique]
         found = self.generator.choice_logits(self.role, asked, self._choices(prompts.BETTER))
         first = {text: _sigmoid(one - two) for text, (one, two) in zip(unique, found, strict=True)}
         logits, flips = [], []
@@ -129,7 +132,7 @@ class Critic:
         words = [prompts.ACCEPTABLE[v.p < 0.5] for v in verdicts]
         requests = []
         for (query, response), word in zip(cases, words, strict=True):
-            ids = (*self.chat.prompt_ids(prompts.judge_point(query.text, response.text)), *self.chat.encode(word))
+            ids = (*self._prompt(prompts.judge_point(query.text, response.text)), *self.chat.encode(word))
             requests.append(GenerationRequest(self.role, ids, self.config.max_new_tokens, 0.0))
         out = []
         for (_, response), word, said in zip(cases, words, self.generator.generate(requests, seed), strict=True):
@@ -202,7 +205,7 @@ class Critic:
 
     def _row(self, prompt: prompts.Messages, word: str, weight: float) -> dict[str, Any]:
         return {
-            "prompt_ids": self.chat.prompt_ids(prompt),
+            "prompt_ids": self._prompt(prompt),
             "completion_ids": self.chat.encode(word)[:1],
             "weight": weight,
         }

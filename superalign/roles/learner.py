@@ -44,8 +44,7 @@ class Learner:
         self, queries: Sequence[Query], messages: Sequence[Messages], origin: str, temperature: float, seed: int
     ) -> list[Response]:
         requests = [
-            GenerationRequest("learner", tuple(self.chat.prompt_ids(m)), self.config.max_new_tokens, temperature)
-            for m in messages
+            GenerationRequest("learner", self._prompt(m), self.config.max_new_tokens, temperature) for m in messages
         ]
         answers = self.generator.generate(requests, seed)
         out = []
@@ -57,7 +56,7 @@ class Learner:
                     id=content_id(query.id, origin, number, seed, answer.text),
                     query_id=query.id,
                     text=answer.text,
-                    prompt_ids=tuple(self.chat.prompt_ids(prompts.respond(query.text))),
+                    prompt_ids=self._prompt(prompts.respond(query.text)),
                     token_ids=ids,
                     logprobs=(*answer.logprobs, *ending),
                     origin="revision" if origin == "revision" else "sample",
@@ -65,6 +64,9 @@ class Learner:
                 )
             )
         return out
+
+    def _prompt(self, messages: Messages) -> tuple[int, ...]:
+        return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
     def refine(
         self, preferences: Sequence[Preference], anchors: Sequence[Mapping[str, Any]], seed: int

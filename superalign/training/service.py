@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from superalign.models import load_base, load_chat, load_tokenizer, resolve
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator, Rows
 from superalign.training.sft import WeightedSFTTrainer, collate
+
+# TRL still asks transformers by the old name.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
 SLOT = "default"  # TRL takes its reference from the adapter of this name, whichever is active
 

@@ -1,0 +1,73 @@
+"""The ablation table of the README: the default against shuffled verdicts and against no experts, over seeds.
+
+    python tests/benchmarks/ablations.py [RUNS_FOLDER] [SEED ...]
+
+Nine runs of some minutes each; runs that are complete already are read, not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+CONDITIONS = {
+    "default": [],
+    "critic.verdicts=shuffled": ["critic.verdicts=shuffled"],
+    "expert.budget=0": ["expert.budget=0"],
+}
+FIGURES = {
+    "attack_success_rate": "attack success, held-out combinations",
+    "attack_success_rate_heldout_families": "attack success, held-out families",
+    "helpfulness": "helpfulness",
+    "over_refusal_rate": "over-refusal",
+    "critic_accuracy": "critic accuracy",
+}
+
+
+def run(root: Path, condition: str, seed: int) -> dict[str, Any]:
+    """The metrics of one run, made if it is not there."""
+    name = f"{condition.replace('.', '-').replace('=', '-')}-{seed}"
+    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"seed={seed}"]
+    subprocess.run([*command, f"run.root={root}", f"run.name={name}", *CONDITIONS[condition]], check=True)
+    summary = json.loads((root / name / "summary.json").read_text())
+    metrics: dict[str, Any] = summary["metrics"]
+    return metrics
+
+
+def over_seeds(values: list[float]) -> str:
+    """Mean over seeds with Student's 95 % interval, in per cent."""
+    x = 100 * np.array(values)
+    half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return f"{x.mean():.1f} [{x.mean() - half:.1f}, {x.mean() + half:.1f}]"
+
+
+def main(root: Path, seeds: list[int]) -> None:
+    """Run what is missing and print the table in Markdown."""
+    found = {name: [run(root, name, seed) for seed in seeds] for name in CONDITIONS}
+    print(f"| last round, %, mean over seeds {seeds} [95 %] | " + " | ".join(CONDITIONS) + " |")
+    print("|---" * (len(CONDITIONS) + 1) + "|")
+    last = {
+        name: {figure: [m[figure]["last"]["value"] for m in runs] for figure in FIGURES} for name, runs in found.items()
+    }
+    for figure, label in FIGURES.items():
+        print(f"| {label} | " + " | ".join(over_seeds(last[name][figure]) for name in CONDITIONS) + " |")
+    for figure, label in FIGURES.items():
+        cells = ["-"]
+        for name in list(CONDITIONS)[1:]:
+            cells.append(over_seeds([a - b for a, b in zip(last[name][figure], last["default"][figure], strict=True)]))
+        print(f"| difference, {label} | " + " | ".join(cells) + " |")
+    moved = {
+        name: [m["attack_success_rate"]["first"]["value"] - m["attack_success_rate"]["last"]["value"] for m in runs]
+        for name, runs in found.items()
+    }
+    print("| attack success moved by | " + " | ".join(over_seeds(moved[name]) for name in CONDITIONS) + " |")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/ablations"), [int(s) for s in sys.argv[2:]] or [0, 1, 2])
