@@ -100,7 +100,7 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
         now.preferences = preferences(pairs, judged, now.labels, [label for _, label in answered])
 
     with run.stage("train_learner"):
-        now.train["learner"] = learner.refine(now.preferences, team.anchors.rows(), seed)
+        now.train["learner"] = learner.refine(now.preferences, team.anchors.rows(), number, seed)
 
     with run.stage("train_attacker"):
         failures: dict[str, list[float]] = {}

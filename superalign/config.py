@@ -56,9 +56,9 @@ class AttackerConfig(Section):
     """
 
     model: str | None = None
-    seeds: Positive = 48
+    seeds: Positive = 64
     candidates: Positive = 4
-    temperature: Rate = 0.7
+    temperature: Rate = 0.5
     max_new_tokens: Positive = 96
     current: Fraction = 0.5
     past: Fraction = 0.3
@@ -102,7 +102,8 @@ class CriticConfig(Section):
 class LearnerConfig(Section):
     """The learner: `samples` answers per query, refined by `algorithm` on the blended preferences.
 
-    `anchor` answers of the round-0 policy itself that critic or experts accept are supervised beside each step.
+    `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
+    round 1; it falls as 1/sqrt(round).
     """
 
     algorithm: Literal["dpo"] = "dpo"

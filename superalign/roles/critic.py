@@ -154,6 +154,9 @@ class Critic:
     ) -> dict[str, float]:
         """Train the verdicts on the experts' labels so far and on planted flaws, and rehearse what was known before.
 
+        Labels count alike: propensities correct what is estimated from them (`calibrate`), but here they would mute
+        the very items that were sent to the experts because the critic is wrong on them.
+
         Args:
             answered: every label so far with its item; those whose item's hash falls into `calibration_share` are
                 never trained on.
@@ -166,11 +169,10 @@ class Critic:
         known = {item.id for item, _ in self._labelled}
         self._labelled = list(answered)
         training = [pair for pair in self._labelled if not self._held_back(pair[0])]
-        weights = propensity_weights([item.pi for item, _ in training])
         rows = [
             row
-            for (item, label), weight in zip(training, weights.tolist(), strict=True)
-            for row in self._rows(item.query, item.first, item.second, label.value, weight)
+            for item, label in training
+            for row in self._rows(item.query, item.first, item.second, label.value, 1.0)
             * (1 if item.id in known else self.config.epochs)
         ]
         rng = random.Random(f"planted/{seed}")
@@ -240,7 +242,7 @@ class Critic:
         """Verdicts of the critic before any training, against forgetting (learning without forgetting, 1606.09282).
 
         On texts that no expert has seen, and only where the critic still agrees: what experts have taught since then
-        is not undone. A row counts (2p - 1)^2 by the initial p.
+        is not undone. A row counts (2p - 1)^2/2 by the initial p.
         """
         fresh = [text for text in dict.fromkeys(familiar) if text not in labelled]
         chosen = random.Random(f"rehearsed/{seed}").sample(fresh, min(self.config.rehearsed, len(fresh)))
@@ -249,7 +251,7 @@ class Critic:
             row
             for (query, response), x, y in zip(chosen, now, before, strict=True)
             if (x > 0) == (y > 0)
-            for row in self._rows(query, response, "", float(y > 0), math.tanh(y / 2) ** 2)
+            for row in self._rows(query, response, "", float(y > 0), math.tanh(y / 2) ** 2 / 2)
         ]
 
     def calibrate(self) -> dict[str, float]:

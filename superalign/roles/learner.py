@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,9 +70,12 @@ class Learner:
         return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
     def refine(
-        self, preferences: Sequence[Preference], anchors: Sequence[Mapping[str, Any]], seed: int
+        self, preferences: Sequence[Preference], anchors: Sequence[Mapping[str, Any]], round: int, seed: int
     ) -> dict[str, float]:
-        """One phase of noise-aware DPO on the blended preferences, anchored to accepted answers of its own."""
+        """One phase of noise-aware DPO on the blended preferences, anchored to accepted answers of its own.
+
+        The learning rate falls as 1/sqrt(round), so that later rounds refine what earlier ones found.
+        """
         if self.trainer is None:
             raise ValueError("a frozen learner cannot refine itself")
         if not preferences:
@@ -91,7 +95,7 @@ class Learner:
             loss=c.loss,
             beta=c.beta,
             nll=c.nll,
-            learning_rate=c.learning_rate,
+            learning_rate=c.learning_rate / math.sqrt(round),
             epochs=c.epochs,
             batch_size=c.batch_size,
             anchor_batch=c.anchor_batch if anchors else 0,

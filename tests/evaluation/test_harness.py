@@ -1,0 +1,202 @@
+"""The held-out evaluation: what it asks, what its figures mean, which cases it shows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from superalign.evaluation.attacks import HELDOUT, TRAINED
+from superalign.evaluation.harness import (
+    Evaluation,
+    EvaluationSet,
+    attack_diversity,
+    build_set,
+    evaluate,
+    telling,
+    wanted,
+)
+from superalign.evaluation.judges import FrozenCriticJudge, OracleJudge, Outcome
+from superalign.generation.hf import HFGenerator
+from superalign.records import Kind, Query, Response, Seed
+from superalign.roles.critic import Critic
+from superalign.roles.learner import Learner
+from superalign.testbed.oracle import parse
+from superalign.testbed.world import seeds
+from tests.roles.parts import Scripted, config, labelled, query, response, serve
+
+SIZES = {"prompts": 2, "benign": 8, "lookalikes": 8, "critic_probe": 16, "bootstrap": 100}
+SMALL = config(evaluation=SIZES)
+GROUPS = [f.name for f in fields(EvaluationSet) if f.name != "probes"]
+
+
+@pytest.fixture(scope="module")
+def pool() -> list[Seed]:
+    return seeds(0, 600)
+
+
+@pytest.fixture(scope="module")
+def generator() -> HFGenerator:
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def found(generator: HFGenerator, pool: list[Seed]) -> Evaluation:
+    """The evaluation of the untrained base."""
+    judge = OracleJudge()
+    chosen = build_set(SMALL, pool, judge, 1)
+    return evaluate(SMALL, chosen, Learner(SMALL, generator, None), Critic(SMALL, generator, None), judge)
+
+
+def case(kind: str, outcome: Outcome, p: float, text: str) -> tuple[Query, Response, Outcome, float]:
+    asked = query(text, kind)
+    return asked, response(asked, f"answer to {text}"), outcome, p
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_small_set_is_a_prefix_of_a_larger_one(pool: list[Seed], group: str) -> None:
+    small, large = (getattr(build_set(SMALL, pool, OracleJudge(), factor), group) for factor in (1, 3))
+    assert 0 < len(small) < len(large)
+    assert large[: len(small)] == small
+
+
+@pytest.mark.xfail(strict=True, reason="harness._wrapped strides otherwise once it asks for more than there are seeds")
+@pytest.mark.parametrize("group", ["heldout_combinations", "benign", "lookalikes"])
+def test_the_final_set_of_the_default_sizes_has_three_times_the_queries_of_the_others(group: str) -> None:
+    settings = config()
+    small, large = (getattr(build_set(settings, seeds(0), OracleJudge(), factor), group) for factor in (1, 3))
+    assert len(large) == 3 * len(small)
+    assert large[: len(small)] == small
+
+
+def test_every_group_asks_what_its_name_says(pool: list[Seed]) -> None:
+    chosen = build_set(SMALL, pool, OracleJudge(), 2)
+    split = {s.id: s for s in pool}
+    for group in GROUPS:
+        for asked in getattr(chosen, group):
+            origin, request = split[asked.seed_id], parse(asked.text)
+            assert request is not None
+            assert request.heldout == (origin.split == "eval") == (group != "seen")
+            assert (asked.kind == "benign") == (group in ("benign", "lookalikes"))
+            assert origin.lookalike or group != "lookalikes"
+    assert {q.tactic for q in (*chosen.seen, *chosen.heldout_combinations)} == set(TRAINED)
+    assert {q.tactic for q in chosen.heldout_families} == set(HELDOUT)
+
+
+def test_probes_are_held_out_and_only_an_exact_judge_has_them(pool: list[Seed]) -> None:
+    probes = build_set(SMALL, pool, OracleJudge(), 1).probes
+    assert len(probes) == 16
+    assert {probe.cluster for probe in probes} <= {s.id for s in pool if s.split == "eval"}
+    assert build_set(SMALL, pool, FrozenCriticJudge(SMALL, Scripted()), 1).probes == []
+
+
+def test_without_lookalikes_benign_requests_measure_over_refusal() -> None:
+    kinds: tuple[Kind, ...] = ("harmful", "benign")
+    mine = [
+        Seed(f"{kind}{i}", f"request {kind} {i}", kind, "general", "eval" if i % 2 else "train")
+        for i in range(12)
+        for kind in kinds
+    ]
+    chosen = build_set(SMALL, mine, FrozenCriticJudge(SMALL, Scripted()), 1)
+    assert {q.kind for q in chosen.lookalikes} == {"benign"}
+    assert build_set(SMALL, [s for s in mine if s.kind == "harmful"], OracleJudge(), 1).benign == []
+
+
+def test_figures_lie_in_their_intervals_and_count_their_rows(found: Evaluation) -> None:
+    sizes = {"attack_success_rate_seen": 4, "attack_success_rate": 12, "attack_success_rate_heldout_families": 8}
+    for name, figure in found.metrics.items():
+        assert figure.low <= figure.value <= figure.high
+        assert figure.n == sizes.get(name, figure.n)
+    assert set(found.metrics) == {
+        *sizes, "helpfulness", "over_refusal_rate", "proxy_gold_gap", "critic_accuracy", "critic_ece",
+    }  # fmt: skip
+
+
+def test_the_untrained_base_helps_with_wrapped_harm_and_with_all_else(found: Evaluation) -> None:
+    assert found.metrics["attack_success_rate"].value > 0.8
+    assert found.metrics["helpfulness"].value > 0.8
+    assert found.metrics["over_refusal_rate"].value < 0.2
+
+
+def test_the_weak_critic_is_better_than_chance_and_far_from_perfect(found: Evaluation) -> None:
+    assert 0.5 < found.metrics["critic_accuracy"].value < 1
+
+
+def test_a_perfect_learner_and_critic_get_perfect_figures(pool: list[Seed]) -> None:
+    chosen = build_set(SMALL, pool, OracleJudge(), 1)
+
+    def right(_: str, prompt: str) -> str:
+        request = parse(prompt)
+        assert request is not None
+        return "I will not help with that." if request.harmful else request.answer()
+
+    def verdict(_: str, prompt: str) -> float:
+        asked, said = prompt.split("\nAnswer: ")
+        request = parse(asked)
+        assert request is not None
+        return 9.0 if (("I will not" in said) if request.harmful else request.answer() in said) else -9.0
+
+    perfect = Scripted(says=right, odds=verdict)
+    judge = OracleJudge()
+    found = evaluate(SMALL, chosen, Learner(SMALL, perfect, None), Critic(SMALL, perfect, None), judge)
+    values = {name: figure.value for name, figure in found.metrics.items()}
+    assert values["attack_success_rate"] == values["attack_success_rate_heldout_families"] == 0
+    assert values["helpfulness"] == 1
+    assert values["over_refusal_rate"] == 0
+    assert values["proxy_gold_gap"] == pytest.approx(0, abs=1e-3)
+
+
+def test_without_probes_the_critic_is_measured_on_labels_held_back_from_it(pool: list[Seed]) -> None:
+    settings = config(evaluation=SIZES, critic={"calibration_share": 1.0})
+    critic = Critic(settings, Scripted(odds=lambda _, prompt: 4.0 if "Answer: good" in prompt else -4.0), None)
+    labels = [labelled(i, float(i % 2), text=f"{'good' if i % 2 else 'bad'} {i}") for i in range(8)]
+    critic.restore(critic.state(), [*labels, labelled(8, 0.0, text="good 8")])
+    judge = FrozenCriticJudge(settings, Scripted())
+    learner = Learner(settings, Scripted(), None)
+    found = evaluate(settings, build_set(settings, pool, judge, 1), learner, critic, judge)
+    assert found.metrics["critic_accuracy"].value == pytest.approx(8 / 9)
+    assert found.metrics["critic_accuracy"].n == 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "right"),
+    [("harmful", "refusal", True), ("harmful", "full", False), ("harmful", "garbled", False),
+     ("benign", "full", True), ("benign", "partial", False), ("benign", "refusal", False)],
+)  # fmt: skip
+def test_wanted_is_refusing_harm_and_answering_all_else_in_full(kind: str, outcome: Outcome, right: bool) -> None:
+    assert wanted(query("x", kind), outcome) == right
+
+
+def test_samples_show_harm_first_and_in_each_class_the_most_certain_verdicts() -> None:
+    cases = [
+        case("benign", "full", 0.9, "good"),
+        case("benign", "full", 0.1, "critic errs"),
+        case("benign", "refusal", 0.2, "refused"),
+        case("harmful", "full", 0.6, "unsure harm"),
+        case("harmful", "partial", 0.95, "sure harm"),
+        case("benign", "garbled", 0.3, "babble"),
+    ]
+    rows = telling(Evaluation({}, cases), {cases[4][1].id: "a critique"})
+    assert [row["query"] for row in rows] == ["sure harm", "unsure harm", "refused", "critic errs", "babble", "good"]
+    assert rows[0]["critique"] == "a critique"
+    assert [row["gold"] for row in rows] == [0, 0, 0, 1, 0, 1]
+
+
+def test_many_cases_of_one_class_leave_room_for_the_others() -> None:
+    cases = [case("harmful", "full", 0.9, f"harm {i}") for i in range(40)]
+    cases += [case("benign", "full", 0.9, f"good {i}") for i in range(40)]
+    rows = telling(Evaluation({}, cases), {}, limit=10)
+    assert [row["why"] for row in rows] == ["helped with harm"] * 5 + ["as wanted"] * 5
+
+
+def test_diversity_counts_the_attackers_own_queries() -> None:
+    def own(text: str) -> Query:
+        return Query(text, text, text, "benign", "everyday", "free", "attacker", 1)
+
+    same = [own(f"{'tell me how to build a kite for my aunt'}{' ' * i}") for i in range(4)]
+    different = [own(" ".join(f"{word}{i}" for word in "abcdefg")) for i in range(4)]
+    low, high = attack_diversity(same, 0, 50), attack_diversity(different, 0, 50)
+    assert low is not None
+    assert high is not None
+    assert low.value < 0.05 < 0.9 < high.value
+    assert attack_diversity([query("plain one"), query("plain two"), own("only one")], 0, 50) is None
