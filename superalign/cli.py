@@ -154,6 +154,22 @@ def doctor(_: argparse.Namespace) -> int:
     return examine()
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number above 0")
+    return int(text)
+
+
+def _not_negative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} should be a number that is 0 or more")
+    return value
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse, with mistakes as one line that names the nearest valid word."""
 
@@ -226,8 +242,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("target", metavar="RUN|MODEL")
     made.add_argument("--role", default="learner", choices=("attacker", "critic", "learner"))
     made.add_argument("--prompt", help="one request; without it, a conversation on standard input")
-    made.add_argument("--max-new-tokens", type=int, default=128)
-    made.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    made.add_argument("--max-new-tokens", type=_positive, default=128)
+    made.add_argument("--temperature", type=_not_negative, default=0.0, help="0 takes the likeliest token (default)")
     made.add_argument("--seed", type=int, default=0)
 
     actions = add_group("testbed", "the embedded world: build its model, or describe it")

@@ -94,7 +94,7 @@ class CriticConfig(Section):
     learning_rate: Rate = 5e-4
     epochs: Positive = 3
     batch_size: Positive = 16
-    planted_share: Fraction = 0.3
+    planted_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     rehearsed: NonNegative = 48
     calibration_share: Fraction = 0.3
 
@@ -103,7 +103,7 @@ class LearnerConfig(Section):
     """The learner: `samples` answers per query, refined by `algorithm` on the blended preferences.
 
     `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
-    round 1; it falls as 1/sqrt(round).
+    round 1; it falls as 1/sqrt(round). The `max_pairs` preferences of largest weight are used.
     """
 
     algorithm: Literal["dpo"] = "dpo"
@@ -113,9 +113,10 @@ class LearnerConfig(Section):
     max_new_tokens: Positive = 64
     beta: Rate = 0.1
     nll: float = Field(0.05, ge=0.0)
-    learning_rate: Rate = 5e-4
+    learning_rate: Rate = 4.5e-4
     epochs: Positive = 2
     batch_size: Positive = 8
+    max_pairs: Positive = 96
     anchor_batch: NonNegative = 24
     anchor_weight: float = Field(1.0, ge=0.0)
     revise: bool = True
@@ -189,7 +190,7 @@ class Config(Section):
 
     recipe: str = "selfplay"
     seed: NonNegative = 0
-    rounds: Positive = 6
+    rounds: Positive = 7
     model: str = "testbed"
     run: RunConfig = RunConfig()
     data: DataConfig = DataConfig()

@@ -45,7 +45,7 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
         random.Random(f"evaluation/{config.seed}/{number}").shuffle(pool)
     harmful, benign = pools["harmful", "eval"], pools["benign", "eval"]
     lookalikes = [s for s in benign if s.lookalike]
-    both = ("plain", *TRAINED, "plain", *HELDOUT)
+    both = ("plain", *TRAINED, *HELDOUT)
     combinations = _wrapped(harmful, TRAINED, attacks * len(TRAINED))
     families = _wrapped(harmful, HELDOUT, attacks * HELDOUT_FACTOR * len(HELDOUT))
     ordinary = _wrapped(benign, both, e.benign * factor)
@@ -64,17 +64,16 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
 
 
 def _wrapped(seeds: Sequence[Seed], families: Sequence[str], count: int) -> list[Query]:
-    """`count` queries, families in turn, each family walking through the seeds by its own stride."""
-    if not seeds:
-        return []
-    queries = {}
+    """`count` queries, fewer where all are used up: seeds and families in turn, every lap with the next family."""
+    queries = []
     for number in range(min(count, len(seeds) * len(families))):
-        family, lap = families[number % len(families)], number // len(families)
-        s = seeds[(lap * len(families) + number) % len(seeds)] if count > len(seeds) else seeds[number % len(seeds)]
+        lap, place = divmod(number, len(seeds))
+        s, family = seeds[place], families[(place + lap) % len(families)]
         text = wrap(family, s.text, random.Random(f"{family}/{s.id}"))
-        query = Query(content_id("eval", family, s.id), s.id, text, s.kind, s.category, family, f"eval:{family}", 0)
-        queries[query.id] = query
-    return list(queries.values())
+        queries.append(
+            Query(content_id("eval", family, s.id), s.id, text, s.kind, s.category, family, f"eval:{family}", 0)
+        )
+    return queries
 
 
 @dataclass(frozen=True)

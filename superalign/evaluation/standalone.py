@@ -8,20 +8,33 @@ from rich.console import Console
 from rich.table import Table
 
 from superalign.compose import load
+from superalign.config import Config
 from superalign.data import load_seeds
+from superalign.errors import UserError
 from superalign.evaluation.harness import build_set, evaluate
 from superalign.evaluation.judges import make_judge
 from superalign.generation.talk import open_target
 from superalign.roles.critic import Critic
 from superalign.roles.learner import Learner
 
+ASKED = ("data", "evaluation", "seed")
+
 
 def evaluate_target(target: str, overrides: Sequence[str]) -> int:
     """Print the held-out figures; `overrides` choose seeds and sizes (data.*, evaluation.*, seed)."""
+    chosen = load(overrides).model_dump()
     config, generator = open_target(target)
-    chosen = load(overrides)
-    keys = {override.split("=")[0].split(".")[0] for override in overrides}
-    config = config.model_copy(update={k: getattr(chosen, k) for k in keys & {"data", "evaluation", "seed"}})
+    settings = config.model_dump()
+    for key in (override.partition("=")[0].lstrip("+") for override in overrides):
+        section, _, name = key.partition(".")
+        if section not in ASKED:
+            raise UserError(f"{key} does not change an evaluation; what does is {', '.join(ASKED)}")
+        if name:
+            name = name.split(".")[0]
+            settings[section][name] = chosen[section][name]
+        else:
+            settings[section] = chosen[section]
+    config = Config.model_validate(settings)
     judge = make_judge(config, generator)
     questions = build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
     critic = Critic(config, generator, None)

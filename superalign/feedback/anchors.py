@@ -10,14 +10,13 @@ from superalign.records import Judgement, Query, Response
 from superalign.roles.critic import Critic
 
 ACCEPTED = 0.8
-ANSWERS_PER_REFUSAL = 1
 MOST = 480
 
 
 class Anchors:
     """Answers that the critic accepts, judged again whenever it has learned; no oracle is asked.
 
-    Twice as many answers as refusals: refusing is the easier habit, so it needs less support.
+    Never more refusals than answers: refusing is the easier habit.
     """
 
     def __init__(self) -> None:
@@ -44,10 +43,10 @@ class Anchors:
         return list(self._cases)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Training rows with prompt_ids and completion_ids: all answers, and half as many refusals."""
+        """Training rows with prompt_ids and completion_ids: all answers, and as many of the newest refusals at most."""
         refusals = [r for _, r in self._cases.values() if is_refusal(r.text)]
         answers = [r for _, r in self._cases.values() if not is_refusal(r.text)]
-        kept = [*answers, *refusals[-max(1, len(answers) // ANSWERS_PER_REFUSAL) :]]
+        kept = [*answers, *refusals[-max(1, len(answers)) :]]
         return [{"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids)} for r in kept]
 
     def to_rows(self) -> list[dict[str, Any]]:

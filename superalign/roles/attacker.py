@@ -63,7 +63,7 @@ class Attacker:
         self._attempts = self._rewrite(fresh, round, seed)
         current = [attempt.query for attempt in self._attempts if attempt.faithful]
         past = self.archive.sample(int(self.config.past * total), seed)
-        static = _static(seeds[-max(1, int((1 - self.config.current - self.config.past) * total)) :], round)
+        static = _static(seeds[-max(1, round_half((1 - self.config.current - self.config.past) * total)) :], round)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
@@ -141,22 +141,21 @@ class Attacker:
         by_seed: dict[str, list[tuple[float, Attempt]]] = {}
         for attempt, reward in zip(self._attempts, rewards, strict=True):
             by_seed.setdefault(attempt.query.seed_id, []).append((reward, attempt))
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[float, dict[str, Any]]] = []
         for tries in by_seed.values():
             tries.sort(key=lambda pair: pair[0])
             (low, worst), (high, best) = tries[0], tries[-1]
             if high - low < MIN_GAIN:
                 continue
-            rows.append(
-                {
-                    "prompt_ids": list(best.prompt_ids),
-                    "chosen_ids": self._closed(best.generation),
-                    "rejected_ids": self._closed(worst.generation),
-                    "q": 1.0,
-                    "w": min(1.0, high - low),
-                }
-            )
-        return sorted(rows, key=lambda row: row["w"], reverse=True)[: self.config.max_pairs]
+            row = {
+                "prompt_ids": list(best.prompt_ids),
+                "chosen_ids": self._closed(best.generation),
+                "rejected_ids": self._closed(worst.generation),
+                "q": 1.0,
+                "w": min(1.0, high - low),
+            }
+            rows.append((high - low, row))
+        return [row for _, row in sorted(rows, key=lambda r: r[0], reverse=True)[: self.config.max_pairs]]
 
     def _closed(self, generation: Generation) -> list[int]:
         return self.chat.closed(generation.token_ids) if generation.finished else list(generation.token_ids)

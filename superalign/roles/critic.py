@@ -180,7 +180,9 @@ class Critic:
         planted = self._planted(
             clean, rng, round(len(rows) * share / (1 - share)) if rows else self.config.batch_size * 4
         )
-        rehearsed = self._rehearsed(familiar, {(item.query, item.first) for item, _ in self._labelled}, seed)
+        rehearsed = self._rehearsed(
+            familiar, {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}, seed
+        )
         metrics = {
             "expert_rows": float(len(rows)),
             "planted_rows": float(len(planted)),
@@ -215,22 +217,22 @@ class Critic:
     def _planted(self, clean: Sequence[tuple[str, str]], rng: random.Random, count: int) -> list[dict[str, Any]]:
         """Flaws planted in good answers: words shuffled, the end cut off, another request's answer, a refusal.
 
-        A refusal is a flaw only where helping is known to be right.
+        Where helping is right a refusal is a flaw, where refusing is right any answer; half a refusal still refuses.
         """
         cases = list(dict.fromkeys(clean))
         rng.shuffle(cases)
+        answers = [response for _, response in cases if not is_refusal(response)]
         refusals = [response for _, response in cases if is_refusal(response)]
         rows: list[dict[str, Any]] = []
-        for number, (query, response) in enumerate(cases):
+        for query, response in cases:
             if len(rows) >= count:
                 break
             words = response.split(" ")
-            flaws = [" ".join(rng.sample(words, len(words))), " ".join(words[: len(words) // 2])]
-            flaws.append(cases[(number + 1) % len(cases)][1])
-            if refusals and not is_refusal(response):
-                flaws += [rng.choice(refusals)] * 2
+            flaws = [" ".join(rng.sample(words, len(words))), rng.choice(answers) if answers else ""]
+            if not is_refusal(response):
+                flaws += [" ".join(words[: len(words) // 2]), *([rng.choice(refusals)] * 2 if refusals else [])]
             flawed = rng.choice(flaws)
-            if flawed in ("", response):
+            if flawed in ("", response) or (is_refusal(response) and is_refusal(flawed)):
                 continue
             rows += self._rows(query, response, "", 1.0, 0.5) + self._rows(query, flawed, "", 0.0, 0.5)
             rows += self._rows(query, response, flawed, 1.0, 0.5)

@@ -88,7 +88,7 @@ class Learner:
                 "q": p.q,
                 "w": p.w,
             }
-            for p in preferences
+            for p in sorted(preferences, key=lambda p: -p.w)[: self.config.max_pairs]
         ]
         c = self.config
         settings = DPOSettings(

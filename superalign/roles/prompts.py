@@ -14,7 +14,8 @@ BETTER = ("first", "second")
 _TACTIC = re.compile(r"^\s*\[([a-z_]{1,32})\]\s*")
 _QUOTE = re.compile(r'"([^"]+)"')
 _GRADER = re.compile(
-    r"\b(verdict|acceptable|the (judge|grader|critic)|score\s*[:=]|is the answer|answer is (good|correct))\b", re.I
+    r"\b(?:(?:verdict|acceptable|the (?:judge|grader|critic)|is the answer|answer is (?:good|correct))\b|score\s*[:=])",
+    re.IGNORECASE,
 )
 
 

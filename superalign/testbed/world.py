@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from superalign.errors import UserError
 from superalign.records import Seed, content_id
 
 ObjectClass = Literal["hazard", "dual", "ordinary"]
@@ -213,7 +214,11 @@ def requests() -> tuple[Request, ...]:
 def sample_requests(
     rng: random.Random, n: int, *, harmful: bool, heldout: bool, lookalike: bool | None = None
 ) -> list[Request]:
-    """Draw n distinct requests of one kind; harmful ones are balanced over object classes."""
+    """Draw n distinct requests of one kind, balanced over classes of objects and verbs.
+
+    Raises:
+        UserError: the world has fewer of them.
+    """
     pool = [r for r in requests() if r.harmful == harmful and r.heldout == heldout]
     if lookalike is not None:
         pool = [r for r in pool if r.lookalike == lookalike]
@@ -222,12 +227,19 @@ def sample_requests(
         groups.setdefault(f"{things()[request.thing].cls}/{VERBS[request.verb][0]}", []).append(request)
     for members in groups.values():
         rng.shuffle(members)
-    turns = itertools.cycle(sorted(groups))
-    return [groups[next(turns)].pop() for _ in range(n)]
+    if n > len(pool):
+        raise UserError(f"the testbed has {len(pool)} requests of a kind of which {n} are wanted: lower data.limit")
+    chosen: list[Request] = []
+    for name in itertools.cycle(sorted(groups)):
+        if len(chosen) == n:
+            break
+        if groups[name]:
+            chosen.append(groups[name].pop())
+    return chosen
 
 
 def seeds(seed: int, n: int = 1200, eval_share: float = 0.3) -> list[Seed]:
-    """Seed requests, half harmful and half benign (a third of those look-alikes or more).
+    """Seed requests, half harmful and half benign (half of those look-alikes).
 
     The eval split consists of held-out combinations only, the train split of the others.
     """
@@ -235,6 +247,8 @@ def seeds(seed: int, n: int = 1200, eval_share: float = 0.3) -> list[Seed]:
     out: list[Seed] = []
     for split, heldout, share in (("train", False, 1 - eval_share), ("eval", True, eval_share)):
         count = int(n * share / 2)
+        if count < 2:
+            raise UserError(f"data.limit={n} leaves fewer than 4 requests of the testbed for {split}: raise it")
         chosen = sample_requests(rng, count, harmful=True, heldout=heldout)
         chosen += sample_requests(rng, count // 2, harmful=False, heldout=heldout, lookalike=False)
         chosen += sample_requests(rng, count - count // 2, harmful=False, heldout=heldout, lookalike=True)

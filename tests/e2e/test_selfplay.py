@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,34 +28,91 @@ def adapters(run: Path, number: int) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
 
 
-def test_a_run_completes_and_keeps_the_contract_of_its_summary(tmp_path: Path) -> None:
-    assert train(tmp_path, "whole", "cluster=inline", "rounds=1") == 0
-    summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of two rounds in one process."""
+    root = tmp_path_factory.mktemp("runs")
+    assert train(root, "whole", "cluster=inline", "rounds=2") == 0
+    return root / "whole"
+
+
+def test_a_run_completes_and_keeps_the_contract_of_its_summary(whole: Path) -> None:
+    summary = json.loads((whole / "summary.json").read_text())
     assert summary["status"] == "complete" and summary["simulated_expert"] is True
     for name in ("attack_success_rate", "attack_success_rate_heldout_families", "over_refusal_rate", "helpfulness"):
         for when in ("first", "last"):
             figure = summary["metrics"][name][when]
             assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1 and figure["n"] > 0
-    assert summary["metrics"]["expert_labels"]["used"] <= summary["metrics"]["expert_labels"]["budget"] == 12
-    assert (tmp_path / "whole" / "report.html").is_file()
+    assert 0 < summary["metrics"]["expert_labels"]["used"] <= summary["metrics"]["expert_labels"]["budget"] == 24
+    stages = summary["timing"]["stages"]
+    assert sum(stages.values()) == pytest.approx(summary["timing"]["total_s"], rel=1e-6)
+    assert (whole / "report.html").is_file()
 
 
-def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    assert train(tmp_path, "whole", "cluster=inline", "rounds=2") == 0
+def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:
     assert train(tmp_path, "halves", "cluster=inline", "rounds=1") == 0
     assert train(tmp_path, "halves", "cluster=inline", "rounds=2") == 0
-    assert adapters(tmp_path / "whole", 2) == adapters(tmp_path / "halves", 2)
+    assert adapters(whole, 2) == adapters(tmp_path / "halves", 2)
 
 
-def test_roles_as_ray_actors_give_the_same_bits_as_one_process(tmp_path: Path) -> None:
-    assert train(tmp_path, "inline", "cluster=inline", "rounds=1") == 0
+def test_roles_as_ray_actors_give_the_same_bits_as_one_process(whole: Path, tmp_path: Path) -> None:
     assert train(tmp_path, "actors", "cluster=laptop", "rounds=1") == 0
-    assert adapters(tmp_path / "inline", 1) == adapters(tmp_path / "actors", 1)
+    assert adapters(whole, 1) == adapters(tmp_path / "actors", 1)
 
 
-def test_a_complete_run_says_so_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path, "done", "cluster=inline", "rounds=1") == 0
-    before = (tmp_path / "done" / "summary.json").read_bytes()
-    assert train(tmp_path, "done", "cluster=inline", "rounds=1") == 0
+def test_a_complete_run_says_so_and_does_nothing(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (whole / "summary.json").read_bytes()
+    assert train(whole.parent, "whole", "cluster=inline", "rounds=2") == 0
     assert "nothing to do" in capsys.readouterr().err
-    assert (tmp_path / "done" / "summary.json").read_bytes() == before
+    assert (whole / "summary.json").read_bytes() == before
+
+
+PLAIN = """
+import json, sys
+from datasets import load_dataset
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+run = sys.argv[1]
+folder = f"{run}/rounds/0002/adapters/learner"
+base = json.load(open(f"{folder}/adapter_config.json"))["base_model_name_or_path"]
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)
+moved = max(p.abs().max().item() for n, p in model.named_parameters() if "lora_B" in n)
+rows = load_dataset("parquet", data_files=f"{run}/rounds/000[12]/preferences.parquet", split="train")
+assert not any(name.startswith("superalign") for name in sys.modules)
+print(json.dumps({"moved": moved, "rows": len(rows), "columns": rows.column_names}))
+"""
+
+
+def test_adapters_and_preferences_load_with_plain_peft_and_datasets(whole: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", PLAIN, str(whole)]
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    found = json.loads(shown.splitlines()[-1])
+    counts = [json.loads(line)["counts"] for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert found["moved"] > 0
+    assert found["rows"] == sum(count["preferences"] for count in counts) > 0
+    assert {"prompt", "chosen", "rejected", "q", "w", "source"} <= set(found["columns"])
+
+
+def test_without_experts_a_run_completes_and_asks_nobody(tmp_path: Path) -> None:
+    assert train(tmp_path, "alone", "cluster=inline", "rounds=1", "expert.budget=0") == 0
+    summary = json.loads((tmp_path / "alone" / "summary.json").read_text())
+    assert summary["metrics"]["expert_labels"] == {"used": 0, "budget": 0}
+    assert summary["simulated_expert"] is False
+
+
+def test_somebody_elses_model_and_prompts_take_the_same_path(
+    tmp_path: Path, stories: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = Path(stories).parents[1] / "data" / "xstest_prompts.jsonl"
+    if not prompts.is_file():
+        pytest.skip(f"{prompts} is not here")
+    given = [f"model={stories}", f"data.seeds={prompts}", "data.columns.text=prompt", "data.columns.kind=label"]
+    assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", *given) == 2
+    assert "expert.source=queue" in capsys.readouterr().err
+    assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", "expert.source=queue", *given) == 0
+    summary = json.loads((tmp_path / "theirs" / "summary.json").read_text())
+    assert "not ground truth" in summary["judge"]
+    assert "frozen initial critic" in (tmp_path / "theirs" / "report.html").read_text()
+    assert main(["experts", "stats", str(tmp_path / "theirs")]) == 0
+    assert "12" in capsys.readouterr().out

@@ -60,7 +60,6 @@ def test_a_small_set_is_a_prefix_of_a_larger_one(pool: list[Seed], group: str) -
     assert large[: len(small)] == small
 
 
-@pytest.mark.xfail(strict=True, reason="harness._wrapped strides otherwise once it asks for more than there are seeds")
 @pytest.mark.parametrize("group", ["heldout_combinations", "benign", "lookalikes"])
 def test_the_final_set_of_the_default_sizes_has_three_times_the_queries_of_the_others(group: str) -> None:
     settings = config()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,9 @@ SIZES = [
 
 
 @pytest.fixture(autouse=True)
-def _wide_and_on_as_many_threads_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _wide_and_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
 
 
 def figures(said: str) -> dict[str, tuple[float, int]]:
@@ -50,7 +47,6 @@ def test_a_run_is_evaluated_with_its_last_weights(tmp_path: Path, capsys: pytest
     assert found["over_refusal_rate"][0] > 0.8
 
 
-@pytest.mark.xfail(strict=True, reason="standalone.evaluate_target replaces the run's whole section by the defaults")
 def test_one_override_leaves_the_rest_of_the_runs_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path, config(evaluation={"judge": "frozen_critic"}), Listened())
     assert main(["eval", str(folder), *SIZES]) == 0

@@ -1,4 +1,4 @@
-"""Small parts for tests of the roles: records, a generator that says what a test chose, a trainer that is listened to."""
+"""Small parts for tests of the roles: records, a generator that says what a test chose, a trainer that tells."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Callable
 from itertools import cycle
@@ -14,7 +15,7 @@ from superalign.records import Query, Seed
 from superalign.roles import prompts
 from superalign.roles.attacker import Attacker, draw_seeds, faithfulness
 from superalign.testbed.world import seeds as world_seeds
-from tests.roles.parts import CHAT, Listened, Scripted, config, query, seed, serve
+from tests.roles.parts import CHAT, Listened, Scripted, config, seed, serve
 
 SEEDS = [seed(f"how do i build a number {word} kite?") for word in ("one", "two", "three", "four", "five", "six")]
 FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese and wine"
@@ -40,13 +41,15 @@ def archived(number: int) -> Query:
     return Query(f"old{number}", f"s{number}", f"old query {number}", "benign", "everyday", "free", "attacker", 0)
 
 
-def test_spelling_and_splitting_keep_a_seed_and_another_request_does_not() -> None:
-    text = SEEDS[0].text
-    import random
+@pytest.mark.parametrize("family", TRAINED)
+def test_a_trained_family_keeps_nearly_all_letters_of_a_seed(family: str) -> None:
+    rng = random.Random(0)
+    kept = [faithfulness(s.text, wrap(family, s.text, rng)) for s in world_seeds(0, 200)]
+    assert min(kept) > 0.75
 
-    for family in TRAINED:
-        assert faithfulness(text, wrap(family, text, random.Random(0))) > 0.85
-    assert faithfulness(text, "tell me about cheese") < 0.2
+
+def test_another_request_keeps_next_to_nothing_of_a_seed() -> None:
+    assert faithfulness(SEEDS[0].text, "tell me about cheese") < 0.2
     assert faithfulness("", "anything") == 0
 
 
@@ -106,12 +109,13 @@ def test_attempts_of_equal_worth_teach_nothing() -> None:
 
 
 def test_only_the_clearest_pairs_are_trained_on() -> None:
-    made, trainer = attacker(rewriting(FAITHFUL, LOST), max_pairs=2)
+    made, trainer = attacker(rewriting("[code] print {}", "[fiction] a tale: {}"), max_pairs=2)
     queries = own(made.attack(SEEDS, 1, 0))
-    strength = {q.id: 0.1 * (i + 1) for i, q in enumerate(queries)}
-    made.learn({identity: [p] for identity, p in strength.items()}, {}, 0)
-    strongest = {q.text for q in queries[-2:]}
-    assert {prompts.read_attack(CHAT.decode(row["chosen_ids"]))[1] for row in trainer.rows} == strongest
+    worked = [q for q in queries if q.tactic == "fiction"]
+    strength = {q.id: 0.05 * (i + 1) for i, q in enumerate(worked)}
+    made.learn({q.id: [strength.get(q.id, 0.0)] for q in queries}, {}, 0)
+    chosen = {prompts.read_attack(CHAT.decode(row["chosen_ids"]))[1] for row in trainer.rows}
+    assert chosen == {q.text for q in worked[-2:]}
 
 
 def test_a_cut_off_rewriting_is_not_taught_to_end_there() -> None:

@@ -66,12 +66,12 @@ def test_the_eval_split_asks_held_out_combinations_only_and_the_train_split_none
         assert (request.harmful, request.lookalike) == (seed.kind == "harmful", seed.lookalike)
 
 
-def test_seeds_are_half_harmful_and_half_of_the_benign_ones_look_alike() -> None:
+def test_seeds_are_half_harmful_and_at_least_half_of_the_benign_ones_look_alike() -> None:
     for split, share in (("train", 0.75), ("eval", 0.25)):
         mine = [s for s in seeds(0, 400, eval_share=0.25) if s.split == split]
         assert len(mine) == pytest.approx(400 * share, abs=2)
         assert sum(s.kind == "harmful" for s in mine) == len(mine) // 2
-        assert sum(s.lookalike for s in mine) == pytest.approx(len(mine) / 4, abs=1)
+        assert len(mine) / 4 - 1 <= sum(s.lookalike for s in mine) < len(mine) / 2 - 10
 
 
 def test_the_seed_decides_which_requests_are_drawn() -> None:
@@ -80,7 +80,11 @@ def test_the_seed_decides_which_requests_are_drawn() -> None:
     assert len({s.id for s in seeds(1, 100)}) == 100
 
 
-@pytest.mark.xfail(raises=IndexError, strict=True, reason="sample_requests pops from an empty group")
+def test_too_few_seeds_for_both_splits_are_a_users_mistake() -> None:
+    with pytest.raises(UserError, match=r"data\.limit=2"):
+        seeds(0, 2)
+
+
 def test_more_seeds_than_the_world_holds_are_a_users_mistake() -> None:
     with pytest.raises(UserError, match="limit"):
         seeds(0, 20_000)

@@ -1,0 +1,44 @@
+"""The team: rounds have seeds of their own, and a sync is acknowledged or the run stops."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from superalign.generation.base import Tensors
+from superalign.team import PACKAGES, Team, stage_seed, versions
+from tests.roles.parts import Listened, Scripted
+
+
+class Stale(Scripted):
+    """A generator that goes on serving what it had."""
+
+    def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
+        """Acknowledge another version."""
+        return version - 1
+
+
+def team(generator: Scripted) -> Team:
+    """A team of the two services that a sync needs."""
+    services: Any = SimpleNamespace(generator=generator, trainer=Listened())
+    return cast(Team, services)
+
+
+def test_every_round_has_a_seed_of_its_own_that_repeats() -> None:
+    seeds = {stage_seed(run, number) for run in range(3) for number in range(8)}
+    assert len(seeds) == 24
+    assert stage_seed(1, 2) == stage_seed(1, 2)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_generator_that_serves_another_version_stops_the_run() -> None:
+    Team.sync(team(Scripted()), "critic")
+    with pytest.raises(RuntimeError, match="critic: the generator serves version -1, the trainer has 0"):
+        Team.sync(team(Stale()), "critic")
+
+
+def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
+    assert set(versions()) == set(PACKAGES)
+    assert all(versions().values())
