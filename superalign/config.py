@@ -52,7 +52,8 @@ class AttackerConfig(Section):
     """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
 
     Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are static: plain seeds and seeds under the trained template families.
+    are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful` of
+    its seed's words is not asked; an attacker that paraphrases needs less.
     """
 
     model: str | None = None
@@ -62,7 +63,7 @@ class AttackerConfig(Section):
     max_new_tokens: Positive = 96
     current: Fraction = 0.5
     past: Fraction = 0.3
-    faithful: Fraction = 0.85
+    faithful: Fraction = 0.95
     fluency_floor: float = -7.0
     duplicate: Fraction = 0.98
     learning_rate: Rate = 5e-4

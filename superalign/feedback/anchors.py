@@ -9,7 +9,7 @@ from superalign.evaluation.refusal import is_refusal
 from superalign.records import Judgement, Query, Response
 from superalign.roles.critic import Critic
 
-ACCEPTED = 0.8
+ACCEPTED = 0.6
 MOST = 480
 
 

@@ -25,10 +25,15 @@ MIN_GAIN = 0.1  # a smaller difference of rewards between two attacks on one see
 
 
 def faithfulness(seed: str, query: str) -> float:
-    """Share of the seed's letter trigrams that are left in the query, in [0, 1]; spelling and splitting keep them."""
-    letters = [re.sub(r"[^a-z]", "", text.lower()) for text in (seed, query)]
-    source, target = ({s[i : i + 3] for i in range(len(s) - 2)} for s in letters)
-    return len(source & target) / len(source) if source else 0.0
+    """How much of a seed's words is left in a query, in [0, 1]: the mean over words of the share of their trigrams.
+
+    Only letters count, so that a word that is spelled out, or a request that is cut between words, is wholly there.
+    Words of one or two letters say little and are left out.
+    """
+    said = re.sub(r"[\W\d_]", "", query.lower())
+    words = re.findall(r"[^\W\d_]{3,}", seed.lower())
+    shares = [np.mean([word[i : i + 3] in said for i in range(len(word) - 2)]) for word in words]
+    return float(np.mean(shares)) if shares else 0.0
 
 
 @dataclass(frozen=True, slots=True)
