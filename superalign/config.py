@@ -52,8 +52,8 @@ class AttackerConfig(Section):
     """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
 
     Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful` of
-    its seed's words is not asked; an attacker that paraphrases needs less.
+    are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful`
+    of its seed's words is not asked; an attacker that paraphrases needs less.
     """
 
     model: str | None = None
