@@ -29,7 +29,8 @@ def words(anchors: Anchors) -> list[str]:
 
 def test_only_accepted_answers_with_words_are_kept() -> None:
     anchors, cases = Anchors(), said("good", "doubtful", "  ", "just good enough")
-    anchors.extend(cases, [point(r, p) for (_, r), p in zip(cases, (0.95, ACCEPTED - 0.01, 1.0, ACCEPTED), strict=True)])
+    verdicts = (0.95, ACCEPTED - 0.01, 1.0, ACCEPTED)
+    anchors.extend(cases, [point(r, p) for (_, r), p in zip(cases, verdicts, strict=True)])
     assert anchors.texts() == [(ASK.text, "good"), (ASK.text, "just good enough")]
 
 
