@@ -95,9 +95,10 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
     with run.stage("critique"):  # the repaired critic labels what the learner learns from
         judged = critic.judge_pairs(pairs)
         team.anchors.review(critic, seed)
+        votes = now.labels
         if config.critic.verdicts == "shuffled":
-            judged, now.labels = shuffled(judged, seed), []
-        now.preferences = preferences(pairs, judged, now.labels, [label for _, label in answered])
+            judged, votes = shuffled(judged, seed), []
+        now.preferences = preferences(pairs, judged, votes, [label for _, label in answered])
 
     with run.stage("train_learner"):
         now.train["learner"] = learner.refine(now.preferences, team.anchors.rows(), number, seed)
