@@ -23,7 +23,7 @@ from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import start
 from superalign.store.run import Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed, versions
@@ -189,7 +189,7 @@ def commit(run: Run, folder: Path, team: Team, now: Round, found: Evaluation) ->
     return run.commit_round(now.number, row, telling(found, {c.response_id: c.text for c in now.critiques}))
 
 
-def train(config: Config, run: Run, cluster: Cluster, team: Team) -> None:
+def train(config: Config, run: Run, team: Team) -> None:
     """All rounds that are still to do; after the loss of an actor the open round is done again from the last commit."""
     writers, standing = Writers.open(run, run.settings["track"]), False
     while (number := 0 if (last := run.last_round()) is None else last + 1) <= config.rounds:
@@ -206,7 +206,7 @@ def train(config: Config, run: Run, cluster: Cluster, team: Team) -> None:
                 row = commit(run, folder, team, now, found)
         except ActorLost as loss:
             run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
-            cluster.restart(loss)
+            team.cluster.restart(loss)
             standing = False
             continue
         writers.log(number, flatten(row))
@@ -227,7 +227,7 @@ def main(config: Config) -> int:
             with run.stage("sync"):
                 cluster = opened.enter_context(start(config.cluster, run.log_dir))
                 team = Team.make(config, run, cluster)
-            train(config, run, cluster, team)
+            train(config, run, team)
         budget = config.expert.budget * config.rounds
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         run.finish(

@@ -78,15 +78,15 @@ class Attacker:
         requests = [
             GenerationRequest("attacker", ids[s.id], self.config.max_new_tokens, self.config.temperature) for s in asked
         ]
-        written: dict[str, tuple[Seed, Generation]] = {}
+        written: dict[str, tuple[Seed, Generation, str, str]] = {}
         for s, generation in zip(asked, self.generator.generate(requests, seed), strict=True):
-            if prompts.read_attack(generation.text)[1]:
-                written.setdefault(content_id("attack", s.id, generation.text), (s, generation))
-        read = {identity: prompts.read_attack(generation.text) for identity, (_, generation) in written.items()}
-        novelty = self.archive.novelty([text for _, text in read.values()], [s.category for s, _ in written.values()])
+            tactic, text = prompts.read_attack(generation.text)
+            if text:
+                written.setdefault(content_id("attack", s.id, generation.text), (s, generation, tactic, text))
+        texts, categories = [text for *_, text in written.values()], [s.category for s, *_ in written.values()]
+        novelty = self.archive.novelty(texts, categories)
         out = []
-        for (identity, (s, generation)), n in zip(written.items(), novelty.tolist(), strict=True):
-            tactic, text = read[identity]
+        for (identity, (s, generation, tactic, text)), n in zip(written.items(), novelty.tolist(), strict=True):
             query = Query(identity, s.id, text, s.kind, s.category, tactic, "attacker", round, n)
             faithful = faithfulness(s.text, text) >= self.config.faithful
             out.append(Attempt(query, faithful, ids[s.id], generation))
