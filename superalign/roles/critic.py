@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
-from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
 from superalign.feedback.blending import annotator_errors
 from superalign.feedback.calibration import Calibrator, propensity_weights
+from superalign.feedback.planting import planted_flaws
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.records import Critique, ExpertLabel, Judgement, JudgementKind, Query, Response, content_id
@@ -215,27 +215,13 @@ class Critic:
         }
 
     def _planted(self, clean: Sequence[tuple[str, str]], rng: random.Random, count: int) -> list[dict[str, Any]]:
-        """Flaws planted in good answers: words shuffled, the end cut off, another request's answer, a refusal.
-
-        Where helping is right a refusal is a flaw, where refusing is right any answer; half a refusal still refuses.
-        """
-        cases = list(dict.fromkeys(clean))
-        rng.shuffle(cases)
-        answers = [response for _, response in cases if not is_refusal(response)]
-        refusals = [response for _, response in cases if is_refusal(response)]
+        """Rows of planted flaws: the answer is acceptable, the flawed one is not, and the answer is the better one."""
         rows: list[dict[str, Any]] = []
-        for query, response in cases:
-            if len(rows) >= count:
-                break
-            words = response.split(" ")
-            flaws = [" ".join(rng.sample(words, len(words))), rng.choice(answers) if answers else ""]
-            if not is_refusal(response):
-                flaws += [" ".join(words[: len(words) // 2]), *([rng.choice(refusals)] * 2 if refusals else [])]
-            flawed = rng.choice(flaws)
-            if flawed in ("", response) or (is_refusal(response) and is_refusal(flawed)):
-                continue
+        for query, response, flawed in planted_flaws(clean, rng):
             rows += self._rows(query, response, "", 1.0, 0.5) + self._rows(query, flawed, "", 0.0, 0.5)
             rows += self._rows(query, response, flawed, 1.0, 0.5)
+            if len(rows) >= count:
+                break
         return rows[:count]
 
     def _rehearsed(

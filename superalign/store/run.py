@@ -228,7 +228,8 @@ class Run(RunFolder):
 
         if self.resumed:
             self.check_format()
-            check_same_settings(self.config(), self.settings, self.folder, self.last_round())
+            if (last := self.last_round()) is not None:  # before the first commit nothing rests on the settings
+                check_same_settings(self.config(), self.settings, self.folder, last)
         elif strangers := sorted({path.name for path in self.folder.iterdir()} - MAY_STAND_BEFORE_START):
             raise UserError(f"{self.folder} exists and is no run folder (it holds {strangers[0]}): choose another name")
         self.rounds_dir.mkdir(exist_ok=True)

@@ -108,7 +108,7 @@ def test_somebody_elses_model_and_prompts_take_the_same_path(
     if not prompts.is_file():
         pytest.skip(f"{prompts} is not here")
     given = [f"model={stories}", f"data.seeds={prompts}", "data.columns.text=prompt", "data.columns.kind=label"]
-    assert train(tmp_path, "refused", "cluster=inline", "rounds=1", *given) == 2
+    assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", *given) == 2
     assert "expert.source=queue" in capsys.readouterr().err
     assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", "expert.source=queue", *given) == 0
     summary = json.loads((tmp_path / "theirs" / "summary.json").read_text())

@@ -162,9 +162,17 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_resumption_with_another_setting_names_the_key_and_both_values(tmp_path: Path) -> None:
-    writer.opened(tmp_path).close()
+    with writer.opened(tmp_path, rounds=1) as run:
+        writer.write_rest(run)
     with pytest.raises(UserError, match=r"learner.beta=0.1 and now learner.beta=0.2"):
-        writer.opened(tmp_path, learner={"beta": 0.2})
+        writer.opened(tmp_path, rounds=1, learner={"beta": 0.2})
+
+
+def test_before_anything_is_committed_other_settings_may_be_given_under_the_same_name(tmp_path: Path) -> None:
+    writer.opened(tmp_path, rounds=1).close()
+    with writer.opened(tmp_path, rounds=1, learner={"beta": 0.2}) as run:
+        writer.write_rest(run)
+    assert run.config()["learner"]["beta"] == 0.2
 
 
 def test_a_resumption_may_ask_for_more_rounds_but_not_for_fewer(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Weak-to-strong generalization: a strong student learns from a weaker supervisor's labels (arXiv 2312.09390)."""
