@@ -231,8 +231,8 @@ def main(config: Config) -> int:
         budget = config.expert.budget * config.rounds
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         run.finish(
+            run.first_and_last() | {"expert_labels": {"used": used, "budget": budget}},
             simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
-            expert_labels={"used": used, "budget": budget},
             judge=run.rows()[-1]["judge"],
             versions=versions(),
         )

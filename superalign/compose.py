@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from types import NoneType
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,7 @@ from superalign.paths import conf_dir, groups
 
 # Must be the first entry of conf/config.yaml's defaults.
 SCHEMA: Final = "superalign_defaults"
+SHORT: Final = {"data": "data.source"}  # `data=PATH` names what a task reads
 OVERRIDE: Final = re.compile(r"(?P<mark>\+\+|\+|~)?(?P<key>[^=]+?)(?:=(?P<value>.*))?", re.DOTALL)
 
 
@@ -42,7 +43,10 @@ def load(overrides: Sequence[str] = ()) -> Config:
                 f"{given!r} cannot be read: put a value with brackets, commas or quotes in quotes"
             ) from None
         if parsed.is_sweep_override():
-            raise UserError(f"{given!r} has several values: give one, and start one command for each")
+            able = ", ".join(several())
+            raise UserError(
+                f"{given!r} has several values: give one, and start one command for each (several take: {able})"
+            )
     ConfigStore.instance().store(name=SCHEMA, node=Config().model_dump(mode="json"))
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
@@ -54,6 +58,11 @@ def load(overrides: Sequence[str] = ()) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         raise UserError(_validation_line(error)) from None
+
+
+def several() -> list[str]:
+    """The keys that take several values, which one run goes through."""
+    return [key for key, annotation in schema_keys().items() if _is_several(annotation) and not key.startswith("data.")]
 
 
 def schema_keys(model: type[BaseModel] = Config, prefix: str = "") -> dict[str, Any]:
@@ -83,6 +92,8 @@ def _prepare(override: str) -> str:
     if match is None or (match["value"] is None and match["mark"] != "~"):
         raise UserError(f"{override!r} is no override: write key=value, for example seed=1")
     mark, key, value = match["mark"] or "", match["key"], match["value"]
+    if key in SHORT and value is not None and not value.startswith("{"):
+        key = SHORT[key]
     types, options = schema_keys(), groups().get(key)
     parent = key.rpartition(".")[0]
     if types.get(parent) == dict[str, str] and value is not None:
@@ -97,7 +108,9 @@ def _prepare(override: str) -> str:
         example = next(name for name in types if name.startswith(f"{key}."))
         raise UserError(f"{key} is a section, not a value: set one of its keys, for example {example}=...")
     if value is not None and options is None:
-        if _section(types[key]):
+        if _is_several(types[key]) and not value.startswith("["):
+            value = f"[{','.join(_quoted(word) for word in value.split(','))}]"
+        elif _section(types[key]):
             mark = "++"  # so that a key that does not exist comes as far as the schema, which names the nearest
         elif _is_text(types[key]) and value != "null":
             value = _quoted(value)
@@ -117,6 +130,10 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def _is_text(annotation: Any) -> bool:
     return annotation is str or set(get_args(annotation)) == {str, NoneType}
+
+
+def _is_several(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple and get_args(annotation)[0] is str
 
 
 def _section_hint(parent: str, types: dict[str, Any]) -> str:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0.0)]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""One word or several: a run goes through all of them (`task=digits,safety`)."""
 
 
 class Section(BaseModel):
@@ -28,11 +36,13 @@ class RunConfig(Section):
 class DataConfig(Section):
     """Seed requests: `testbed`, a .jsonl/.csv/.parquet path, or `hub:NAME`.
 
-    `columns` maps our fields (id, text, kind, category, lookalike) to the file's columns; `harmful_values` are
-    the values of the kind column that mean harmful. `eval_share` of the seeds is held out for evaluation.
+    `source` (in short: `data=...`) is the same for the rows of weak-to-strong tasks. `columns` maps our fields (id,
+    text, kind, category, lookalike; a task's own) to the file's columns; `harmful_values` are the values of the kind
+    column that mean harmful. `eval_share` of the seeds is held out for evaluation.
     """
 
     seeds: str = "testbed"
+    source: str = "testbed"
     columns: dict[str, str] = {}
     kind: Literal["harmful", "benign"] | None = None
     harmful_values: tuple[str, ...] = ("harmful", "unsafe", "1", "true")
@@ -177,6 +187,32 @@ class EvaluationConfig(Section):
     bootstrap: Positive = 1000
 
 
+class W2SConfig(Section):
+    """Weak-to-strong: what is trained `seeds` times for every task, supervisor, weak, strong and method.
+
+    `supervisor`: `weak` or an error structure at the same accuracy. `labels`: transforms of the weak labels, joined by
+    `+`, for instance `calibrate+filter:0.5`, before the method's own. `alpha`, `ramp`, `threshold`: of the confidence
+    loss (arXiv 2312.09390 A.4). `epochs`, `learning_rate`, `batch_size`: of every model, null for what suits its kind.
+    `validation`: share of the labelled rows for early stopping on agreement with the labels given (0: none).
+    `cache`: where weak labels and ceilings are kept, by content; null for a folder beside the runs.
+    """
+
+    seeds: Positive = 10
+    supervisor: Several = ("weak",)
+    labels: str = ""
+    alpha: Fraction = 0.75
+    ramp: Fraction = 0.2
+    threshold: Literal["batch", "streaming"] = "batch"
+    epochs: Positive | None = None
+    learning_rate: Rate | None = None
+    batch_size: Positive | None = None
+    micro_batch: NonNegative = 0
+    validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    max_new_tokens: Positive = 64
+    cache: str | None = None
+    bootstrap: Positive = 1000
+
+
 class TrackConfig(Section):
     """Trackers beside metrics.jsonl and TensorBoard, which are always written."""
 
@@ -193,6 +229,10 @@ class Config(Section):
     seed: NonNegative = 0
     rounds: Positive = 7
     model: str = "testbed"
+    task: Several = ("digits", "safety", "nli")
+    method: Several = ("naive", "confidence", "product", "filter", "ensemble", "bootstrap")
+    weak: Several = ()
+    strong: Several = ()
     run: RunConfig = RunConfig()
     data: DataConfig = DataConfig()
     lora: LoraConfig = LoraConfig()
@@ -203,6 +243,7 @@ class Config(Section):
     generator: GeneratorConfig = GeneratorConfig()
     cluster: ClusterConfig = ClusterConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    w2s: W2SConfig = W2SConfig()
     track: TrackConfig = TrackConfig()
 
     def model_of(self, role: str) -> str:

@@ -15,6 +15,7 @@ from superalign.store.disk import full_disk_is_a_user_error
 
 # May differ between a run and its resumption: none of them changes what is computed.
 FREE_SECTIONS = frozenset({"run", "cluster", "track"})
+GROWING = frozenset({"rounds", "w2s.seeds"})  # a resumption may ask for more of them
 
 
 def run_name(name: str | None, settings: Mapping[str, Any], root: Path) -> str:
@@ -89,7 +90,7 @@ def check_same_settings(before: dict[str, Any], now: dict[str, Any], folder: Pat
     )
     for key in dict.fromkeys([*new, *old]):
         was, is_now = old.get(key, "unset"), new.get(key, "unset")
-        grows = key == "rounds" and is_now >= max(was, last_round or 0)
+        grows = key in GROWING and is_now >= max(was, last_round or 0)
         if was != is_now and not grows:
             raise UserError(
                 f"{folder} was started with {key}={was} and now {key}={is_now}: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ HEADLINE: Final = {
     "helpfulness": "helpful",
     "over_refusal_rate": "over-refusal",
     "critic_accuracy": "critic",
+    "pgr": "performance gap recovered",
 }
 log = logging.getLogger("superalign.run")
 
@@ -41,9 +42,10 @@ class StageClock:
     Seconds outside every stage are `other`. One thread only: the driver's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[str] = STAGES) -> None:
+        self.stages = tuple(stages)
         self._began = self._mark = time.perf_counter()
-        self._spent = dict.fromkeys(STAGES, 0.0)
+        self._spent = dict.fromkeys(self.stages, 0.0)
         self._stack: list[str] = []
 
     @contextmanager
@@ -53,8 +55,8 @@ class StageClock:
         Raises:
             ValueError: no such stage.
         """
-        if name not in STAGES:
-            raise ValueError(f"no stage {name!r}; the stages are {', '.join(STAGES)}")
+        if name not in self.stages:
+            raise ValueError(f"no stage {name!r}; the stages are {', '.join(self.stages)}")
         self._credit()
         self._stack.append(name)
         try:
@@ -73,7 +75,7 @@ class StageClock:
         """Seconds by stage with `other` and `total`, and begin anew."""
         self._credit()
         spent, total = self._spent, self._mark - self._began
-        self._spent, self._began = dict.fromkeys(STAGES, 0.0), self._mark
+        self._spent, self._began = dict.fromkeys(self.stages, 0.0), self._mark
         return {**spent, OTHER: max(0.0, total - sum(spent.values())), TOTAL: total}
 
 
@@ -90,9 +92,9 @@ def headline(row: Mapping[str, Any]) -> str:
 class RunProgress:
     """A live bar on a terminal, plain log lines anywhere else; the log file always gets the lines."""
 
-    def __init__(self, name: str, rounds: int, console: Console | None = None) -> None:
+    def __init__(self, name: str, rounds: int, console: Console | None = None, unit: str = "round") -> None:
         self.console = console or Console(stderr=True)
-        self._rounds = rounds
+        self._rounds, self._unit = rounds, unit
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._label = name
@@ -101,7 +103,7 @@ class RunProgress:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                TextColumn("{task.completed:.0f}/{task.total:.0f} rounds"),
+                TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}s"),
                 TimeElapsedColumn(),
                 console=self.console,
                 transient=True,
@@ -117,13 +119,13 @@ class RunProgress:
 
     def stage(self, round: int, name: str) -> None:
         """A stage began."""
-        log.info("round %d: %s", round, name)
+        log.info("%s %d: %s", self._unit, round, name)
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, description=f"{self._label} · round {round} · {name}")
+            self._live.update(self._task, description=f"{self._label} · {self._unit} {round} · {name}")
 
     def committed(self, row: Mapping[str, Any]) -> None:
         """A round is safe on disk."""
-        self.say(f"round {row['round']}/{self._rounds}  {headline(row)}")
+        self.say(f"{self._unit} {row['round']}/{self._rounds}  {headline(row)}")
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=row["round"])
 

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -33,6 +34,21 @@ MAY_STAND_BEFORE_START = frozenset({".lock", ".config.yaml.tmp", "config.yaml", 
 DERIVED = {"metrics.jsonl": "metrics.json", "samples.jsonl": "samples.jsonl"}
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How far a run goes and what its driver spends time on.
+
+    Attributes:
+        last_round: the round after which the run is complete.
+        stages: the stages that time is counted for.
+        unit: what a round is called when its progress is told.
+    """
+
+    last_round: int
+    stages: tuple[str, ...] = STAGES
+    unit: str = "round"
+
+
 class Run(RunFolder):
     """The one writer of a run folder.
 
@@ -44,9 +60,12 @@ class Run(RunFolder):
         resumed: whether the folder held this run already.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], lock: TextIO, console: Console | None) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], lock: TextIO, console: Console | None, plan: Plan
+    ) -> None:
         super().__init__(folder)
         self.settings = settings
+        self.plan = plan
         self._lock: TextIO | None = lock
         self._open_round: int | None = None
         self.resumed = (folder / "format").exists()
@@ -54,18 +73,24 @@ class Run(RunFolder):
             self._prepare()
         self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid())
         self._log_handler = _attach_log(self.log_dir / "driver.log")
-        self._clock = StageClock()
-        self.progress = RunProgress(self.name, int(settings["rounds"]), console)
+        self._clock = StageClock(plan.stages)
+        self.progress = RunProgress(self.name, plan.last_round, console, plan.unit)
 
     @classmethod
     def create_or_resume(
-        cls, config: Mapping[str, Any], root: str | Path, name: str | None = None, console: Console | None = None
+        cls,
+        config: Mapping[str, Any],
+        root: str | Path,
+        name: str | None = None,
+        console: Console | None = None,
+        plan: Plan | None = None,
     ) -> Run:
         """Start the run `name` under `root`, or take it up again; without a name, `<recipe>-<seed>-<timestamp>`.
 
         Args:
             config: the resolved configuration, as `Config.model_dump()` gives it.
             console: where progress is told; standard error by default.
+            plan: how far the run goes; by default `rounds` rounds of self-play.
 
         Raises:
             UserError: another process has the run open, another format version wrote it, its configuration differs
@@ -75,7 +100,7 @@ class Run(RunFolder):
         folder = Path(root) / run_name(name, settings, Path(root))
         lock = locked_folder(folder)
         try:
-            return cls(folder, settings, lock, console)
+            return cls(folder, settings, lock, console, plan or Plan(int(settings["rounds"])))
         except BaseException:
             lock.close()
             raise
@@ -98,7 +123,7 @@ class Run(RunFolder):
     @property
     def complete(self) -> bool:
         """Whether every round asked for is committed and the final figures are written."""
-        return self.summary() is not None and (self.last_round() or 0) >= self.settings["rounds"]
+        return self.summary() is not None and (self.last_round() or 0) >= self.plan.last_round
 
     def begin_round(self, round: int) -> Path:
         """An empty temporary folder for the round; a former attempt at the same round is dropped.
@@ -176,41 +201,35 @@ class Run(RunFolder):
         with full_disk_is_a_user_error(self.folder, "noting an event"):
             append_lines(self.folder / "events.jsonl", [dump_json({"time": stamp, "event": kind, **details})])
 
-    def finish(
-        self,
-        *,
-        simulated_expert: bool,
-        expert_labels: Mapping[str, int],
-        judge: str,
-        versions: Mapping[str, str],
-    ) -> dict[str, Any]:
-        """Write summary.json: first and last of every metric, time by stage, versions.
+    def first_and_last(self) -> dict[str, dict[str, Any]]:
+        """The first and the last value of every metric that the rows hold."""
+        rows = self.rows()
+        names = dict.fromkeys(name for row in rows for name in row["metrics"])
+        measured = {name: [row["metrics"][name] for row in rows if name in row["metrics"]] for name in names}
+        return {name: {"first": values[0], "last": values[-1]} for name, values in measured.items()}
+
+    def finish(self, metrics: Mapping[str, Any], *, versions: Mapping[str, str], **facts: Any) -> dict[str, Any]:
+        """Write summary.json: the final figures, time by stage, versions.
 
         Args:
-            expert_labels: `used` and `budget` over the whole run.
-            judge: who graded, in words a reader of the report understands.
+            metrics: the figures under the names that readers know.
+            facts: what else the summary shall say, for instance `judge`, in words a reader of the report understands.
 
         Raises:
             UserError: the disk is full.
         """
-        rows = self.rows()
-        names = dict.fromkeys(name for row in rows for name in row["metrics"])
-        measured = {name: [row["metrics"][name] for row in rows if name in row["metrics"]] for name in names}
-        tail = self._clock.take()
+        rows, tail = self.rows(), self._clock.take()
         seconds = {
-            name: sum(row["timing"].get(name, 0.0) for row in rows) + tail[name] for name in (*STAGES, OTHER, TOTAL)
+            name: sum(row["timing"].get(name, 0.0) for row in rows) + tail[name]
+            for name in (*self.plan.stages, OTHER, TOTAL)
         }
         summary = {
             "recipe": self.settings["recipe"],
             "status": "complete",
             "seed": self.settings["seed"],
             "rounds": self.last_round(),
-            "simulated_expert": simulated_expert,
-            "judge": judge,
-            "metrics": {
-                **{name: {"first": values[0], "last": values[-1]} for name, values in measured.items()},
-                "expert_labels": dict(expert_labels),
-            },
+            **facts,
+            "metrics": dict(metrics),
             "timing": {"total_s": seconds.pop(TOTAL), "stages": seconds},
             "versions": dict(versions),
         }

@@ -64,8 +64,8 @@ def write_fixture(root: Path, rounds: int = 6, stop_after: int | None = None, **
             run.commit_round(round, {"metrics": metrics, "counts": counts, "train": {}}, samples(round))
         if stop_after is None:
             run.finish(
+                run.first_and_last() | {"expert_labels": {"used": 282, "budget": 288}},
                 simulated_expert=True,
-                expert_labels={"used": 282, "budget": 288},
                 judge="the testbed's oracle",
                 versions={"superalign": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"},
             )

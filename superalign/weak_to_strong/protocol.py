@@ -1,0 +1,127 @@
+"""The protocol: half 1 trains the supervisor, half 2 gets its labels, the test rows are held out; truth is sealed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from superalign.errors import UserError
+from superalign.weak_to_strong.base import Floats, GroundTruth, Ints, Rows, Task
+
+SHARES = (0.36, 0.36, 0.28)  # half 1, half 2, test
+MIN_ROWS = 12  # of each part: fewer say nothing
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One split of a task. Only half 1 comes with its labels; the others' are sealed.
+
+    Attributes:
+        task: what the rows belong to; its own labels are not for methods.
+        half1: rows that the supervisor is trained on, with `labels1` open, shape (len(half1),).
+        half2: rows that the student sees, labelled by the supervisor alone.
+        test: held-out rows, `attacked` the same under an attack, where the task has one.
+        where1, where2, where_test: positions of the parts in the task's rows.
+    """
+
+    task: Task
+    seed: int
+    half1: Rows
+    labels1: Ints
+    half2: Rows
+    test: Rows
+    attacked: Rows | None
+    truth2: GroundTruth
+    truth_test: GroundTruth
+    where1: Ints
+    where2: Ints
+    where_test: Ints
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.task.classes)
+
+    @property
+    def opened_by(self) -> list[str]:
+        """Who opened sealed labels so far."""
+        return [*self.truth2.opened_by, *self.truth_test.opened_by]
+
+
+def split(task: Task, seed: int) -> Experiment:
+    """Split the task by groups, at random by `seed`, into half 1, half 2 and test.
+
+    Raises:
+        UserError: the groups are so few or so large that a part stays (nearly) empty or lacks a class.
+    """
+    parts = split_groups(task.rows.groups, SHARES, seed)
+    names = ("half 1", "half 2", "test")
+    for name, part in zip(names, parts, strict=True):
+        if len(part) < MIN_ROWS:
+            raise UserError(
+                f"task {task.name}: {name} has {len(part)} rows, at least {MIN_ROWS} are needed "
+                f"(groups: {len(set(task.rows.groups))} over {len(task.rows)} rows): give more rows or smaller groups"
+            )
+        held = np.unique(task.labels[part])
+        if task.kind != "generate" and len(held) < 2:
+            raise UserError(
+                f"task {task.name}: {name} holds rows of class {task.classes[int(held[0])]!r} alone: give more rows"
+            )
+    where1, where2, where_test = parts
+    return Experiment(
+        task=task,
+        seed=seed,
+        half1=task.rows.take(where1),
+        labels1=task.labels[where1],
+        half2=task.rows.take(where2),
+        test=task.rows.take(where_test),
+        attacked=None if task.attacked is None else task.attacked.take(where_test),
+        truth2=GroundTruth(task.labels[where2]),
+        truth_test=GroundTruth(task.labels[where_test]),
+        where1=where1,
+        where2=where2,
+        where_test=where_test,
+    )
+
+
+def split_groups(groups: tuple[str, ...], shares: tuple[float, ...], seed: int) -> list[Ints]:
+    """Row positions of parts with about the given shares of the rows; a group lies wholly in one part."""
+    rows: dict[str, list[int]] = {}
+    for position, group in enumerate(groups):
+        rows.setdefault(group, []).append(position)
+    order = sorted(rows)
+    random.Random(f"split/{seed}").shuffle(order)
+    parts: list[list[int]] = [[] for _ in shares]
+    for group in order:
+        # To the part that lacks most of its share, so that large groups do not empty the last one.
+        lacking = [share * len(groups) - len(part) for share, part in zip(shares, parts, strict=True)]
+        parts[int(np.argmax(lacking))] += rows[group]
+    return [np.array(sorted(part), dtype=np.int64) for part in parts]
+
+
+def folds(groups: tuple[str, ...], count: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """(train, held out) positions of `count` folds by group."""
+    held = split_groups(groups, (1 / count,) * count, seed)
+    every = np.arange(len(groups))
+    return [(np.setdiff1d(every, part), part) for part in held if len(part)]
+
+
+def graded(task: Task, rows: Rows, texts: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """The grades of completions by name, shape (n,); NaN where a grade says nothing of a row."""
+    assert task.grade is not None
+    found = [task.grade(identity, text) for identity, text in zip(rows.ids, texts, strict=True)]
+    names = sorted({name for grades in found for name in grades})
+    return {name: np.array([grades.get(name, np.nan) for grades in found]) for name in names}
+
+
+def right(probabilities: Floats, truth: ArrayLike) -> Floats:
+    """1 where the likeliest class is the true one, else 0, shape (n,)."""
+    return np.asarray(probabilities.argmax(1) == np.asarray(truth), dtype=np.float64)
+
+
+def one_hot(labels: ArrayLike, classes: int) -> Floats:
+    """Certain probabilities of labels, shape (n, classes)."""
+    return np.asarray(np.eye(classes)[np.asarray(labels, dtype=np.int64)], dtype=np.float64)
