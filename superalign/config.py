@@ -194,7 +194,7 @@ class W2SConfig(Section):
     `+`, for instance `calibrate+filter:0.5`, before the method's own. `alpha`, `ramp`, `threshold`: of the confidence
     loss (arXiv 2312.09390 A.4). `epochs`, `learning_rate`, `batch_size`: of every model, null for what suits its kind.
     `validation`: share of the labelled rows for early stopping on agreement with the labels given (0: none).
-    `cache`: where weak labels and ceilings are kept, by content; null for a folder beside the runs.
+    `via`: the models between weak and strong of method=bootstrap, else the task's own. `cache`: where weak labels and ceilings are kept, by content; null for a folder beside the runs.
     """
 
     seeds: Positive = 10
@@ -209,6 +209,7 @@ class W2SConfig(Section):
     micro_batch: NonNegative = 0
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     max_new_tokens: Positive = 64
+    via: Several = ()
     cache: str | None = None
     bootstrap: Positive = 1000
 
@@ -223,12 +224,17 @@ class TrackConfig(Section):
 
 
 class Config(Section):
-    """Everything a run can be told."""
+    """Everything a run can be told.
+
+    `supervision=weak_to_strong`: the critic counts as a weak supervisor of the learner, whose loss gets the confidence
+    term of arXiv 2312.09390 (`w2s.alpha`, `w2s.ramp`).
+    """
 
     recipe: str = "selfplay"
     seed: NonNegative = 0
     rounds: Positive = 7
     model: str = "testbed"
+    supervision: Literal["noise_aware", "weak_to_strong"] = "noise_aware"
     task: Several = ("digits", "safety", "nli")
     method: Several = ("naive", "confidence", "product", "filter", "ensemble", "bootstrap")
     weak: Several = ()
@@ -245,6 +251,15 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     w2s: W2SConfig = W2SConfig()
     track: TrackConfig = TrackConfig()
+
+    @model_validator(mode="after")
+    def _supervision(self) -> Self:
+        if self.supervision == "weak_to_strong" and self.learner.loss in ("dpo", "ropo"):
+            raise ValueError(
+                f"supervision=weak_to_strong changes the labels, which learner.loss={self.learner.loss} does not read: "
+                "use learner.loss=cdpo, rdpo, drdpo or ipo"
+            )
+        return self
 
     def model_of(self, role: str) -> str:
         """The model a role runs on: its own `ROLE.model` or the shared base."""

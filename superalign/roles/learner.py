@@ -21,6 +21,8 @@ class Learner:
     def __init__(self, config: Config, generator: Generator, trainer: Trainer | None) -> None:
         """Hold the services; without a trainer it can answer but not refine itself."""
         self.config = config.learner
+        self.confidence = config.w2s.alpha if config.supervision == "weak_to_strong" else 0.0
+        self.ramp = config.w2s.ramp
         self.generator, self.trainer = generator, trainer
         self.chat = load_chat(config.model_of("learner"))
 
@@ -100,6 +102,8 @@ class Learner:
             batch_size=c.batch_size,
             anchor_batch=c.anchor_batch if anchors else 0,
             anchor_weight=c.anchor_weight,
+            confidence=self.confidence,
+            confidence_ramp=self.ramp,
         )
         return {
             "pairs": float(len(rows)),

@@ -22,6 +22,8 @@ class DPOSettings:
     batch_size: int = 16
     anchor_batch: int = 0
     anchor_weight: float = 0.0
+    confidence: float = 0.0
+    confidence_ramp: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

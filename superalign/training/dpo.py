@@ -15,7 +15,7 @@ from trl import DPOTrainer
 from trl.trainer.utils import use_adapter
 
 from superalign.training.base import DPOSettings
-from superalign.training.losses import LossName, preference_loss
+from superalign.training.losses import LossName, confident_labels, preference_loss
 
 Rows = Sequence[dict[str, Any]]
 
@@ -68,6 +68,8 @@ class NoiseAwareDPOTrainer(DPOTrainer):
 
     loss = preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), where NLL(chosen) is the mean
     over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1) and NLL(anchors) the mean over all their tokens.
+    With `confidence` the labels q are mixed with the policy's own preferences, its share rising linearly to `confidence`
+    over the first `confidence_ramp` of the training (weak-to-strong, arXiv 2312.09390 A.4).
     The reference is the "ref" adapter that TRL copies from "default" when it is constructed.
 
     Attributes:
@@ -90,13 +92,17 @@ class NoiseAwareDPOTrainer(DPOTrainer):
         q, w = inputs["q"], inputs["w"]
         pairs = len(q)
         with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(model), adapter_name="ref"):
-            reference = _token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
-        logps = _token_logps(model, inputs)
+            reference = token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
+        logps = token_logps(model, inputs)
         mask = inputs["completion_mask"]
         sums = logps.sum(1)
         chosen, rejected = (sums[: 2 * pairs] - reference).chunk(2)
         h = self.settings.beta * (chosen - rejected)
 
+        if self.settings.confidence:
+            progress = self.state.global_step / max(self.state.max_steps, 1)
+            alpha = self.settings.confidence * min(1.0, progress / max(self.settings.confidence_ramp, 1e-9))
+            q = confident_labels(h.detach(), q, alpha)
         name: LossName = self.settings.loss  # type: ignore[assignment]
         preference = preference_loss(name, h, q, w, self.settings.beta)
         nll = -(sums[:pairs] / mask[:pairs].sum(1)).mean()
@@ -111,7 +117,7 @@ class NoiseAwareDPOTrainer(DPOTrainer):
         return loss
 
 
-def _token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
     labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
     output = model(

@@ -60,6 +60,16 @@ def drdpo(h: torch.Tensor, q: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     return -DRDPO_BETA * torch.logsumexp(shares - cdpo(h, q) / DRDPO_BETA, dim=0)
 
 
+def confident_labels(h: torch.Tensor, q: torch.Tensor, alpha: float) -> torch.Tensor:
+    """(1 - alpha) q + alpha 1[h > 0]: the student's own hardened preference beside the supervisor's (2312.09390 A.4).
+
+    The threshold that halves the pairs is 0: which response of a pair comes first is arbitrary. Where the student has
+    no preference yet (h = 0) the supervisor's stands.
+    """
+    own = torch.where(h == 0, q, (h > 0).to(q.dtype))
+    return (1 - alpha) * q + alpha * own
+
+
 def preference_loss(
     name: LossName, h: torch.Tensor, q: torch.Tensor, w: torch.Tensor, beta: float = 0.1
 ) -> torch.Tensor:

@@ -23,9 +23,11 @@ from trl import DPOConfig, SFTConfig
 from superalign.config import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_base, load_chat, load_tokenizer, resolve
+from superalign.training import wspo
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator, Rows
 from superalign.training.sft import WeightedSFTTrainer, collate
+from superalign.training.wspo import LogRatioTrainer
 
 # TRL still asks transformers by the old name.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
@@ -119,6 +121,24 @@ class TrainingService:
         def build(common: dict[str, Any], arguments: dict[str, Any]) -> WeightedSFTTrainer:
             config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
             return WeightedSFTTrainer(args=config, data_collator=collate, train_dataset=dataset, **common)
+
+        return self._train(role, build, settings, seed)
+
+    def match(self, role: str, rows: Rows, settings: SFTSettings, beta: float, seed: int = 0) -> dict[str, float]:
+        """Match log-ratios token by token (WSPO); rows have prompt_ids, completion_ids, target (one per token, nats).
+
+        Returns:
+            As `sft`.
+
+        Raises:
+            UserError, ValueError: as `dpo`.
+        """
+        self._check(role, "row", rows, ("completion_ids",))
+        dataset = _dataset(rows, ("prompt_ids", "completion_ids", "target"))
+
+        def build(common: dict[str, Any], arguments: dict[str, Any]) -> LogRatioTrainer:
+            config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+            return LogRatioTrainer(beta=beta, args=config, data_collator=wspo.collate, train_dataset=dataset, **common)
 
         return self._train(role, build, settings, seed)
 

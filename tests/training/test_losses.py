@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superalign.training.losses import LossName, cdpo, dpo, drdpo, ipo, preference_loss, rdpo, ropo
+from superalign.training.losses import LossName, cdpo, confident_labels, dpo, drdpo, ipo, preference_loss, rdpo, ropo
 
 NAMES: list[LossName] = ["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
 margins = st.floats(-20, 20)
@@ -113,3 +113,9 @@ def test_at_the_reference_a_certain_pair_costs_ln_2(name: LossName) -> None:
 def test_an_unknown_loss_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no preference loss 'kto'; there are cdpo, dpo"):
         preference_loss("kto", t(0), t(1), t(1))  # type: ignore[arg-type]
+
+
+def test_the_students_own_preference_takes_its_share_of_the_label_where_it_has_one() -> None:
+    h, q = torch.tensor([2.0, -0.5, 0.0]), torch.tensor([0.8, 0.8, 0.8])
+    assert confident_labels(h, q, 0.5).tolist() == pytest.approx([0.9, 0.4, 0.8])
+    assert confident_labels(h, q, 0.0).tolist() == pytest.approx(q.tolist())

@@ -1,0 +1,165 @@
+"""Weak-to-strong generalization: a strong student learns from a weaker supervisor (arXiv 2312.09390, 2410.12621).
+
+    superalign train recipe=weak_to_strong task=digits,safety method=naive,confidence
+
+For every split: the supervisor is trained on half 1, labels half 2, the student learns from those labels, the ceiling
+from the truth, and all three are scored on held-out rows. The performance gap recovered is pooled over the splits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from superalign.compose import nearest
+from superalign.config import Config
+from superalign.errors import ActorLost, UserError
+from superalign.report import page
+from superalign.report.writers import Writers, flatten
+from superalign.runtime.cluster import Cluster, start
+from superalign.store.run import Plan, Run
+from superalign.team import versions
+from superalign.weak_to_strong import results, transforms
+from superalign.weak_to_strong.error_structures import STRUCTURES
+from superalign.weak_to_strong.methods import METHODS
+from superalign.weak_to_strong.study import Bench, Study, Trial
+from superalign.weak_to_strong.tasks import TASKS, load_task
+
+STAGES = ("load", "train", "score", "report")
+
+
+def studies(config: Config) -> list[Study]:
+    """Every task with every supervisor, weak and strong model asked for; the task's own models where none is named.
+
+    Raises:
+        UserError: a name is unknown, a method suits no task, or one file is given for several tasks.
+    """
+    for key, words, known in (
+        ("task", config.task, TASKS),
+        ("method", config.method, METHODS),
+        ("w2s.supervisor", config.w2s.supervisor, STRUCTURES),
+    ):
+        for word in words:
+            if word not in known:
+                raise UserError(f"unknown {key} {word!r}{nearest(word, known)} (there is: {', '.join(known)})")
+        if not words:
+            raise UserError(f"{key} names nothing: give at least one of {', '.join(known)}")
+    transforms.parse(config.w2s.labels)
+    kinds = {TASKS[task].kind for task in config.task}
+    for method in config.method:
+        if not kinds & set(METHODS[method].kinds):
+            suited = ", ".join(name for name, task in TASKS.items() if task.kind in METHODS[method].kinds)
+            raise UserError(f"method={method} suits none of the tasks given: it is for {suited}")
+    if config.data.source != "testbed" and len(config.task) > 1:
+        raise UserError(f"data={config.data.source} is read by one task: give task= one name, not {len(config.task)}")
+    made = []
+    for task in dict.fromkeys(config.task):
+        weak, strong = TASKS[task].defaults(config.data.source)
+        made += [
+            Study(task, *names)
+            for names in itertools.product(config.w2s.supervisor, config.weak or (weak,), config.strong or (strong,))
+        ]
+    return made
+
+
+@contextmanager
+def workshop(config: Config, cluster: Cluster, cache: Path) -> Iterator[Workshop]:
+    """As many benches as there are threads, one thread each; inline one bench has all of them."""
+    count = config.cluster.threads if config.cluster.mode == "ray" else 1
+    single = config.model_copy(update={"cluster": config.cluster.model_copy(update={"threads": 1})})
+    own = single if config.cluster.mode == "ray" else config
+    benches = [cluster.spawn(f"bench{i}", Bench, own, str(cache.resolve()), threads=1) for i in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        yield Workshop(benches, pool)
+
+
+class Workshop:
+    """A queue of studies over the benches: whoever is free takes the next."""
+
+    def __init__(self, benches: Sequence[Bench], pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._free: SimpleQueue[Bench] = SimpleQueue()
+        for bench in benches:
+            self._free.put(bench)
+
+    def begin(self, study: Study, number: int) -> Future[list[Trial]]:
+        """Ask for a study on a split."""
+        return self._pool.submit(self._run, study, number)
+
+    def _run(self, study: Study, number: int) -> list[Trial]:
+        bench = self._free.get()
+        try:
+            return bench.run(study, number)
+        finally:
+            self._free.put(bench)
+
+
+def train(config: Config, run: Run, cluster: Cluster, workshop: Workshop, plan: Sequence[Study]) -> None:
+    """All splits that are still to do, in order; after the loss of a bench the open ones are done again."""
+    writers = Writers.open(run, run.settings["track"])
+    while True:
+        done = run.last_round()
+        numbers = range(0 if done is None else done + 1, config.w2s.seeds)
+        asked = {number: [workshop.begin(study, number) for study in plan] for number in numbers}
+        try:
+            for number in numbers:
+                folder = run.begin_round(number)
+                with run.stage("train"):
+                    trials = [trial for future in asked[number] for trial in future.result()]
+                with run.stage("score"):
+                    results.save(folder, trials)
+                    cells = results.cells([*committed(run), folder], config.seed, resamples=100)
+                row = run.commit_round(number, {"metrics": results.headline(cells), "counts": {}, "results": cells})
+                writers.log(number, flatten(row))
+            break
+        except ActorLost as loss:
+            run.event("actor_lost", actor=loss.actor, reason=str(loss))
+            cluster.restart(loss)
+        finally:
+            for future in itertools.chain.from_iterable(asked.values()):
+                future.cancel()
+    writers.close()
+
+
+def committed(run: Run) -> list[Path]:
+    """The folders of the splits that are done."""
+    return [run.round_path(number) for number in run.rounds()]
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    plan = studies(config)
+    cache = Path(config.w2s.cache) if config.w2s.cache else Path(config.run.root) / ".cache" / "weak_to_strong"
+    for task in dict.fromkeys(config.task):  # so that a bad file is told before anything is started
+        d = config.data
+        load_task(task, d.source if task != "digits" else "testbed", d.columns, d.hub_split, d.limit, config.seed)
+    steps = Plan(config.w2s.seeds - 1, STAGES, "split")
+    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=steps) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with ExitStack() as opened:
+            with run.stage("load"):
+                cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                shop = opened.enter_context(workshop(config, cluster, cache))
+                cluster.ready()
+            train(config, run, cluster, shop, plan)
+        with run.stage("score"):
+            cells = results.cells(committed(run), config.seed, config.w2s.bootstrap)
+        run.finish(
+            results.headline(cells),
+            headline={name: cells[0][name] for name in ("task", "supervisor", "weak", "strong", "method")},
+            results=cells,
+            simulated_expert=False,
+            judge=results.JUDGE,
+            versions=versions(),
+        )
+        for line in results.table(cells):
+            run.progress.say(line)
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0
