@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from superalign.errors import UserError
-from superalign.weak_to_strong.base import Floats, GroundTruth, Ints, Rows, Task
+from superalign.records import content_id
+from superalign.weak_to_strong.base import Floats, GroundTruth, Ints, Kind, Rows, Task
 
 SHARES = (0.36, 0.36, 0.28)  # half 1, half 2, test
 MIN_ROWS = 12  # of each part: fewer say nothing
@@ -17,38 +19,38 @@ MIN_ROWS = 12  # of each part: fewer say nothing
 
 @dataclass(frozen=True)
 class Experiment:
-    """One split of a task. Only half 1 comes with its labels; the others' are sealed.
+    """One split of a task. Only half 1 comes with its labels; the others' are sealed, the task is the scorer's alone.
 
     Attributes:
-        task: what the rows belong to; its own labels are not for methods.
-        half1: rows that the supervisor is trained on, with `labels1` open, shape (len(half1),).
+        name, kind, classes: of the task; how many classes it has.
+        rows: every row of the task, for representations that need no label.
+        identity: a hash of rows and labels, what results are cached under.
+        half1: rows that the supervisor is trained on, with `labels1` open, shape (len(half1),), and of generations
+            `targets1`.
         half2: rows that the student sees, labelled by the supervisor alone.
-        test: held-out rows, `attacked` the same under an attack, where the task has one.
-        where1, where2, where_test: positions of the parts in the task's rows.
+        test: held-out rows; `attacked`, the same under an attack, where the task has one.
+        truth2, targets2, truth_test: the sealed labels, and the sealed completions of half 2.
     """
 
-    task: Task
+    name: str
+    kind: Kind
+    classes: int
     seed: int
+    rows: Rows
+    identity: str
     half1: Rows
     labels1: Ints
+    targets1: tuple[str, ...]
     half2: Rows
     test: Rows
     attacked: Rows | None
     truth2: GroundTruth
+    targets2: GroundTruth
     truth_test: GroundTruth
-    where1: Ints
-    where2: Ints
-    where_test: Ints
 
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return len(self.task.classes)
-
-    @property
-    def opened_by(self) -> list[str]:
+    def opened_by(self) -> set[str]:
         """Who opened sealed labels so far."""
-        return [*self.truth2.opened_by, *self.truth_test.opened_by]
+        return {who for truth in (self.truth2, self.targets2, self.truth_test) for who in truth.opened_by}
 
 
 def split(task: Task, seed: int) -> Experiment:
@@ -71,19 +73,23 @@ def split(task: Task, seed: int) -> Experiment:
                 f"task {task.name}: {name} holds rows of class {task.classes[int(held[0])]!r} alone: give more rows"
             )
     where1, where2, where_test = parts
+    targets = np.array(task.targets or [""] * len(task.rows), dtype=object)
     return Experiment(
-        task=task,
+        name=task.name,
+        kind=task.kind,
+        classes=len(task.classes),
         seed=seed,
+        rows=task.rows,
+        identity=content_id(task.rows.digest(), task.labels.tolist(), task.targets),
         half1=task.rows.take(where1),
         labels1=task.labels[where1],
+        targets1=tuple(targets[where1]),
         half2=task.rows.take(where2),
         test=task.rows.take(where_test),
         attacked=None if task.attacked is None else task.attacked.take(where_test),
         truth2=GroundTruth(task.labels[where2]),
+        targets2=GroundTruth(targets[where2]),
         truth_test=GroundTruth(task.labels[where_test]),
-        where1=where1,
-        where2=where2,
-        where_test=where_test,
     )
 
 
@@ -109,7 +115,7 @@ def folds(groups: tuple[str, ...], count: int, seed: int) -> list[tuple[Ints, In
     return [(np.setdiff1d(every, part), part) for part in held if len(part)]
 
 
-def graded(task: Task, rows: Rows, texts: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+def graded(task: Task, rows: Rows, texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """The grades of completions by name, shape (n,); NaN where a grade says nothing of a row."""
     assert task.grade is not None
     found = [task.grade(identity, text) for identity, text in zip(rows.ids, texts, strict=True)]

@@ -1,0 +1,183 @@
+"""How a student learns from weak labels: one function per method; none sees a sealed label unless its name says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from superalign.weak_to_strong import generations
+from superalign.weak_to_strong.base import Floats, History, Kind, WeakLabels
+from superalign.weak_to_strong.generations import Said
+from superalign.weak_to_strong.generative import adapted_spec
+from superalign.weak_to_strong.lab import Lab, Predictions
+from superalign.weak_to_strong.losses import Confidence, Objective, Product
+from superalign.weak_to_strong.policies import Policy, check_same_vocabulary, model_of
+from superalign.weak_to_strong.protocol import right
+from superalign.weak_to_strong.students import Student
+from superalign.weak_to_strong.tasks import TASKS
+
+Specs = tuple[str, str]  # of the supervisor, of the student
+FEWER_EPOCHS = (0.03, 0.1, 0.3, 1.0)  # of the usual number, among which an oracle chooses
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A student after its training.
+
+    Attributes:
+        found: P(class) on the rows that matter, or the completions of a generation task.
+        student: what can still be asked for features, None for policies.
+    """
+
+    found: Predictions | Said
+    history: History = field(default_factory=History)
+    student: Student | None = None
+
+
+def naive(lab: Lab, labels: WeakLabels, specs: Specs, objective: Objective | None = None) -> Trained:
+    """Finetune on the weak labels as they are: soft cross-entropy (arXiv 2312.09390 §3), or imitate completions."""
+    e = lab.experiment
+    if e.kind == "generate":
+        return Trained(generations.imitation(lab, specs[1], labels.texts or (), labels.weights))
+    expected = lab.expected_accuracy(specs[0]) if isinstance(objective, Confidence) else None
+    student, history = lab.train(specs[1], e.half2, labels, objective, expected_accuracy=expected, watch=e.test)
+    return Trained(lab.predict(student), history, student)
+
+
+def confidence(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """The auxiliary confidence loss (arXiv 2312.09390 A.4)."""
+    c = lab.config.w2s
+    return naive(lab, labels, specs, Confidence(alpha_max=c.alpha, ramp=c.ramp, threshold=c.threshold))
+
+
+def product(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Targets proportional to p_weak p_student (arXiv 2312.09390 App. B)."""
+    return naive(lab, labels, specs, Product())
+
+
+def bootstrap(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Through students of growing size, each labelling for the next (arXiv 2312.09390 §4.3.1)."""
+    e = lab.experiment
+    for between in lab.config.w2s.via or TASKS[e.name].via:
+        if e.kind == "generate":
+            said = generations.imitation(lab, between, labels.texts or (), labels.weights)
+            labels = replace(generations.weak_labels(said, between), provenance=(*labels.provenance, between))
+            continue
+        student, _ = lab.train(between, e.half2, labels)
+        p = student.predict(e.half2)
+        labels = replace(labels, probabilities=p, provenance=(*labels.provenance, between))
+    return naive(lab, labels, specs)
+
+
+def oracle_stop(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Naive finetuning for as many epochs as the truth of half 2 likes best: an oracle, for comparison only."""
+    truth, whole = lab.experiment.truth2.open("oracle_stop"), lab.settings(specs[1]).epochs
+    best: tuple[float, Trained] | None = None
+    for epochs in sorted({max(1, round(share * whole)) for share in FEWER_EPOCHS}):
+        tried = naive(lab.with_epochs(epochs), labels, specs)
+        assert isinstance(tried.found, Predictions)
+        score = float(right(tried.found.half2, truth).mean())
+        if best is None or score > best[0]:
+            best = (score, tried)
+    assert best is not None
+    return best[1]
+
+
+def generative(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Language modelling on every response of half 2, preferences ignored, then the reward head."""
+    return naive(lab, labels, (specs[0], adapted_spec(lab, specs[1])))
+
+
+def generative_ceiling(lab: Lab, strong: str) -> Predictions:
+    """The truth's reward head on the same finetuned model: the gain is not the extra stage alone."""
+    return lab.ceiling(adapted_spec(lab, strong))
+
+
+def dpo(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """DPO of a policy on the supervisor's preferences (arXiv 2305.18290), every pair alike."""
+    return _preferred(lab, labels.hard == 1, labels.weights, specs[1])
+
+
+def cw_po(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Confidence-weighted preference optimization: weight 2 (sigma(|margin|) - 1/2) (arXiv 2603.04968)."""
+    return _preferred(lab, labels.hard == 1, labels.weights * (2 * labels.confidence - 1), specs[1])
+
+
+def wspo(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
+    """Weak-to-strong preference optimization: the strong policy takes over the shift of an aligned weak policy.
+
+    The weak policy is aligned by DPO on half 1; on half 2 the weak labels choose the response to match.
+    """
+    weak, strong = (model_of(spec, "method=wspo") for spec in specs)
+    check_same_vocabulary(weak, strong)
+    e = lab.experiment
+    aligned, better = Policy(weak, lab.config, lab.seed), (labels.hard == 1).tolist()
+    aligned.prefer(e.half1, (e.labels1 == 1).tolist(), np.ones(len(e.half1)))
+    policy = Policy(strong, lab.config, lab.seed)
+    policy.match(e.half2, better, aligned.log_ratios(e.half2, better))
+    return Trained(_implicit(lab, policy))
+
+
+def policy_ceiling(lab: Lab, strong: str) -> Predictions:
+    """DPO of the strong policy on the true preferences of half 2."""
+
+    def make() -> dict[str, Floats]:
+        truth = lab.experiment.truth2.open("ceiling")
+        found = _preferred(lab, truth == 1, np.ones(len(truth)), strong).found
+        assert isinstance(found, Predictions)
+        return found.arrays()
+
+    return Predictions.of(lab.cache.get("policy_ceiling", lab.key(strong), make))
+
+
+def _preferred(lab: Lab, first_better: Sequence[bool] | Floats, weights: Floats, strong: str) -> Trained:
+    policy = Policy(model_of(strong, "preference optimization"), lab.config, lab.seed)
+    metrics = policy.prefer(lab.experiment.half2, [bool(x) for x in first_better], weights)
+    return Trained(_implicit(lab, policy), History(seconds=metrics["seconds"]))
+
+
+def _implicit(lab: Lab, policy: Policy) -> Predictions:
+    """P(first better) by a policy's implicit reward (arXiv 2305.18290 eq. 5)."""
+    e = lab.experiment
+    first = [1 / (1 + np.exp(-policy.margins(rows))) for rows in (e.half2, e.test)]
+    half2, test = (np.stack([1 - p, p], axis=1) for p in first)
+    return Predictions(half2, test)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method: `labels` are transforms that it applies before it trains.
+
+    `ceiling` trains the same kind of student on the truth, None where the plain ceiling is the one to compare with.
+    """
+
+    summary: str
+    train: Callable[[Lab, WeakLabels, Specs], Trained]
+    labels: str = ""
+    kinds: tuple[Kind, ...] = ("classify", "pairs")
+    ceiling: Callable[[Lab, str], Predictions] | None = None
+
+
+EVERY: tuple[Kind, ...] = ("classify", "pairs", "generate")
+PAIRS: tuple[Kind, ...] = ("pairs",)
+METHODS = {
+    "naive": Method("finetune on the weak labels as they are", naive, kinds=EVERY),
+    "confidence": Method("auxiliary confidence loss", confidence),
+    "product": Method("targets proportional to weak times student", product),
+    "bootstrap": Method("through students of growing size", bootstrap, kinds=EVERY),
+    "filter": Method("the more confident half of the labels", naive, "filter", kinds=EVERY),
+    "agree": Method("labels that a cross-fitted student confirms", naive, "agree"),
+    "reweight": Method("labels weighted by confidence", naive, "reweight"),
+    "calibrate": Method("labels calibrated on half 1", naive, "calibrate"),
+    "harden": Method("hard labels", naive, "harden"),
+    "ensemble": Method("mean of bagged supervisors", naive, "ensemble"),
+    "critic": Method("labels fused with a critic's verdicts", naive, "critic"),
+    "debate": Method("a supervisor that reads a debate", naive, "debate", kinds=("classify",)),
+    "oracle_stop": Method("naive, epochs chosen by the truth: an oracle", oracle_stop),
+    "generative": Method("language modelling on the responses first", generative, "", PAIRS, generative_ceiling),
+    "dpo": Method("DPO of a policy on weak preferences", dpo, "", PAIRS, policy_ceiling),
+    "cw_po": Method("DPO weighted by the supervisor's confidence", cw_po, "", PAIRS, policy_ceiling),
+    "wspo": Method("match the shift of an aligned weak policy", wspo, "", PAIRS, policy_ceiling),
+}

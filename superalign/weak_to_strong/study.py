@@ -1,0 +1,141 @@
+"""One study: a task, a supervisor and a student under every method asked for, on one split, scored row by row."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superalign.config import Config
+from superalign.weak_to_strong import generations, tasks
+from superalign.weak_to_strong.base import Task
+from superalign.weak_to_strong.cache import Cache
+from superalign.weak_to_strong.forecasts import error_simulatability, misfit, overlap_density
+from superalign.weak_to_strong.generations import Said
+from superalign.weak_to_strong.lab import Lab, Predictions, frozen
+from superalign.weak_to_strong.methods import METHODS, Method, Trained
+from superalign.weak_to_strong.protocol import Experiment, right, split
+from superalign.weak_to_strong.scorer import Columns, Scorer
+from superalign.weak_to_strong.supervisors import supervised
+from superalign.weak_to_strong.transforms import Sources, transformed
+
+log = logging.getLogger(__name__)
+HONEST = frozenset({"ceiling", "scorer"})  # who may open sealed labels without making a method an oracle
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared: a task, a supervisor (`weak`, or an error structure of its accuracy), and two models."""
+
+    task: str
+    supervisor: str
+    weak: str
+    strong: str
+
+    def key(self) -> dict[str, str]:
+        """The study as columns."""
+        return {"task": self.task, "supervisor": self.supervisor, "weak": self.weak, "strong": self.strong}
+
+
+@dataclass
+class Trial:
+    """One method in one study on one split.
+
+    Attributes:
+        info: what is told of it: method, labels, oracle, curve, forecast, notes, seconds.
+        columns: row by row, scores of weak, student and ceiling in [0, 1], with their classes and P(class).
+    """
+
+    info: dict[str, Any]
+    columns: list[Columns]
+
+
+class Bench:
+    """Runs studies in its own process; the only place where labels are opened.
+
+    Args:
+        config: the settings of the run.
+        cache: folder of weak labels, ceilings and features.
+    """
+
+    def __init__(self, config: Config, cache: str) -> None:
+        import torch
+
+        torch.set_num_threads(config.cluster.threads)
+        self.config, self.cache = config, Cache(Path(cache))
+        self._tasks: dict[str, Task] = {}
+
+    def run(self, study: Study, number: int) -> list[Trial]:
+        """Every method of the settings that the task's kind allows, on split `number`."""
+        task = self._task(study.task)
+        experiment = split(task, self.config.seed + number)
+        given = Lab(experiment, self.config, self.cache)
+        lab, weak, labels, specs = supervised(given, (study.weak, study.strong), study.supervisor)
+        scorer, outlook = Scorer(task, experiment), _outlook(lab, weak, specs)
+        trials = []
+        for name in self.config.method:
+            method = METHODS[name]
+            if task.kind not in method.kinds:
+                continue
+            log.info("split %d: %s, %s", number, study, name)
+            began, before = time.perf_counter(), len(_others(experiment))
+            changes = "+".join(filter(None, (self.config.w2s.labels, method.labels)))
+            trained = method.train(lab, transformed(labels, changes, Sources(lab, *specs)), specs)
+            info = {
+                **study.key(),
+                "method": name,
+                "labels": changes,
+                "oracle": len(_others(experiment)) > before,
+                "seconds": time.perf_counter() - began,
+                "notes": trained.history.notes,
+                "curve": scorer.curve(trained, weak),
+                "forecast": _forecast(outlook, weak, trained),
+                "saliency": scorer.saliency(lab, specs[1], trained),
+            }
+            ceiling = _ceiling(given, method, study.strong)
+            trials.append(Trial(info, scorer.columns(weak, trained.found, ceiling)))
+        return trials
+
+    def _task(self, name: str) -> Task:
+        if name not in self._tasks:
+            d = self.config.data
+            source = d.source if name != "digits" else tasks.TESTBED
+            self._tasks[name] = tasks.load_task(name, source, d.columns, d.hub_split, d.limit, self.config.seed)
+        return self._tasks[name]
+
+
+def _ceiling(lab: Lab, method: Method, strong: str) -> Predictions | Said:
+    if lab.experiment.kind == "generate":
+        return generations.ceiling(lab, strong)
+    return lab.ceiling(strong) if method.ceiling is None else method.ceiling(lab, strong)
+
+
+def _outlook(lab: Lab, weak: Predictions | Said, specs: tuple[str, str]) -> dict[str, float | None] | None:
+    """What forecasts the gain before any student is trained; None where there are no classes or no frozen features."""
+    if isinstance(weak, Said) or not frozen(specs[1]) or specs[1] == "vectors:":
+        return None
+    e, student = lab.experiment, lab.untrained(specs[1])
+    p = lab.crossfit(specs[0])
+    known = np.flatnonzero(~np.isnan(p).any(1))
+    seen, wrong = e.half1.take(known), 1 - right(p[known], e.labels1[known])
+    return {
+        "simulatability": error_simulatability(student.features(seen), wrong, seen.groups, lab.seed),
+        "overlap_density": overlap_density(weak.half2, student.features(e.half2)),
+    }
+
+
+def _forecast(
+    outlook: dict[str, float | None] | None, weak: Predictions | Said, trained: Trained
+) -> dict[str, float | None] | None:
+    if outlook is None or isinstance(weak, Said) or isinstance(trained.found, Said):
+        return None
+    return {"misfit": misfit(trained.found.test, weak.test), **outlook}
+
+
+def _others(experiment: Experiment) -> list[str]:
+    opened = (experiment.truth2, experiment.targets2, experiment.truth_test)
+    return [who for truth in opened for who in truth.opened_by if who not in HONEST]
