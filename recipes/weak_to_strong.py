@@ -136,8 +136,8 @@ def main(config: Config) -> int:
     cache = Path(config.w2s.cache) if config.w2s.cache else Path(config.run.root) / ".cache" / "weak_to_strong"
     for task in dict.fromkeys(config.task):  # so that a bad file is told before anything is started
         d = config.data
-        load_task(task, d.source if task != "digits" else "testbed", d.columns, d.hub_split, d.limit, config.seed)
-    steps = Plan(config.w2s.seeds - 1, STAGES, "split")
+        load_task(task, d.source, d.columns, d.hub_split, d.limit, config.seed)
+    steps = Plan(config.w2s.seeds - 1, STAGES, "split", first=1)
     with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=steps) as run:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")

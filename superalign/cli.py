@@ -16,10 +16,9 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from superalign.errors import ActorLost, UserError
-from superalign.paths import PACKAGE, groups, recipe_path
+from superalign.paths import groups, recipe_path
 
 Verb = Callable[[argparse.Namespace], int]
-TESTBED_ASSETS: Final = PACKAGE / "testbed" / "assets" / "base"
 OVERRIDES: Final = "settings as key=value, for example recipe=selfplay seed=1 cluster=inline"
 
 
@@ -126,7 +125,7 @@ def generate(arguments: argparse.Namespace) -> int:
 
 
 def testbed(arguments: argparse.Namespace) -> int:
-    """Build the testbed's model, or describe its world."""
+    """Build a model of the testbed, or describe its world."""
     if arguments.action == "build":
         from superalign.testbed.build import main as build
 
@@ -246,11 +245,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--temperature", type=_not_negative, default=0.0, help="0 takes the likeliest token (default)")
     made.add_argument("--seed", type=int, default=0)
 
-    actions = add_group("testbed", "the embedded world: build its model, or describe it")
-    made = add("build", testbed, "train tokenizer and base model from fixed seeds", actions)
-    made.add_argument("--out", default=str(TESTBED_ASSETS), help="default: the shipped model's folder")
+    actions = add_group("testbed", "the embedded world: build its models, or describe it")
+    made = add("build", testbed, "train tokenizer and model from fixed seeds", actions)
+    made.add_argument("--size", default="base", choices=("base", "small"), help="small is clearly weaker than base")
+    made.add_argument("--out", help="default: the folder of the shipped model of that size")
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--steps", type=int, default=1400)
+    made.add_argument("--steps", type=_positive, help="default: those of the shipped model of that size")
     made.add_argument("--threads", type=int, default=2)
     add("describe", testbed, "what the world consists of and what is held out", actions)
 

@@ -235,7 +235,7 @@ class Config(Section):
     rounds: Positive = 7
     model: str = "testbed"
     supervision: Literal["noise_aware", "weak_to_strong"] = "noise_aware"
-    task: Several = ("digits", "safety", "nli")
+    task: Several = ("digits", "qa", "safety")
     method: Several = ("naive", "confidence", "product", "filter", "ensemble", "bootstrap")
     weak: Several = ()
     strong: Several = ()

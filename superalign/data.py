@@ -39,7 +39,7 @@ def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
             raise UserError(f"unknown key data.columns.{field}{nearest(field, FIELDS)} (fields: {', '.join(FIELDS)})")
     found: dict[str, Seed] = {}
     kinds_seen: set[str] = set()
-    for where, row in _rows(config):
+    for where, row in read_rows(config.seeds, config.hub_split, "data.seeds"):
         made = _seed(config, where, row, kinds_seen)
         before = found.setdefault(made.id, made)
         if before.text != made.text:
@@ -58,17 +58,25 @@ def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
     return _both_splits(seeds)
 
 
-def _rows(config: DataConfig) -> Iterator[Row]:
-    if config.seeds.startswith("hub:"):
-        return _hub_rows(config.seeds.removeprefix("hub:"), config.hub_split)
-    path = Path(config.seeds).expanduser()
+def read_rows(source: str, hub_split: str, what: str) -> Iterator[Row]:
+    """The rows of a .jsonl, .csv or .parquet file, or of `hub:OWNER/NAME` (a configuration of it: `/CONFIG`).
+
+    Args:
+        source: the path or hub name.
+        hub_split: which split of a hub dataset.
+        what: the setting that names the source, for messages.
+
+    Raises:
+        UserError: the source cannot be read, or a line is malformed; the message names it.
+    """
+    if source.startswith("hub:"):
+        return _hub_rows(source.removeprefix("hub:"), hub_split, what)
+    path = Path(source).expanduser()
     readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
-        raise UserError(
-            f"data.seeds={config.seeds}: should be testbed, hub:NAME, or a file ending in {', '.join(readers)}"
-        )
+        raise UserError(f"{what}={source}: should be testbed, hub:NAME, or a file ending in {', '.join(readers)}")
     if not path.is_file():
-        raise UserError(f"data.seeds={config.seeds}: no such file")
+        raise UserError(f"{what}={source}: no such file")
     return readers[path.suffix](path)
 
 
@@ -115,14 +123,15 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         yield f"{path} row {number}", row
 
 
-def _hub_rows(name: str, split: str) -> Iterator[Row]:
+def _hub_rows(name: str, split: str, what: str) -> Iterator[Row]:
     from datasets import load_dataset
 
+    owner_and_name, configuration = "/".join(name.split("/")[:2]), name.split("/")[2:3]
     try:
-        dataset = load_dataset(name, split=split)
+        dataset = load_dataset(owner_and_name, *configuration, split=split)
     except Exception as error:  # the hub, its cache and its file formats each raise their own
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"data.seeds=hub:{name} (split {split}) cannot be loaded: {reason[0]}") from None
+        raise UserError(f"{what}=hub:{name} (split {split}) cannot be loaded: {reason[0]}") from None
     for number, row in enumerate(dataset, start=1):
         yield f"hub:{name} row {number}", row
 

@@ -1,6 +1,7 @@
 """Find and load models and tokenizers, and turn chats into token ids that users cannot forge.
 
-A model is named by a string: `testbed` (the model shipped with superalign), `hub:NAME`, or a local folder.
+A model is named by a string: `testbed` or `testbed-small` (the models shipped with superalign), `hub:NAME`, or a
+local folder.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-TESTBED = Path(__file__).parent / "testbed" / "assets" / "base"
+ASSETS = Path(__file__).parent / "testbed" / "assets"
+TESTBED = ASSETS / "base"
+SHIPPED = {"testbed": TESTBED, "testbed-small": ASSETS / "small"}
 HUB = "hub:"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 FALLBACK_TITLES = {"system": "System", "user": "User", "assistant": "Assistant"}
@@ -36,7 +39,7 @@ def resolve(model: str) -> str:
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
             raise UserError(f"model={model}: {name!r} is no hub name; write hub:OWNER/NAME, e.g. hub:Qwen/Qwen3-0.6B")
         return name
-    folder = TESTBED if model == "testbed" else Path(model).expanduser()
+    folder = SHIPPED.get(model) or Path(model).expanduser()
     if not folder.is_dir():
         raise UserError(f"model={model}: there is no folder {folder}; {_remedy(model)}")
     if not (folder / "config.json").is_file():
@@ -47,9 +50,12 @@ def resolve(model: str) -> str:
 
 
 def _remedy(model: str) -> str:
-    if model == "testbed":
-        return "run `superalign testbed build`"
-    return f"give a folder saved by save_pretrained, `testbed`, or hub:OWNER/NAME (did you mean {HUB}{model}?)"
+    if model in SHIPPED:
+        return f"run `superalign testbed build --size {SHIPPED[model].name}`"
+    return (
+        "give a folder saved by save_pretrained, `testbed`, `testbed-small`, or hub:OWNER/NAME "
+        f"(did you mean {HUB}{model}?)"
+    )
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.errors import UserError
-from superalign.models import Chat, load_base, load_chat, load_tokenizer, resolve
+from superalign.models import SHIPPED, Chat, load_base, load_chat, load_tokenizer, resolve
 
 SPECIALS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 
@@ -16,6 +16,19 @@ SPECIALS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 def test_hub_names_and_folders_are_told_apart(tiny_model: str) -> None:
     assert resolve("hub:Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
     assert resolve(tiny_model) == tiny_model
+
+
+def test_both_shipped_models_have_names_of_their_own() -> None:
+    assert Path(resolve("testbed")).name == "base"
+    assert Path(resolve("testbed-small")).name == "small"
+
+
+def test_a_shipped_model_that_is_gone_is_told_with_how_to_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHIPPED, "testbed-small", tmp_path / "small")
+    with pytest.raises(UserError, match="run `superalign testbed build --size small`"):
+        resolve("testbed-small")
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen3-0.6B", "/nowhere/at/all", "hub:", "hub:a b"])

@@ -92,9 +92,11 @@ def headline(row: Mapping[str, Any]) -> str:
 class RunProgress:
     """A live bar on a terminal, plain log lines anywhere else; the log file always gets the lines."""
 
-    def __init__(self, name: str, rounds: int, console: Console | None = None, unit: str = "round") -> None:
+    def __init__(
+        self, name: str, rounds: int, console: Console | None = None, unit: str = "round", first: int = 0
+    ) -> None:
         self.console = console or Console(stderr=True)
-        self._rounds, self._unit = rounds, unit
+        self._rounds, self._unit, self._first = rounds + first, unit, first
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._label = name
@@ -108,7 +110,7 @@ class RunProgress:
                 console=self.console,
                 transient=True,
             )
-            self._task = self._live.add_task(name, total=rounds)
+            self._task = self._live.add_task(name, total=self._rounds)
             self._live.start()
 
     def say(self, line: str) -> None:
@@ -119,15 +121,15 @@ class RunProgress:
 
     def stage(self, round: int, name: str) -> None:
         """A stage began."""
-        log.info("%s %d: %s", self._unit, round, name)
+        log.info("%s %d: %s", self._unit, round + self._first, name)
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, description=f"{self._label} · {self._unit} {round} · {name}")
+            self._live.update(self._task, description=f"{self._label} · {self._unit} {round + self._first} · {name}")
 
     def committed(self, row: Mapping[str, Any]) -> None:
         """A round is safe on disk."""
-        self.say(f"{self._unit} {row['round']}/{self._rounds}  {headline(row)}")
+        self.say(f"{self._unit} {row['round'] + self._first}/{self._rounds}  {headline(row)}")
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=row["round"])
+            self._live.update(self._task, completed=row["round"] + self._first)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -42,11 +42,13 @@ class Plan:
         last_round: the round after which the run is complete.
         stages: the stages that time is counted for.
         unit: what a round is called when its progress is told.
+        first: what the first one is counted as: round 0 of self-play comes before any training.
     """
 
     last_round: int
     stages: tuple[str, ...] = STAGES
     unit: str = "round"
+    first: int = 0
 
 
 class Run(RunFolder):
@@ -74,7 +76,7 @@ class Run(RunFolder):
         self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid())
         self._log_handler = _attach_log(self.log_dir / "driver.log")
         self._clock = StageClock(plan.stages)
-        self.progress = RunProgress(self.name, plan.last_round, console, plan.unit)
+        self.progress = RunProgress(self.name, plan.last_round, console, plan.unit, plan.first)
 
     @classmethod
     def create_or_resume(

@@ -1,4 +1,4 @@
-"""Build the testbed's tokenizer and base model from fixed seeds (`superalign testbed build`)."""
+"""Build the testbed's tokenizer and models from fixed seeds (`superalign testbed build`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from superalign.roles.prompts import Messages
 from superalign.testbed.corpus import Corpus
 
-ASSETS = Path(__file__).parent / "assets" / "base"
+ASSETS = Path(__file__).parent / "assets"
 PAD, END = "<|pad|>", "<|end|>"
 TURNS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 TEMPLATE = (
@@ -29,6 +31,21 @@ VOCABULARY, CONTEXT = 1024, 384
 PROMPT_WEIGHT = 0.1  # the words of users are modelled too (attacks are scored by their fluency), but lightly
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a Llama is (widths of the residual stream and of the MLP, layers, heads), and its steps of training."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    steps: int
+
+
+# `small` stops while its answers still lack steps: trained to the end, it would know this world as well as `base`.
+SIZES: Final = {"base": Shape(192, 512, 4, 6, steps=1400), "small": Shape(64, 176, 2, 4, steps=600)}
 
 
 def build_tokenizer(seed: int, conversations: int = 20_000) -> PreTrainedTokenizerFast:
@@ -87,18 +104,23 @@ def batches(
 
 
 def build_base(
-    tokenizer: PreTrainedTokenizerFast, seed: int, steps: int, size: int = 64, peak: float = 3e-3
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    steps: int,
+    size: int = 64,
+    peak: float = 3e-3,
+    shape: Shape = SIZES["base"],
 ) -> LlamaForCausalLM:
-    """Pretrain the base model: AdamW, linear warm-up and cosine decay, weighted next-token cross-entropy."""
+    """Pretrain a base model: AdamW, linear warm-up and cosine decay, weighted next-token cross-entropy."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=192,
-            intermediate_size=512,
-            num_hidden_layers=4,
-            num_attention_heads=6,
-            num_key_value_heads=6,
+            hidden_size=shape.hidden,
+            intermediate_size=shape.intermediate,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
             max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
@@ -126,10 +148,11 @@ def build_base(
     return model.eval()
 
 
-def build(out: Path = ASSETS, seed: int = 0, steps: int = 1400) -> Path:
-    """Build and save tokenizer and base model (float16 on disk) into `out`."""
+def build(out: Path | None = None, seed: int = 0, steps: int | None = None, size: str = "base") -> Path:
+    """Build and save tokenizer and model (float16 on disk) into `out`, by default where the size is shipped."""
+    out = out or ASSETS / size
     tokenizer = build_tokenizer(seed)
-    model = build_base(tokenizer, seed, steps)
+    model = build_base(tokenizer, seed, steps or SIZES[size].steps, shape=SIZES[size])
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out)
     model.half().save_pretrained(out)
@@ -140,5 +163,5 @@ def build(out: Path = ASSETS, seed: int = 0, steps: int = 1400) -> Path:
 def main(arguments: argparse.Namespace) -> int:
     """The verb `superalign testbed build`."""
     torch.set_num_threads(arguments.threads)
-    build(Path(arguments.out), arguments.seed, arguments.steps)
+    build(Path(arguments.out) if arguments.out else None, arguments.seed, arguments.steps, arguments.size)
     return 0

@@ -103,8 +103,7 @@ class Bench:
     def _task(self, name: str) -> Task:
         if name not in self._tasks:
             d = self.config.data
-            source = d.source if name != "digits" else tasks.TESTBED
-            self._tasks[name] = tasks.load_task(name, source, d.columns, d.hub_split, d.limit, self.config.seed)
+            self._tasks[name] = tasks.load_task(name, d.source, d.columns, d.hub_split, d.limit, self.config.seed)
         return self._tasks[name]
 
 

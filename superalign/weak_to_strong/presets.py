@@ -1,0 +1,163 @@
+"""Hub datasets whose columns are known: their rows as the rows that a task's file would have.
+
+Most are of the NLP list of arXiv 2312.09390 (A.1): a question with k answers becomes one with its right answer and
+its k - 1 wrong ones, of which the task draws one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from superalign.errors import UserError
+
+Row = Mapping[str, Any]
+TOXIC_FROM: Final = 0.5  # of a toxicity score
+NLI: Final = ("entailment", "neutral", "contradiction")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How rows of one hub dataset become rows of a task's file; a row without a label becomes None."""
+
+    task: str
+    adapt: Callable[[Row], Row | None]
+
+    def rows(self, where: str, row: Row) -> list[Row]:
+        """The rows of the task's file: one, or none where the row has no label.
+
+        Raises:
+            UserError: the columns are not those that the dataset is known to have.
+        """
+        try:
+            made = self.adapt(row)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise UserError(
+                f"{where}: the dataset has other columns than this version knows; "
+                f"set data.columns.FIELD= to some of {', '.join(map(str, row))}"
+            ) from None
+        return [] if made is None else [made]
+
+
+def _choice(question: str, options: Sequence[str], right: int) -> Row | None:
+    if not 0 <= right < len(options):
+        return None
+    wrong = [option for position, option in enumerate(options) if position != right]
+    return {"question": question, "answer": options[right], "distractor": wrong}
+
+
+def _keyed(question: str, choices: Mapping[str, Sequence[str]], key: str) -> Row | None:
+    return _choice(question, choices["text"], list(choices["label"]).index(key)) if key else None
+
+
+def _binary(text: str, label: int, response: str = "") -> Row | None:
+    """A text with its label; the hub's -1 means that there is none."""
+    if label not in (0, 1):
+        return None
+    return {"text": text, "label": int(label)} | ({"response": response} if response else {})
+
+
+def _hellaswag(row: Row) -> Row | None:
+    return _choice(row["ctx"], row["endings"], int(row["label"])) if row["label"] != "" else None
+
+
+def _social_i_qa(row: Row) -> Row | None:
+    options = [row["answerA"], row["answerB"], row["answerC"]]
+    return _choice(f"{row['context']} {row['question']}", options, int(row["label"]) - 1)
+
+
+def _cosmos_qa(row: Row) -> Row | None:
+    options = [row[f"answer{i}"] for i in range(4)]
+    return _choice(f"{row['context']} {row['question']}", options, int(row["label"]))
+
+
+def _dream(row: Row) -> Row | None:
+    question = "\n".join([*row["dialogue"], row["question"]])
+    return _choice(question, row["choice"], list(row["choice"]).index(row["answer"]))
+
+
+def _quail(row: Row) -> Row | None:
+    return _choice(f"{row['context']} {row['question']}", row["answers"], int(row["correct_answer_id"]))
+
+
+def _wic(row: Row) -> Row | None:
+    return _binary(f"{row['word']}: {row['sentence1']}", row["label"], row["sentence2"])
+
+
+def _anli(row: Row) -> Row | None:
+    if row["label"] < 0:
+        return None
+    return {"premise": row["premise"], "hypothesis": row["hypothesis"], "label": NLI[row["label"]]}
+
+
+def _hh(row: Row) -> Row | None:
+    """Transcripts that part at the assistant's last turn; None where they part before it."""
+    turn = "\n\nAssistant:"
+    (before, _, chosen), (same, _, rejected) = row["chosen"].rpartition(turn), row["rejected"].rpartition(turn)
+    if before != same or not (chosen.strip() and rejected.strip()):
+        return None
+    return {"prompt": before.strip().removeprefix("Human:").strip(), "chosen": chosen, "rejected": rejected}
+
+
+def _real_toxicity(row: Row) -> Row | None:
+    score = row["continuation"]["toxicity"]
+    if score is None:
+        return None
+    return {"text": row["prompt"]["text"] + row["continuation"]["text"], "label": int(score >= TOXIC_FROM)}
+
+
+_OPENBOOK = Preset("qa", lambda r: _keyed(r["question_stem"], r["choices"], r["answerKey"]))
+_SENTENCE = Preset("qa", lambda r: _binary(r["sentence"], r["label"]))
+_SCENARIO = Preset("qa", lambda r: _binary(r["scenario"], r["label"]))
+
+PRESETS: Final[dict[str, Preset]] = {
+    "allenai/sciq": Preset(
+        "qa", lambda r: _choice(r["question"], [r["correct_answer"], *(r[f"distractor{i}"] for i in (1, 2, 3))], 0)
+    ),
+    "google/boolq": Preset("qa", lambda r: _binary(f"{r['passage']}\n{r['question']}?", int(r["answer"]))),
+    "Rowan/hellaswag": Preset("qa", _hellaswag),
+    "allenai/openbookqa": _OPENBOOK,
+    "allenai/openbookqa/main": _OPENBOOK,
+    "allenai/openbookqa/additional": _OPENBOOK,
+    "ybisk/piqa": Preset("qa", lambda r: _choice(r["goal"], [r["sol1"], r["sol2"]], r["label"])),
+    "allenai/social_i_qa": Preset("qa", _social_i_qa),
+    "allenai/cosmos_qa": Preset("qa", _cosmos_qa),
+    "dataset-org/dream": Preset("qa", _dream),
+    "textmachinelab/quail": Preset("qa", _quail),
+    "allenai/quartz": Preset("qa", lambda r: _keyed(f"{r['para']} {r['question']}", r["choices"], r["answerKey"])),
+    "google-research-datasets/paws/labeled_final": Preset(
+        "qa", lambda r: _binary(r["sentence1"], r["label"], r["sentence2"])
+    ),
+    "nyu-mll/glue/cola": _SENTENCE,
+    "nyu-mll/glue/sst2": _SENTENCE,
+    "stanfordnlp/sst2": _SENTENCE,
+    "aps/super_glue/boolq": Preset("qa", lambda r: _binary(f"{r['passage']}\n{r['question']}?", r["label"])),
+    "aps/super_glue/wic": Preset("qa", _wic),
+    "aps/super_glue/multirc": Preset(
+        "qa", lambda r: _binary(f"{r['paragraph']} {r['question']}", r["label"], r["answer"])
+    ),
+    "CogComp/mc_taco": Preset("qa", lambda r: _binary(f"{r['sentence']} {r['question']}", r["label"], r["answer"])),
+    "hendrycks/ethics/commonsense": Preset("qa", lambda r: _binary(r["input"], r["label"])),
+    "hendrycks/ethics/justice": _SCENARIO,
+    "hendrycks/ethics/virtue": _SCENARIO,
+    "hendrycks/ethics/deontology": Preset("qa", lambda r: _binary(r["scenario"], r["label"], r["excuse"])),
+    "hendrycks/ethics/utilitarianism": Preset(
+        "pairs",
+        lambda r: {"prompt": "Which is more pleasant?", "chosen": r["baseline"], "rejected": r["less_pleasant"]},
+    ),
+    "fancyzhx/amazon_polarity": Preset("qa", lambda r: _binary(f"{r['title']}\n{r['content']}", r["label"])),
+    "facebook/anli": Preset("nli", _anli),
+    "Anthropic/hh-rlhf": Preset("pairs", _hh),
+    "PKU-Alignment/BeaverTails": Preset(
+        "safety", lambda r: {"prompt": r["prompt"], "response": r["response"], "label": int(not r["is_safe"])}
+    ),
+    "google/civil_comments": Preset(
+        "toxicity", lambda r: {"text": r["text"], "label": int(r["toxicity"] >= TOXIC_FROM)}
+    ),
+    "allenai/real-toxicity-prompts": Preset("continuation", _real_toxicity),
+    "nguha/legalbench/privacy_policy_qa": Preset(
+        "policy", lambda r: {"question": r["question"], "text": r["text"], "label": r["answer"]}
+    ),
+    "coastalcph/lex_glue/ledgar": Preset("clauses", lambda r: {"text": r["text"], "label": r["label"]}),
+}
