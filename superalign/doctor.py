@@ -48,7 +48,7 @@ def examine() -> Iterator[Finding]:
     yield from packages()
     yield from extras()
     yield configuration()
-    yield shipped_model()
+    yield from shipped_models()
     yield disk(Path.cwd())
     yield _guarded("devices", devices)
     yield _guarded("ray", ray_starts)
@@ -98,14 +98,18 @@ def configuration() -> Finding:
     return Finding("ok", "configuration", f"{home()} (recipes: {', '.join(groups()['recipe'])})")
 
 
-def shipped_model() -> Finding:
-    """Whether the testbed's base model lies in the package."""
-    folder = PACKAGE / "testbed" / "assets" / "base"
-    missing = [name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (folder / name).is_file()]
-    if missing:
-        return Finding("bad", "model=testbed", f"{folder} lacks {', '.join(missing)}: superalign testbed build")
-    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    return Finding("ok", "model=testbed", f"{size:.1f} MB in {folder}")
+def shipped_models() -> Iterator[Finding]:
+    """Whether the testbed's models lie in the package."""
+    for name, size in (("testbed", "base"), ("testbed-small", "small")):
+        folder = PACKAGE / "testbed" / "assets" / size
+        needed = ("config.json", "model.safetensors", "tokenizer.json")
+        missing = [file for file in needed if not (folder / file).is_file()]
+        if missing:
+            remedy = f"superalign testbed build --size {size}"
+            yield Finding("bad", f"model={name}", f"{folder} lacks {', '.join(missing)}: {remedy}")
+            continue
+        megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+        yield Finding("ok", f"model={name}", f"{megabytes:.1f} MB in {folder}")
 
 
 def disk(folder: Path) -> Finding:

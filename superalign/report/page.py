@@ -8,8 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from superalign.report import figures, svg
-from superalign.store.clock import OTHER, STAGES
+from superalign.report import figures, svg, weak_to_strong
+from superalign.report.figures import Row
+from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, full_disk_is_a_user_error
 from superalign.store.folder import RunFolder
 from superalign.store.redaction import SEALED, TEXT_FIELDS, seal
@@ -18,7 +19,7 @@ SAMPLES_SHOWN: Final = 15
 HERO_HEIGHT: Final = 300
 STAGE_KINDS: Final = {
     **dict.fromkeys(("attack", "respond", "critique"), "generate"),
-    **dict.fromkeys(("train_critic", "train_learner", "train_attacker"), "train"),
+    **dict.fromkeys(("train", "train_critic", "train_learner", "train_attacker"), "train"),
     "experts": "experts",
 }
 
@@ -42,27 +43,47 @@ def render(run: RunFolder) -> str:
     """The page as text; texts of samples are in it only sealed."""
     import jinja2
 
-    files = resources.files("superalign.report")
-    style, script, template = (
-        (files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html.j2")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(template).render(style=style, script=script, **_view(run))
-
-
-def _view(run: RunFolder) -> dict[str, Any]:
     rows, config, summary = run.rows(), run.config(), run.summary()
-    experts = config["expert"]
-    simulated = experts["source"] == "simulated" and experts["budget"] > 0
+    shared = _shared(run, rows, config, summary)
+    if config["recipe"] == "weak_to_strong":
+        own = weak_to_strong.view(rows, config, summary)
+        style = _file("page.css") + _file("weak_to_strong.css")
+        return environment.get_template("weak_to_strong.html.j2").render(style=style, **shared, **own)
+    own = _view(run, rows, config, summary)
+    return environment.get_template("page.html.j2").render(
+        style=_file("page.css"), script=_file("page.js"), **shared, **own
+    )
+
+
+def _file(name: str) -> str:
+    return (resources.files("superalign.report") / name).read_text(encoding="utf-8")
+
+
+def _shared(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+    """What `layout.html.j2` shows of every run."""
     return {
         "name": run.name,
         "recipe": config["recipe"],
+        "complete": summary is not None,
+        "written": time.strftime("%-d %B %Y, %H:%M"),
+        "timing": _timing(rows, summary),
+        "differences": differences(config),
+        "config": (run.folder / "config.yaml").read_text(encoding="utf-8"),
+        "versions": summary["versions"] if summary else {},
+    }
+
+
+def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+    experts = config["expert"]
+    simulated = experts["source"] == "simulated" and experts["budget"] > 0
+    return {
         "seed": config["seed"],
         "model": config["model"],
         "planned": config["rounds"],
         "done": rows[-1]["round"] if rows else None,
-        "complete": summary is not None,
-        "written": time.strftime("%-d %B %Y, %H:%M"),
         "simulated": bool(summary["simulated_expert"]) if summary else simulated,
         "error_rate": figures.number(experts["error_rate"], "%"),
         "judge": judge_of(config, rows, summary),
@@ -70,13 +91,9 @@ def _view(run: RunFolder) -> dict[str, Any]:
         "headline": figures.headline(rows),
         "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
         "charts": _small_charts(rows, config),
-        "timing": _timing(rows, summary),
         "samples": [_sample(row) for row in figures.telling_samples(run.samples(), SAMPLES_SHOWN)],
         "samples_total": len(run.samples()),
         "table": _table(rows),
-        "differences": differences(config),
-        "config": (run.folder / "config.yaml").read_text(encoding="utf-8"),
-        "versions": summary["versions"] if summary else {},
     }
 
 
@@ -117,7 +134,8 @@ def _timing(rows: Sequence[Any], summary: Mapping[str, Any] | None) -> dict[str,
     if summary:
         stages, total = summary["timing"]["stages"], summary["timing"]["total_s"]
     else:
-        stages = {name: sum(row["timing"].get(name, 0.0) for row in rows) for name in (*STAGES, OTHER)}
+        names = dict.fromkeys(name for row in rows for name in row["timing"] if name != TOTAL)
+        stages = {name: sum(row["timing"].get(name, 0.0) for row in rows) for name in names}
         total = sum(stages.values())
     if not total:
         return None

@@ -138,18 +138,18 @@ class Task:
 class WeakLabels:
     """What a supervisor says of some rows: one interface for classes, pairs, rewards and generations.
 
+    A reward r says P(first is better) = sigma(r(first) - r(second)).
+
     Attributes:
         probabilities: P(class) of each row, shape (n, classes); of pairs, column 1 is P(the first is better).
         weights: how much each row counts in training, shape (n,); 0 leaves it out.
         provenance: the supervisor and the transforms, in order.
-        margins: of rewards, r(first) - r(second) in nats, shape (n,).
         texts: of generations, the completion of each row.
     """
 
     probabilities: Floats
     weights: Floats
     provenance: tuple[str, ...]
-    margins: Floats | None = None
     texts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
