@@ -25,7 +25,7 @@ from superalign.store.run import Plan, Run
 from superalign.team import versions
 from superalign.weak_to_strong import results, transforms
 from superalign.weak_to_strong.error_structures import STRUCTURES
-from superalign.weak_to_strong.methods import METHODS
+from superalign.weak_to_strong.methods import METHODS, between_models
 from superalign.weak_to_strong.study import Bench, Study, Trial
 from superalign.weak_to_strong.tasks import TASKS, load_task
 
@@ -58,10 +58,14 @@ def studies(config: Config) -> list[Study]:
         raise UserError(f"data={config.data.source} is read by one task: give task= one name, not {len(config.task)}")
     made = []
     for task in dict.fromkeys(config.task):
-        weak, strong = TASKS[task].defaults(config.data.source)
+        own = TASKS[task].models(config.data.source)
+        if "bootstrap" in config.method:
+            between_models(config, task)
         made += [
             Study(task, *names)
-            for names in itertools.product(config.w2s.supervisor, config.weak or (weak,), config.strong or (strong,))
+            for names in itertools.product(
+                config.w2s.supervisor, config.weak or (own.weak,), config.strong or (own.strong,)
+            )
         ]
     return made
 

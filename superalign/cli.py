@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from superalign.errors import ActorLost, UserError
 from superalign.paths import groups, recipe_path
+from superalign.weak_to_strong.catalogue import METHOD_LINES, TASK_LINES
 
 Verb = Callable[[argparse.Namespace], int]
 OVERRIDES: Final = "settings as key=value, for example recipe=selfplay seed=1 cluster=inline"
@@ -265,6 +266,9 @@ def _options() -> str:
     lines = ["settings (KEY=VALUE; `superalign config` prints them all):"]
     for group, options in sorted(groups().items(), key=lambda item: item[0] != "recipe"):
         lines += [f"  {f'{group}={name}':<20} {described}" for name, described in options.items()]
+    lines.append("recipe=weak_to_strong goes through tasks and methods (several may be named, with commas between):")
+    lines += [f"  {f'task={name}':<20} {described}" for name, described in TASK_LINES.items()]
+    lines += [f"  {f'method={name}':<20} {described}" for name, described in METHOD_LINES.items()]
     return "\n".join(lines)
 
 

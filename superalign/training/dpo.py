@@ -68,8 +68,8 @@ class NoiseAwareDPOTrainer(DPOTrainer):
 
     loss = preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), where NLL(chosen) is the mean
     over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1) and NLL(anchors) the mean over all their tokens.
-    With `confidence` the labels q are mixed with the policy's own preferences, its share rising linearly to `confidence`
-    over the first `confidence_ramp` of the training (weak-to-strong, arXiv 2312.09390 A.4).
+    With `confidence` the labels q are mixed with the policy's own preferences, whose share rises linearly to
+    `confidence` over the first `confidence_ramp` of the training (weak-to-strong, arXiv 2312.09390 A.4).
     The reference is the "ref" adapter that TRL copies from "default" when it is constructed.
 
     Attributes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from superalign.config import Config
+from superalign.errors import UserError
 from superalign.weak_to_strong import generations
 from superalign.weak_to_strong.base import Floats, History, Kind, WeakLabels
 from superalign.weak_to_strong.generations import Said
@@ -60,7 +62,7 @@ def product(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
 def bootstrap(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
     """Through students of growing size, each labelling for the next (arXiv 2312.09390 §4.3.1)."""
     e = lab.experiment
-    for between in lab.config.w2s.via or TASKS[e.name].via:
+    for between in between_models(lab.config, e.name):
         if e.kind == "generate":
             said = generations.imitation(lab, between, labels.texts or (), labels.weights)
             labels = replace(generations.weak_labels(said, between), provenance=(*labels.provenance, between))
@@ -69,6 +71,20 @@ def bootstrap(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
         p = student.predict(e.half2)
         labels = replace(labels, probabilities=p, provenance=(*labels.provenance, between))
     return naive(lab, labels, specs)
+
+
+def between_models(config: Config, task: str) -> tuple[str, ...]:
+    """The models that bootstrapping goes through: those of the settings, else the task's own.
+
+    Raises:
+        UserError: there are none, so that it would be naive finetuning under another name.
+    """
+    via = config.w2s.via or TASKS[task].models(config.data.source).via
+    if not via:
+        raise UserError(
+            f"method=bootstrap has no models between for task={task}: name them, for example w2s.via=lora:M"
+        )
+    return via
 
 
 def oracle_stop(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
@@ -151,9 +167,9 @@ class Method:
     """A named method: `labels` are transforms that it applies before it trains.
 
     `ceiling` trains the same kind of student on the truth, None where the plain ceiling is the one to compare with.
+    What each does stands in `catalogue.METHOD_LINES`.
     """
 
-    summary: str
     train: Callable[[Lab, WeakLabels, Specs], Trained]
     labels: str = ""
     kinds: tuple[Kind, ...] = ("classify", "pairs")
@@ -163,21 +179,21 @@ class Method:
 EVERY: tuple[Kind, ...] = ("classify", "pairs", "generate")
 PAIRS: tuple[Kind, ...] = ("pairs",)
 METHODS = {
-    "naive": Method("finetune on the weak labels as they are", naive, kinds=EVERY),
-    "confidence": Method("auxiliary confidence loss", confidence),
-    "product": Method("targets proportional to weak times student", product),
-    "bootstrap": Method("through students of growing size", bootstrap, kinds=EVERY),
-    "filter": Method("the more confident half of the labels", naive, "filter", kinds=EVERY),
-    "agree": Method("labels that a cross-fitted student confirms", naive, "agree"),
-    "reweight": Method("labels weighted by confidence", naive, "reweight"),
-    "calibrate": Method("labels calibrated on half 1", naive, "calibrate"),
-    "harden": Method("hard labels", naive, "harden"),
-    "ensemble": Method("mean of bagged supervisors", naive, "ensemble"),
-    "critic": Method("labels fused with a critic's verdicts", naive, "critic"),
-    "debate": Method("a supervisor that reads a debate", naive, "debate", kinds=("classify",)),
-    "oracle_stop": Method("naive, epochs chosen by the truth: an oracle", oracle_stop),
-    "generative": Method("language modelling on the responses first", generative, "", PAIRS, generative_ceiling),
-    "dpo": Method("DPO of a policy on weak preferences", dpo, "", PAIRS, policy_ceiling),
-    "cw_po": Method("DPO weighted by the supervisor's confidence", cw_po, "", PAIRS, policy_ceiling),
-    "wspo": Method("match the shift of an aligned weak policy", wspo, "", PAIRS, policy_ceiling),
+    "naive": Method(naive, kinds=EVERY),
+    "confidence": Method(confidence),
+    "product": Method(product),
+    "bootstrap": Method(bootstrap, kinds=EVERY),
+    "filter": Method(naive, "filter", kinds=EVERY),
+    "agree": Method(naive, "agree"),
+    "reweight": Method(naive, "reweight"),
+    "calibrate": Method(naive, "calibrate"),
+    "harden": Method(naive, "harden"),
+    "ensemble": Method(naive, "ensemble"),
+    "critic": Method(naive, "critic"),
+    "debate": Method(naive, "debate", kinds=("classify",)),
+    "oracle_stop": Method(oracle_stop),
+    "generative": Method(generative, "", PAIRS, generative_ceiling),
+    "dpo": Method(dpo, "", PAIRS, policy_ceiling),
+    "cw_po": Method(cw_po, "", PAIRS, policy_ceiling),
+    "wspo": Method(wspo, "", PAIRS, policy_ceiling),
 }

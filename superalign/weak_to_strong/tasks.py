@@ -13,6 +13,7 @@ from superalign.compose import nearest
 from superalign.errors import UserError
 from superalign.records import content_id
 from superalign.weak_to_strong.base import Kind, Rows, Task
+from superalign.weak_to_strong.catalogue import TASK_LINES
 from superalign.weak_to_strong.examples import MIN_ROWS, assemble
 
 TESTBED: Final = "testbed"
@@ -32,14 +33,22 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Models:
+    """The models that a task is first tried with: supervisor, student, and those between them for bootstrapping."""
+
+    weak: str
+    strong: str
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """A task that can be loaded.
 
     Attributes:
         summary: one line for the command line.
         load: the task from a source.
-        weak, strong: supervisor and student on the embedded rows; `weak_file`, `strong_file` on others.
-        via: students between them, for bootstrapping.
+        embedded, others: the models for the embedded rows, and for those of other sources.
         format: the columns of a file, in one line.
     """
 
@@ -47,16 +56,13 @@ class TaskSpec:
     kind: Kind
     summary: str
     load: Callable[[TaskSpec, Source], Task]
-    weak: str
-    strong: str
-    weak_file: str
-    strong_file: str
+    embedded: Models
+    others: Models
     format: str
-    via: tuple[str, ...] = ()
 
-    def defaults(self, source: str) -> tuple[str, str]:
-        """Supervisor and student for rows of a source."""
-        return (self.weak, self.strong) if source == TESTBED else (self.weak_file, self.strong_file)
+    def models(self, source: str) -> Models:
+        """The models for rows of a source."""
+        return self.embedded if source == TESTBED else self.others
 
 
 def load_task(
@@ -119,69 +125,62 @@ def _load_texts(spec: TaskSpec, source: Source) -> Task:
     return assemble(spec.name, spec.kind, draft, source.name, source.limit, source.seed)
 
 
-def _texts(name: str, kind: Kind, summary: str, format: str) -> TaskSpec:
+def _texts(name: str, kind: Kind, format: str) -> TaskSpec:
     """A task of texts: probes of two language models on the grammar, bags of words and LSA on unknown texts."""
     if kind == "generate":
-        weak, strong = "lora:testbed-small", "lora:testbed"
-        return TaskSpec(name, kind, summary, _load_texts, weak, strong, weak, strong, format)
+        trio = Models("lora:testbed-small", "lora:testbed")
+        return TaskSpec(name, kind, TASK_LINES[name], _load_texts, trio, trio, format)
+    embedded = Models("probe:testbed-small", "probe:testbed", ("probe:testbed@2",))
     return TaskSpec(
-        name, kind, summary, _load_texts, "probe:testbed-small", "probe:testbed", "words:60", "lsa:300", format
+        name, kind, TASK_LINES[name], _load_texts, embedded, Models("words:60", "lsa:300", ("lsa:100",)), format
     )
 
 
+DIGITS: Final = Models("pixels:4", "centroids:300", ("centroids:30", "centroids:100"))
 TASKS: Final[dict[str, TaskSpec]] = {
     spec.name: spec
     for spec in (
         TaskSpec(
             name="digits",
             kind="classify",
-            summary="is the handwritten digit one of 1, 4, 5, 7, 9? (the vision analog)",
+            summary=TASK_LINES["digits"],
             load=_load_digits,
-            weak="pixels:4",
-            strong="centroids:300",
-            weak_file="pixels:4",
-            strong_file="centroids:300",
+            embedded=DIGITS,
+            others=DIGITS,
             format="embedded only",
-            via=("centroids:30", "centroids:100"),
         ),
         _texts(
             "qa",
             "classify",
-            "is the proposed answer to the question right?",
             "question, answer, distractor (one, a list, or distractor1..3); or text, response (optional), label 0/1",
         ),
-        _texts("chess", "generate", "the best move; embedded: the right answer to a request", "fen, best_move_uci"),
-        _texts("pairs", "pairs", "which of two responses is better?", "prompt, chosen, rejected (equal ones skipped)"),
+        _texts("chess", "generate", "fen, best_move_uci"),
+        _texts("pairs", "pairs", "prompt, chosen, rejected (equal ones skipped)"),
         _texts(
             "safety",
             "classify",
-            "is the response to the prompt unsafe?",
             "prompt, response (optional), label safe/unsafe or 0/1 (of a column is_safe: 1 is safe)",
         ),
         _texts(
             "refusal",
             "generate",
-            "refuse what harms and answer the rest",
             "prompt, label benign/harmful or 0/1, target (optional: the answer; of harmful rows only if it refuses)",
         ),
-        _texts("toxicity", "classify", "is the text toxic?", "text, label nontoxic/toxic or 0/1"),
+        _texts("toxicity", "classify", "text, label nontoxic/toxic or 0/1"),
         _texts(
             "continuation",
             "generate",
-            "go on without toxicity after the first half of a text",
             "text (4 words or more, shorter ones skipped), label nontoxic/toxic or 0/1",
         ),
         _texts(
             "nli",
             "classify",
-            "does the premise entail the hypothesis, contradict it, or not mention it? (contracts)",
             "premise, hypothesis, label entailment/contradiction/not mentioned, doc_id (optional: the group)",
         ),
-        _texts("clauses", "classify", "which type of clause is it?", "text, label (its values are the classes)"),
+        _texts("clauses", "classify", "text, label (its values are the classes)"),
         _texts(
             "policy",
             "classify",
-            "does the text of a privacy policy bear on the question?",
             "question, text, label irrelevant/relevant or 0/1",
         ),
     )
