@@ -11,6 +11,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.weak_to_strong.base import Task, Text
+from superalign.weak_to_strong.catalogue import TASK_LINES
 from superalign.weak_to_strong.examples import MAX_SHARE, MIN_ROWS, Draft, Example, assemble, balanced, limited
 from superalign.weak_to_strong.tasks import TASKS, load_task
 
@@ -39,8 +40,9 @@ def test_every_task_tells_its_summary_its_format_and_its_models() -> None:
         assert spec.name == name
         assert spec.summary and spec.format
         for source in ("testbed", "rows.jsonl"):
-            weak, strong = spec.defaults(source)
-            assert ":" in weak and ":" in strong and weak != strong
+            models = spec.models(source)
+            assert ":" in models.weak and ":" in models.strong and models.weak != models.strong
+            assert all(":" in between for between in models.via)
 
 
 def test_an_unknown_task_is_told_with_the_nearest() -> None:
@@ -147,3 +149,7 @@ def test_a_label_with_nearly_as_many_values_as_rows_is_no_class() -> None:
 def test_a_pair_is_the_same_in_either_order() -> None:
     one, other = Text("ask", "yes"), Text("ask", "no")
     assert Example("g", one, 1, second=other).id == Example("g", other, 0, second=one).id
+
+
+def test_every_task_of_the_catalogue_can_be_loaded_and_the_other_way_round() -> None:
+    assert set(TASKS) == set(TASK_LINES)
