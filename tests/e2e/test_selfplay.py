@@ -116,3 +116,21 @@ def test_somebody_elses_model_and_prompts_take_the_same_path(
     assert "frozen initial critic" in (tmp_path / "theirs" / "report.html").read_text()
     assert main(["experts", "stats", str(tmp_path / "theirs")]) == 0
     assert "12" in capsys.readouterr().out
+
+
+def test_under_weak_to_strong_supervision_the_learner_takes_another_step_from_the_same_labels(
+    whole: Path, tmp_path: Path
+) -> None:
+    given = ("cluster=inline", "rounds=1", "supervision=weak_to_strong")
+    assert train(tmp_path, "confident", *given) == 0
+    mine, theirs = adapters(tmp_path / "confident", 1), adapters(whole, 1)
+    moved = {name.split("/")[0] for name in mine if mine[name] != theirs[name]}
+    assert moved == {"learner"}
+
+
+def test_losses_that_read_no_label_refuse_weak_to_strong_supervision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "refused", "supervision=weak_to_strong", "learner.loss=dpo") == 2
+    assert "learner.loss=dpo does not read" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
