@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.evaluation.intervals import Estimate
-from superalign.weak_to_strong.measures import agreement, deception, expected_calibration
+from superalign.weak_to_strong.measures import (
+    agreement,
+    confident_disagreement,
+    deception,
+    expected_calibration,
+    expected_overconfidence,
+)
 from superalign.weak_to_strong.pgr import (
     Scores,
     auroc_gap_recovered,
@@ -118,6 +124,7 @@ def _cell(found: Sequence[tuple[dict[str, Any], Split]], seed: int, resamples: i
         ),
         "agreement": _agreement(tests, draws) if has_classes else None,
         "ece": _ece(tests, draws) if has_classes else None,
+        "confidence": _confidence(tests, draws) if has_classes else None,
         "deception": _deception(scores, draws),
         "forecast": _mean_of([info["forecast"] for info, _ in found]),
         "saliency": _mean_of([info["saliency"] for info, _ in found]),
@@ -165,10 +172,27 @@ def _agreement(tables: Sequence[Columns], draws: Draws) -> dict[str, Any]:
     }
 
 
+def _binary(tables: Sequence[Columns]) -> bool:
+    return all(max(each["truth"].max(), each["student_class"].max()) <= 1 for each in tables)
+
+
 def _ece(tables: Sequence[Columns], draws: Draws) -> dict[str, Any] | None:
-    binary = all(each["truth"].max() <= 1 and each["student_class"].max() <= 1 for each in tables)
-    label = "truth" if binary else "student_score"
+    label = "truth" if _binary(tables) else "student_score"
     return _dict(expected_calibration(_of(tables, "student_p"), _of(tables, label), _of(tables, "cluster"), *draws))
+
+
+def _confidence(tables: Sequence[Columns], draws: Draws) -> dict[str, Any] | None:
+    """How sure the student is where it errs, and where its supervisor says otherwise; of two classes only."""
+    if not _binary(tables):
+        return None
+    student, weak = ([np.stack([1 - p, p], 1) for p in _of(tables, f"{who}_p")] for who in ("student", "weak"))
+    clusters = _of(tables, "cluster")
+    return {
+        "overconfidence": _dict(expected_overconfidence(student, _of(tables, "truth"), clusters, *draws)),
+        "confident_disagreement": _dict(
+            confident_disagreement(student, weak, clusters, resamples=draws[0], seed=draws[1])
+        ),
+    }
 
 
 def _deception(scores: Sequence[Scores], draws: Draws) -> dict[str, Any]:
