@@ -26,10 +26,10 @@ from superalign.team import versions
 from superalign.weak_to_strong import results, transforms
 from superalign.weak_to_strong.error_structures import STRUCTURES
 from superalign.weak_to_strong.methods import METHODS, between_models
-from superalign.weak_to_strong.study import Bench, Study, Trial
-from superalign.weak_to_strong.tasks import TASKS, load_task
+from superalign.weak_to_strong.study import Bench, Study, Trial, preflight
+from superalign.weak_to_strong.tasks import TASKS
 
-STAGES = ("load", "train", "score", "report")
+STAGES = ("load", "train", "score")
 
 
 def studies(config: Config) -> list[Study]:
@@ -67,7 +67,7 @@ def studies(config: Config) -> list[Study]:
                 config.w2s.supervisor, config.weak or (own.weak,), config.strong or (own.strong,)
             )
         ]
-    return made
+    return list(dict.fromkeys(made))
 
 
 @contextmanager
@@ -138,9 +138,7 @@ def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     plan = studies(config)
     cache = Path(config.w2s.cache) if config.w2s.cache else Path(config.run.root) / ".cache" / "weak_to_strong"
-    for task in dict.fromkeys(config.task):  # so that a bad file is told before anything is started
-        d = config.data
-        load_task(task, d.source, d.columns, d.hub_split, d.limit, config.seed)
+    preflight(config, plan)
     steps = Plan(config.w2s.seeds - 1, STAGES, "split", first=1)
     with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=steps) as run:
         if run.complete:

@@ -13,6 +13,7 @@ from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.roles import prompts
+from superalign.weak_to_strong import backbones
 from superalign.weak_to_strong.base import Floats, Rows, Text, WeakLabels
 from superalign.weak_to_strong.lab import Lab
 from superalign.weak_to_strong.losses import CrossEntropy
@@ -34,6 +35,7 @@ def critic_verdicts(lab: Lab) -> Floats:
     """
     from sklearn.linear_model import LogisticRegression
 
+    lab = lab.given
     e = lab.experiment
 
     def make() -> dict[str, Floats]:
@@ -45,12 +47,13 @@ def critic_verdicts(lab: Lab) -> Floats:
         evidence = p / np.maximum(shares, 1e-9)
         return {"p": evidence / evidence.sum(1, keepdims=True)}
 
-    parts = {"critic": lab.config.model_of("critic"), "rows": e.identity, "split": lab.seed}
+    parts = {"critic": _critic_files(lab), "rows": e.identity, "split": lab.seed}
     return lab.cache.get("critic", parts | {"labels": e.labels1.tolist()}, make)["p"]
 
 
 def debated_supervisor(lab: Lab, spec: str) -> Floats:
     """P(class) of half 2 by a supervisor that reads, in training and in labelling, an argument for each side."""
+    lab = lab.given
     e = lab.experiment
 
     def make() -> dict[str, Floats]:
@@ -61,8 +64,12 @@ def debated_supervisor(lab: Lab, spec: str) -> Floats:
         student.fit(heard1, truth, CrossEntropy(), lab.settings(spec), lab.seed)
         return {"p": student.predict(heard2)}
 
-    parts = {"critic": lab.config.model_of("critic"), "rows": e.identity, "split": lab.seed, "spec": spec}
-    return lab.cache.get("debate", parts | {"settings": repr(lab.settings(spec))}, make)["p"]
+    parts = {"critic": _critic_files(lab), "supervisor": sorted(lab.key(spec).items())}
+    return lab.cache.get("debate", parts, make)["p"]
+
+
+def _critic_files(lab: Lab) -> str:
+    return backbones.identity(lab.config.model_of("critic"))
 
 
 def _generator(lab: Lab) -> HFGenerator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Cache:
             try:
                 with np.load(path, allow_pickle=False) as found:
                     return {name: found[name] for name in found.files}
-            except (OSError, ValueError, EOFError):
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
                 path.unlink(missing_ok=True)
         arrays = make()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -135,7 +135,7 @@ def _lsa(spec: str, count: int, texts: Sequence[Text]) -> Featuriser:
     return lambda inputs: (turn.transform(weigh.transform(_joined(_texts(spec, inputs)))) * scale).astype(np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _probe(argument: str, seen: _Seen, cache: Path | None) -> Featuriser:
     """Hidden states of a frozen language model, standardised over all rows (arXiv 2312.09390 D.2).
 
@@ -216,7 +216,10 @@ def _filed(path: Path | None, make: Callable[[], Features]) -> Features:
 
 
 class Once:
-    """Features of texts, computed for all of a task's texts at first and then looked up; others are added.
+    """Features of texts, computed for all of a task's texts at first and then looked up; others are read as asked for.
+
+    What a model makes of a text depends, in its last bits, on the texts that it is padded with: others are read by
+    themselves, so that nothing depends on what was asked before.
 
     Args:
         read: makes the features of texts that differ from each other.
@@ -228,6 +231,7 @@ class Once:
         self._texts = tuple(dict.fromkeys(texts))
         self._where: dict[Text, int] = {}
         self._features: Features | None = None
+        self._others: dict[tuple[Text, ...], Features] = {}
 
     def __call__(self, inputs: Inputs) -> Features:
         """Features of texts, [n, d]."""
@@ -235,10 +239,13 @@ class Once:
             self._features = self._read(self._texts)
             self._where = {text: position for position, text in enumerate(self._texts)}
         texts = _texts("features", inputs)
-        if new := tuple(dict.fromkeys(text for text in texts if text not in self._where)):
-            self._where |= {text: len(self._features) + position for position, text in enumerate(new)}
-            self._features = np.concatenate([self._features, self._read(new)])
-        return self._features[[self._where[text] for text in texts]]
+        other = tuple(dict.fromkeys(text for text in texts if text not in self._where))
+        if not other:
+            return self._features[[self._where[text] for text in texts]]
+        if other not in self._others:
+            self._others[other] = self._read(other)
+        where = self._where | {text: len(self._features) + position for position, text in enumerate(other)}
+        return np.concatenate([self._features, self._others[other]])[[where[text] for text in texts]]
 
 
 def _standardised(features: Features) -> Callable[[Features], Features]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,5 @@ def imitation(lab: Lab, spec: str, texts: Sequence[str], weights: Floats, first:
     return Said.by(policy, lab)
 
 
-def _cached(lab: Lab, what: str, spec: str, make: object) -> Said:
-    parts = lab.key(spec) | {"tokens": lab.config.w2s.max_new_tokens}
-    assert callable(make)
-    return Said.of(lab.cache.get(what, parts, lambda: make().arrays()))
+def _cached(lab: Lab, what: str, spec: str, make: Callable[[], Said]) -> Said:
+    return Said.of(lab.cache.get(what, lab.policy_key(spec), lambda: make().arrays()))

@@ -22,7 +22,7 @@ def adapted_spec(lab: Lab, spec: str) -> str:
     The finetuned model lies in the cache as a folder that transformers loads.
     """
     model = model_of(spec, "method=generative")
-    folder = lab.cache.folder / "adapted" / content_id(sorted(lab.key(spec).items()))
+    folder = lab.cache.folder / "adapted" / content_id(sorted(lab.policy_key(spec).items()))
     if not folder.is_dir():
         rows = lab.experiment.half2
         firsts, seconds = (texts_of(side, "method=generative") for side in (rows.inputs, rows.seconds))

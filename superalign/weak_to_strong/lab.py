@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superalign.config import Config
+from superalign.weak_to_strong import backbones
 from superalign.weak_to_strong.base import FitSettings, Floats, History, Ints, Rows, WeakLabels
 from superalign.weak_to_strong.cache import Arrays, Cache
+from superalign.weak_to_strong.features import layered
 from superalign.weak_to_strong.losses import CrossEntropy, Objective
 from superalign.weak_to_strong.protocol import Experiment, folds, one_hot, right
 from superalign.weak_to_strong.students import Student, make_student
@@ -55,20 +57,23 @@ class Lab:
         experiment: the split.
         config: the settings of the run.
         cache: where weak labels and ceilings are kept.
+        given: the lab of the split as the supervisor sees it, where the student sees more; by default this one.
     """
 
-    def __init__(self, experiment: Experiment, config: Config, cache: Cache) -> None:
+    def __init__(self, experiment: Experiment, config: Config, cache: Cache, given: Lab | None = None) -> None:
         self.experiment, self.config, self.cache = experiment, config, cache
         self.seed = experiment.seed
+        self.given = given or self
 
     def with_epochs(self, epochs: int) -> Lab:
         """The same lab with another length of training."""
         w2s = self.config.w2s.model_copy(update={"epochs": epochs})
-        return Lab(self.experiment, self.config.model_copy(update={"w2s": w2s}), self.cache)
+        given = None if self.given is self else self.given
+        return Lab(self.experiment, self.config.model_copy(update={"w2s": w2s}), self.cache, given)
 
     def on(self, experiment: Experiment) -> Lab:
-        """A lab for the same split as others see it."""
-        return Lab(experiment, self.config, self.cache)
+        """A lab for the same split as its student sees it; supervisors still see it as it was given."""
+        return Lab(experiment, self.config, self.cache, self.given)
 
     def untrained(self, spec: str) -> Student:
         """A fresh model of the spec."""
@@ -117,6 +122,8 @@ class Lab:
 
     def supervise(self, spec: str, bag: int | None = None) -> Predictions:
         """The supervisor of the spec, trained on half 1 and its truth; `bag` draws its groups with replacement."""
+        if self.given is not self:
+            return self.given.supervise(spec, bag)
         e = self.experiment
 
         def make() -> Arrays:
@@ -141,6 +148,8 @@ class Lab:
 
         Models that are finetuned are trained on one fold's complement only; the other rows are NaN.
         """
+        if self.given is not self:
+            return self.given.crossfit(spec)
         e = self.experiment
 
         def make() -> Arrays:
@@ -164,7 +173,20 @@ class Lab:
         """What the results of a model on this split depend on."""
         attacked = None if self.experiment.attacked is None else self.experiment.attacked.digest()
         settings, data = repr(self.settings(spec)), self.experiment.identity
-        return {"data": data, "attacked": attacked, "split": self.seed, "spec": spec, "settings": settings}
+        named = {"data": data, "attacked": attacked, "split": self.seed, "spec": spec, "settings": settings}
+        return {**named, "model": files_of(spec)}
+
+    def policy_key(self, spec: str) -> dict[str, object]:
+        """The same of a language model that is trained as one: also how much it reads and writes."""
+        return self.key(spec) | {"tokens": self.config.w2s.max_new_tokens, "dtype": self.config.generator.dtype}
+
+
+def files_of(spec: str) -> str | None:
+    """What tells a model in a folder from another one put there later; None where the spec names no language model."""
+    kind, _, argument = spec.partition(":")
+    if kind not in (*DEFAULTS, "probe"):
+        return None
+    return backbones.identity(layered(argument)[0] if kind == "probe" else argument)
 
 
 def _bagged(groups: tuple[str, ...], seed: Sequence[int]) -> Ints:

@@ -124,15 +124,17 @@ def cw_po(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
 def wspo(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
     """Weak-to-strong preference optimization: the strong policy takes over the shift of an aligned weak policy.
 
-    The weak policy is aligned by DPO on half 1; on half 2 the weak labels choose the response to match.
+    The weak policy is aligned by DPO on half 1; on half 2 the weak labels choose the response to match. Labels of
+    weight 0 are left out, the others count alike.
     """
     weak, strong = (model_of(spec, "method=wspo") for spec in specs)
     check_same_vocabulary(weak, strong)
-    e = lab.experiment
-    aligned, better = Policy(weak, lab.config, lab.seed), (labels.hard == 1).tolist()
+    e, kept = lab.experiment, np.flatnonzero(labels.weights > 0)
+    half2, better = e.half2.take(kept), (labels.hard[kept] == 1).tolist()
+    aligned = Policy(weak, lab.config, lab.seed)
     aligned.prefer(e.half1, (e.labels1 == 1).tolist(), np.ones(len(e.half1)))
     policy = Policy(strong, lab.config, lab.seed)
-    policy.match(e.half2, better, aligned.log_ratios(e.half2, better))
+    policy.match(half2, better, aligned.log_ratios(half2, better))
     return Trained(_implicit(lab, policy))
 
 
@@ -145,7 +147,7 @@ def policy_ceiling(lab: Lab, strong: str) -> Predictions:
         assert isinstance(found, Predictions)
         return found.arrays()
 
-    return Predictions.of(lab.cache.get("policy_ceiling", lab.key(strong), make))
+    return Predictions.of(lab.cache.get("policy_ceiling", lab.policy_key(strong), make))
 
 
 def _preferred(lab: Lab, first_better: Sequence[bool] | Floats, weights: Floats, strong: str) -> Trained:
@@ -167,6 +169,7 @@ class Method:
     """A named method: `labels` are transforms that it applies before it trains.
 
     `ceiling` trains the same kind of student on the truth, None where the plain ceiling is the one to compare with.
+    `policies` are the positions in `Specs` of those that must be language models.
     What each does stands in `catalogue.METHOD_LINES`.
     """
 
@@ -174,6 +177,7 @@ class Method:
     labels: str = ""
     kinds: tuple[Kind, ...] = ("classify", "pairs")
     ceiling: Callable[[Lab, str], Predictions] | None = None
+    policies: tuple[int, ...] = ()
 
 
 EVERY: tuple[Kind, ...] = ("classify", "pairs", "generate")
@@ -192,8 +196,8 @@ METHODS = {
     "critic": Method(naive, "critic"),
     "debate": Method(naive, "debate", kinds=("classify",)),
     "oracle_stop": Method(oracle_stop),
-    "generative": Method(generative, "", PAIRS, generative_ceiling),
-    "dpo": Method(dpo, "", PAIRS, policy_ceiling),
-    "cw_po": Method(cw_po, "", PAIRS, policy_ceiling),
-    "wspo": Method(wspo, "", PAIRS, policy_ceiling),
+    "generative": Method(generative, "", PAIRS, generative_ceiling, (1,)),
+    "dpo": Method(dpo, "", PAIRS, policy_ceiling, (1,)),
+    "cw_po": Method(cw_po, "", PAIRS, policy_ceiling, (1,)),
+    "wspo": Method(wspo, "", PAIRS, policy_ceiling, (0, 1)),
 }

@@ -15,7 +15,9 @@ from superalign.models import load_chat, load_tokenizer
 from superalign.roles import prompts
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.service import TrainingService
+from superalign.weak_to_strong.backbones import check_memory, outline
 from superalign.weak_to_strong.base import Floats, Rows, Text
+from superalign.weak_to_strong.features import layered
 
 POLICY = "policy"
 BETA = 0.1
@@ -27,12 +29,19 @@ def model_of(spec: str, needs: str) -> str:
     """The language model that a spec names.
 
     Raises:
-        UserError: it names none, or whole-model finetuning; `needs` says who needs one.
+        UserError: it names none, or whole-model finetuning, or one that does not fit; `needs` says who needs one.
     """
     kind, _, model = spec.partition(":")
     if kind not in ("lora", "probe") or not model:
-        raise UserError(f"{needs} trains an adapter of a language model: write lora:MODEL, for example lora:testbed")
-    return model.partition("@")[0]
+        raise UserError(
+            f"{needs} trains an adapter of a language model, which {spec} is not: write lora:MODEL, for example "
+            "lora:testbed"
+        )
+    model = layered(model)[0] if kind == "probe" else model
+    if not outline(model).causal or outline(model).classifier:
+        raise UserError(f"{needs} needs a causal language model: {spec} is an encoder or a classifier")
+    check_memory(spec, model, trained=False)
+    return model
 
 
 def texts_of(inputs: Any, needs: str) -> tuple[Text, ...]:
@@ -65,12 +74,13 @@ class Policy:
 
     def imitate(self, rows: Rows, texts: Sequence[str], weights: Floats) -> dict[str, float]:
         """Supervised finetuning on one completion per row; rows of weight 0 are left out."""
-        prompted = texts_of(rows.inputs, "imitation")
-        made = [
-            {"prompt_ids": self._prompt(t), "completion_ids": self._completion(said), "weight": float(w)}
-            for t, said, w in zip(prompted, texts, weights, strict=True)
-            if w > 0
-        ]
+        made = []
+        for text, said, w in zip(texts_of(rows.inputs, "imitation"), texts, weights, strict=True):
+            if w > 0:
+                prompt = self._prompt(text)
+                made.append(
+                    {"prompt_ids": prompt, "completion_ids": self._completion(said, prompt), "weight": float(w)}
+                )
         metrics = self.trainer.sft(POLICY, made, SFTSettings(self._rate, self._epochs, self._batch), self.seed)
         self._serve()
         return metrics
@@ -82,6 +92,8 @@ class Policy:
             chosen, rejected = (first, second) if better else (second, first)
             if w > 0 and first != second:
                 made.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "q": 1.0, "w": w})
+        if not made:
+            raise UserError("preference training has no pair left: every weight is 0, or both responses are the same")
         settings = DPOSettings("dpo", BETA, 0.0, self._rate, self._epochs, self._batch)
         metrics = self.trainer.dpo(POLICY, made, settings, [], self.seed)
         self._serve()
@@ -132,14 +144,17 @@ class Policy:
     def _prompt(self, text: Text) -> list[int]:
         return self.chat.prompt_ids(prompts.respond(text.prompt), self.config.w2s.max_new_tokens)
 
-    def _completion(self, said: str) -> list[int]:
-        return self.chat.closed(self.chat.encode(said)[: self.config.w2s.max_new_tokens - 1])
+    def _completion(self, said: str, prompt: Sequence[int]) -> list[int]:
+        """The ids of a finished answer, cut to the tokens allowed and to what the prompt leaves of the context."""
+        room = min(self.config.w2s.max_new_tokens, self.chat.context - len(prompt))
+        return self.chat.closed(self.chat.encode(said)[: room - 1])
 
     def _pairs(self, rows: Rows) -> list[tuple[list[int], list[int], list[int]]]:
         firsts, seconds = (texts_of(side, "preference training") for side in (rows.inputs, rows.seconds))
+        asked = [self._prompt(text) for text in firsts]
         return [
-            (self._prompt(a), self._completion(a.response), self._completion(b.response))
-            for a, b in zip(firsts, seconds, strict=True)
+            (prompt, self._completion(a.response, prompt), self._completion(b.response, prompt))
+            for prompt, a, b in zip(asked, firsts, seconds, strict=True)
         ]
 
     @property

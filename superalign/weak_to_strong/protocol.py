@@ -27,7 +27,8 @@ class Experiment:
         identity: a hash of rows and labels, what results are cached under.
         half1: rows that the supervisor is trained on, with `labels1` open, shape (len(half1),), and of generations
             `targets1`.
-        half2: rows that the student sees, labelled by the supervisor alone.
+        half2: rows that the student sees, labelled by the supervisor alone, like all parts in the order of their ids:
+            the order that a task was written in tells its labels.
         test: held-out rows; `attacked`, the same under an attack, where the task has one.
         truth2, targets2, truth_test: the sealed labels, and the sealed completions of half 2.
     """
@@ -57,22 +58,9 @@ def split(task: Task, seed: int) -> Experiment:
     """Split the task by groups, at random by `seed`, into half 1, half 2 and test.
 
     Raises:
-        UserError: the groups are so few or so large that a part stays (nearly) empty or lacks a class.
+        UserError: as `parts_of`.
     """
-    parts = split_groups(task.rows.groups, SHARES, seed)
-    names = ("half 1", "half 2", "test")
-    for name, part in zip(names, parts, strict=True):
-        if len(part) < MIN_ROWS:
-            raise UserError(
-                f"task {task.name}: {name} has {len(part)} rows, at least {MIN_ROWS} are needed "
-                f"(groups: {len(set(task.rows.groups))} over {len(task.rows)} rows): give more rows or smaller groups"
-            )
-        held = np.unique(task.labels[part])
-        if task.kind != "generate" and len(held) < 2:
-            raise UserError(
-                f"task {task.name}: {name} holds rows of class {task.classes[int(held[0])]!r} alone: give more rows"
-            )
-    where1, where2, where_test = parts
+    where1, where2, where_test = parts_of(task, seed)
     targets = np.array(task.targets or [""] * len(task.rows), dtype=object)
     return Experiment(
         name=task.name,
@@ -91,6 +79,28 @@ def split(task: Task, seed: int) -> Experiment:
         targets2=GroundTruth(targets[where2]),
         truth_test=GroundTruth(task.labels[where_test]),
     )
+
+
+def parts_of(task: Task, seed: int) -> list[Ints]:
+    """Row positions of half 1, half 2 and test, each in the order of the rows' ids.
+
+    Raises:
+        UserError: the groups are so few or so large that a part stays (nearly) empty or lacks a class.
+    """
+    parts = split_groups(task.rows.groups, SHARES, seed)
+    names = ("half 1", "half 2", "test")
+    for name, part in zip(names, parts, strict=True):
+        if len(part) < MIN_ROWS:
+            raise UserError(
+                f"task {task.name}: {name} has {len(part)} rows, at least {MIN_ROWS} are needed "
+                f"(groups: {len(set(task.rows.groups))} over {len(task.rows)} rows): give more rows or smaller groups"
+            )
+        held = np.unique(task.labels[part])
+        if task.kind != "generate" and len(held) < 2:
+            raise UserError(
+                f"task {task.name}: {name} holds rows of class {task.classes[int(held[0])]!r} alone: give more rows"
+            )
+    return [np.array(sorted(part, key=lambda i: task.rows.ids[i]), dtype=np.int64) for part in parts]
 
 
 def split_groups(groups: tuple[str, ...], shares: tuple[float, ...], seed: int) -> list[Ints]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
-from superalign.weak_to_strong import generations, tasks
+from superalign.weak_to_strong import generations, supervisors, tasks, transforms
+from superalign.weak_to_strong.backbones import check_layer, check_memory
 from superalign.weak_to_strong.base import Task
 from superalign.weak_to_strong.cache import Cache
+from superalign.weak_to_strong.features import layered
 from superalign.weak_to_strong.forecasts import error_simulatability, misfit, overlap_density
 from superalign.weak_to_strong.generations import Said
 from superalign.weak_to_strong.lab import Lab, Predictions, frozen
-from superalign.weak_to_strong.methods import METHODS, Method, Trained
-from superalign.weak_to_strong.protocol import Experiment, right, split
+from superalign.weak_to_strong.methods import METHODS, Method, Trained, between_models
+from superalign.weak_to_strong.policies import check_same_vocabulary, model_of, texts_of
+from superalign.weak_to_strong.protocol import Experiment, parts_of, right, split
 from superalign.weak_to_strong.scorer import Columns, Scorer
+from superalign.weak_to_strong.students import make_student
 from superalign.weak_to_strong.supervisors import supervised
 from superalign.weak_to_strong.transforms import Sources, transformed
 
@@ -77,13 +82,11 @@ class Bench:
         lab, weak, labels, specs = supervised(given, (study.weak, study.strong), study.supervisor)
         scorer, outlook = Scorer(task, experiment), _outlook(lab, weak, specs)
         trials = []
-        for name in self.config.method:
+        for name in _suited(self.config, task):
             method = METHODS[name]
-            if task.kind not in method.kinds:
-                continue
             log.info("split %d: %s, %s", number, study, name)
             began, before = time.perf_counter(), len(_others(experiment))
-            changes = "+".join(filter(None, (self.config.w2s.labels, method.labels)))
+            changes = _changes(self.config, method)
             trained = method.train(lab, transformed(labels, changes, Sources(lab, *specs)), specs)
             info = {
                 **study.key(),
@@ -102,9 +105,64 @@ class Bench:
 
     def _task(self, name: str) -> Task:
         if name not in self._tasks:
-            d = self.config.data
-            self._tasks[name] = tasks.load_task(name, d.source, d.columns, d.hub_split, d.limit, self.config.seed)
+            self._tasks[name] = _load(self.config, name)
         return self._tasks[name]
+
+
+def preflight(config: Config, plan: Sequence[Study]) -> None:
+    """Refuse, before anything is trained, what can be known to fail.
+
+    Raises:
+        UserError: a source is malformed, a task cannot be split, a supervisor, method or transform is not for a task,
+            or a model is unknown, does not read its rows or does not fit into memory.
+    """
+    loaded: dict[str, Task] = {}
+    for study in plan:
+        if study.task not in loaded:
+            loaded[study.task] = _load(config, study.task)
+            for number in range(config.w2s.seeds):
+                parts_of(loaded[study.task], config.seed + number)
+        task, specs = loaded[study.task], (study.weak, study.strong)
+        supervisors.check(study.supervisor, task.name, task.kind)
+        for name in _suited(config, task):
+            transforms.check(_changes(config, METHODS[name]), task.name, task.kind, task.rows.inputs)
+            for position in METHODS[name].policies:
+                model_of(specs[position], f"method={name}")
+            if name == "wspo":
+                check_same_vocabulary(*(model_of(spec, "method=wspo") for spec in specs))
+            if name == "bootstrap":
+                for between in between_models(config, task.name):
+                    _check_spec(between, task)
+        for spec in specs:
+            _check_spec(spec, task)
+
+
+def _check_spec(spec: str, task: Task) -> None:
+    kind, _, argument = spec.partition(":")
+    if task.kind == "generate":
+        model_of(spec, f"task={task.name}")
+    elif kind == "probe" and argument:  # its features take long and are made by the bench
+        texts_of(task.rows.inputs, spec)
+        model, layer = layered(argument)
+        check_layer(spec, model, layer)
+        check_memory(spec, model, trained=False)
+    else:
+        make_student(spec, task.rows, len(task.classes), task.kind, seed=0)
+
+
+def _load(config: Config, name: str) -> Task:
+    d = config.data
+    return tasks.load_task(name, d.source, d.columns, d.hub_split, d.limit, config.seed)
+
+
+def _suited(config: Config, task: Task) -> list[str]:
+    """The methods of the settings that are for the task's kind."""
+    return [name for name in dict.fromkeys(config.method) if task.kind in METHODS[name].kinds]
+
+
+def _changes(config: Config, method: Method) -> str:
+    """The transforms of the settings, then the method's own."""
+    return "+".join(filter(None, (config.w2s.labels, method.labels)))
 
 
 def _ceiling(lab: Lab, method: Method, strong: str) -> Predictions | Said:

@@ -9,13 +9,28 @@ import numpy as np
 from superalign.compose import nearest
 from superalign.errors import UserError
 from superalign.weak_to_strong import generations
-from superalign.weak_to_strong.base import Floats, Inputs, Ints, Rows, WeakLabels
+from superalign.weak_to_strong.base import Floats, Inputs, Ints, Kind, Rows, WeakLabels
 from superalign.weak_to_strong.error_structures import STRUCTURES, corrupt
 from superalign.weak_to_strong.generations import Said
 from superalign.weak_to_strong.lab import Lab, Predictions
 from superalign.weak_to_strong.protocol import one_hot
 
 Specs = tuple[str, str]
+
+
+def check(structure: str, task: str, kind: Kind) -> None:
+    """Refuse an error structure that does not exist or says nothing of a task.
+
+    Raises:
+        UserError: there is no such structure, or not for the kind of the task.
+    """
+    if structure not in STRUCTURES:
+        known = ", ".join(STRUCTURES)
+        raise UserError(f"unknown w2s.supervisor {structure!r}{nearest(structure, STRUCTURES)} (there is: {known})")
+    if kind == "generate" and structure != "weak":
+        raise UserError(f"w2s.supervisor={structure} flips classes: task={task} has completions")
+    if kind != "classify" and structure == "imitable":
+        raise UserError(f"w2s.supervisor=imitable appends a class: task={task} has none")
 
 
 def supervised(lab: Lab, specs: Specs, structure: str) -> tuple[Lab, Predictions | Said, WeakLabels, Specs]:
@@ -25,15 +40,11 @@ def supervised(lab: Lab, specs: Specs, structure: str) -> tuple[Lab, Predictions
     student reads the weak label beside its own features.
 
     Raises:
-        UserError: there is no such structure, or not for generations.
+        UserError: as `check`.
     """
     weak, strong = specs
-    if structure not in STRUCTURES:
-        known = ", ".join(STRUCTURES)
-        raise UserError(f"unknown w2s.supervisor {structure!r}{nearest(structure, STRUCTURES)} (there is: {known})")
+    check(structure, lab.experiment.name, lab.experiment.kind)
     if lab.experiment.kind == "generate":
-        if structure != "weak":
-            raise UserError(f"w2s.supervisor={structure} flips classes: task={lab.experiment.name} has completions")
         said = generations.supervise(lab, weak)
         return lab, said, generations.weak_labels(said, weak), specs
     found = lab.supervise(weak)
@@ -62,8 +73,6 @@ def _length(rows: Rows, i: int) -> float:
 def _imitable(lab: Lab, found: Predictions, strong: str) -> Lab:
     """The student's features with the weak label appended to them (arXiv 2312.09390 E.3)."""
     e = lab.experiment
-    if e.kind != "classify":
-        raise UserError(f"w2s.supervisor=imitable appends a class: task={e.name} has none")
     student = lab.untrained(strong)
 
     def seen(rows: Rows, p: Floats) -> Inputs:

@@ -11,12 +11,13 @@ from scipy import optimize, special
 from superalign.compose import nearest
 from superalign.errors import UserError
 from superalign.weak_to_strong.assist import critic_verdicts, debated_supervisor
-from superalign.weak_to_strong.base import Floats, WeakLabels
+from superalign.weak_to_strong.base import Floats, Inputs, Kind, WeakLabels
 from superalign.weak_to_strong.lab import Lab
 from superalign.weak_to_strong.protocol import folds, one_hot
 
 Change = Callable[[WeakLabels, "Sources", float], WeakLabels]
 TINY = 1e-9
+CLASSES: tuple[Kind, ...] = ("classify", "pairs")
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,19 @@ class Sources:
 
 @dataclass(frozen=True)
 class Transform:
-    """A named change of weak labels; `default` is its argument, None where it takes none."""
+    """A named change of weak labels.
+
+    Attributes:
+        default: its argument, None where it takes none.
+        kinds: of tasks that it is for.
+        texts: whether the task's rows must be texts.
+    """
 
     summary: str
     change: Change
     default: float | None = None
+    kinds: tuple[Kind, ...] = CLASSES
+    texts: bool = False
 
 
 def calibrate(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
@@ -109,12 +118,12 @@ def _fused(a: Floats, b: Floats) -> Floats:
 TRANSFORMS = {
     "calibrate": Transform("temperature by held-out rows of half 1", calibrate),
     "ensemble": Transform("mean of N bagged supervisors", ensemble, 5),
-    "filter": Transform("keep a share of each class, the most confident", confident, 0.5),
+    "filter": Transform("keep a share of each class, the most confident", confident, 0.5, (*CLASSES, "generate")),
     "agree": Transform("keep rows where a cross-fitted student agrees", agreeing),
     "reweight": Transform("weight by confidence", reweight),
     "harden": Transform("certain labels", harden),
-    "critic": Transform("add a critic's verdict", critic),
-    "debate": Transform("the supervisor reads a debate", debate),
+    "critic": Transform("add a critic's verdict", critic, texts=True),
+    "debate": Transform("the supervisor reads a debate", debate, kinds=("classify",), texts=True),
 }
 
 
@@ -135,20 +144,36 @@ def parse(text: str) -> list[tuple[str, Change, float]]:
             value = float(argument or default or 0)
         except ValueError:
             value = -1.0
-        limit = 1.0 if name == "filter" else 64.0
-        if (argument and default is None) or (default is not None and not 0 < value <= limit):
+        fits = 0 < value <= 1 if name == "filter" else value in range(1, 65)
+        if (argument and default is None) or (default is not None and not fits):
             example = f"{name}:{default:g}" if default is not None else name
             raise UserError(f"w2s.labels={text}: {word!r} has a wrong argument; write for example {example}")
         found.append((word, TRANSFORMS[name].change, value))
     return found
 
 
+def check(text: str, task: str, kind: Kind, inputs: Inputs) -> None:
+    """Refuse transforms that say nothing of a task.
+
+    Raises:
+        UserError: as `parse`; or a transform is not for the task's kind, or reads texts where there are vectors.
+    """
+    for word, _, _ in parse(text):
+        asked = TRANSFORMS[word.partition(":")[0]]
+        if kind not in asked.kinds:
+            raise UserError(f"{word} is for tasks of kind {' or '.join(asked.kinds)}: task={task} is of kind {kind}")
+        if asked.texts and isinstance(inputs, np.ndarray):
+            raise UserError(f"{word} reads texts and the rows of task={task} are vectors: choose another task")
+
+
 def transformed(labels: WeakLabels, text: str, at: Sources) -> WeakLabels:
     """The labels after every transform of the text, in order; each adds itself to the provenance.
 
     Raises:
-        UserError: as `parse`; or no label is left with weight.
+        UserError: as `check`; or no label is left with weight.
     """
+    e = at.lab.given.experiment
+    check(text, e.name, e.kind, e.half2.inputs)
     for word, change, argument in parse(text):
         changed = change(labels, at, argument)
         labels = replace(changed, provenance=(*labels.provenance, word))
