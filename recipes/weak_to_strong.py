@@ -46,20 +46,20 @@ def studies(config: Config) -> list[Study]:
         for word in words:
             if word not in known:
                 raise UserError(f"unknown {key} {word!r}{nearest(word, known)} (there is: {', '.join(known)})")
-        if not words:
+        if not words and key != "method":
             raise UserError(f"{key} names nothing: give at least one of {', '.join(known)}")
     transforms.parse(config.w2s.labels)
     kinds = {TASKS[task].kind for task in config.task}
     for method in config.method:
         if not kinds & set(METHODS[method].kinds):
-            suited = ", ".join(name for name, task in TASKS.items() if task.kind in METHODS[method].kinds)
-            raise UserError(f"method={method} suits none of the tasks given: it is for {suited}")
+            fitting = ", ".join(name for name, task in TASKS.items() if task.kind in METHODS[method].kinds)
+            raise UserError(f"method={method} suits none of the tasks given: it is for {fitting}")
     if config.data.source != "testbed" and len(config.task) > 1:
         raise UserError(f"data={config.data.source} is read by one task: give task= one name, not {len(config.task)}")
     made = []
     for task in dict.fromkeys(config.task):
         own = TASKS[task].models(config.data.source)
-        if "bootstrap" in config.method:
+        if "bootstrap" in suited(config, TASKS[task].kind):
             between_models(config, task)
         made += [
             Study(task, *names)

@@ -229,7 +229,8 @@ class Config(Section):
     """Everything a run can be told.
 
     `supervision=weak_to_strong`: the critic counts as a weak supervisor of the learner, whose loss gets the confidence
-    term of arXiv 2312.09390 (`w2s.alpha`, `w2s.ramp`).
+    term of arXiv 2312.09390 (`w2s.alpha`, `w2s.ramp`). `method`, `weak` and `strong` are the task's own where none is
+    named.
     """
 
     recipe: str = "selfplay"
@@ -238,7 +239,7 @@ class Config(Section):
     model: str = "testbed"
     supervision: Literal["noise_aware", "weak_to_strong"] = "noise_aware"
     task: Several = ("digits", "qa", "safety")
-    method: Several = ("naive", "confidence", "product", "filter", "ensemble", "bootstrap")
+    method: Several = ()
     weak: Several = ()
     strong: Several = ()
     run: RunConfig = RunConfig()

@@ -182,6 +182,11 @@ class Method:
 
 EVERY: tuple[Kind, ...] = ("classify", "pairs", "generate")
 PAIRS: tuple[Kind, ...] = ("pairs",)
+USUAL: dict[Kind, tuple[str, ...]] = {
+    "classify": ("naive", "confidence", "product", "filter", "ensemble", "bootstrap"),
+    "pairs": ("naive", "confidence", "product", "filter", "ensemble", "bootstrap"),
+    "generate": ("naive", "filter"),
+}
 METHODS = {
     "naive": Method(naive, kinds=EVERY),
     "confidence": Method(confidence),
@@ -201,3 +206,8 @@ METHODS = {
     "cw_po": Method(cw_po, "", PAIRS, policy_ceiling, (1,)),
     "wspo": Method(wspo, "", PAIRS, policy_ceiling, (0, 1)),
 }
+
+
+def suited(config: Config, kind: Kind) -> list[str]:
+    """The methods asked for that a kind of task allows; its usual ones where none is asked for."""
+    return [name for name in dict.fromkeys(config.method or USUAL[kind]) if kind in METHODS[name].kinds]

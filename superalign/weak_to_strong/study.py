@@ -20,7 +20,7 @@ from superalign.weak_to_strong.features import layered
 from superalign.weak_to_strong.forecasts import error_simulatability, misfit, overlap_density
 from superalign.weak_to_strong.generations import Said
 from superalign.weak_to_strong.lab import Lab, Predictions, frozen
-from superalign.weak_to_strong.methods import METHODS, Method, Trained, between_models
+from superalign.weak_to_strong.methods import METHODS, Method, Trained, between_models, suited
 from superalign.weak_to_strong.policies import check_same_vocabulary, model_of, texts_of
 from superalign.weak_to_strong.protocol import Experiment, parts_of, right, split
 from superalign.weak_to_strong.scorer import Columns, Scorer
@@ -82,7 +82,7 @@ class Bench:
         lab, weak, labels, specs = supervised(given, (study.weak, study.strong), study.supervisor)
         scorer, outlook = Scorer(task, experiment), _outlook(lab, weak, specs)
         trials = []
-        for name in _suited(self.config, task):
+        for name in suited(self.config, task.kind):
             method = METHODS[name]
             log.info("split %d: %s, %s", number, study, name)
             began, before = time.perf_counter(), len(_others(experiment))
@@ -124,7 +124,7 @@ def preflight(config: Config, plan: Sequence[Study]) -> None:
                 parts_of(loaded[study.task], config.seed + number)
         task, specs = loaded[study.task], (study.weak, study.strong)
         supervisors.check(study.supervisor, task.name, task.kind)
-        for name in _suited(config, task):
+        for name in suited(config, task.kind):
             transforms.check(_changes(config, METHODS[name]), task.name, task.kind, task.rows.inputs)
             for position in METHODS[name].policies:
                 model_of(specs[position], f"method={name}")
@@ -153,11 +153,6 @@ def _check_spec(spec: str, task: Task) -> None:
 def _load(config: Config, name: str) -> Task:
     d = config.data
     return tasks.load_task(name, d.source, d.columns, d.hub_split, d.limit, config.seed)
-
-
-def _suited(config: Config, task: Task) -> list[str]:
-    """The methods of the settings that are for the task's kind."""
-    return [name for name in dict.fromkeys(config.method) if task.kind in METHODS[name].kinds]
 
 
 def _changes(config: Config, method: Method) -> str:
