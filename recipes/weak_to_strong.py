@@ -25,7 +25,7 @@ from superalign.store.run import Plan, Run
 from superalign.team import versions
 from superalign.weak_to_strong import results, transforms
 from superalign.weak_to_strong.error_structures import STRUCTURES
-from superalign.weak_to_strong.methods import METHODS, between_models
+from superalign.weak_to_strong.methods import METHODS, between_models, suited
 from superalign.weak_to_strong.study import Bench, Study, Trial, preflight
 from superalign.weak_to_strong.tasks import TASKS
 
