@@ -9,11 +9,9 @@ from the truth, and all three are scored on held-out rows. The performance gap r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from queue import SimpleQueue
 
 from superalign.compose import nearest
 from superalign.config import Config
@@ -26,8 +24,9 @@ from superalign.team import versions
 from superalign.weak_to_strong import results, transforms
 from superalign.weak_to_strong.error_structures import STRUCTURES
 from superalign.weak_to_strong.methods import METHODS, between_models, suited
-from superalign.weak_to_strong.study import Bench, Study, Trial, preflight
+from superalign.weak_to_strong.study import Study, preflight
 from superalign.weak_to_strong.tasks import TASKS
+from superalign.weak_to_strong.workshop import Workshop, workshop
 
 STAGES = ("load", "train", "score")
 
@@ -68,38 +67,6 @@ def studies(config: Config) -> list[Study]:
             )
         ]
     return list(dict.fromkeys(made))
-
-
-@contextmanager
-def workshop(config: Config, cluster: Cluster, cache: Path) -> Iterator[Workshop]:
-    """As many benches as there are threads, one thread each; inline one bench has all of them."""
-    count = config.cluster.threads if config.cluster.mode == "ray" else 1
-    single = config.model_copy(update={"cluster": config.cluster.model_copy(update={"threads": 1})})
-    own = single if config.cluster.mode == "ray" else config
-    benches = [cluster.spawn(f"bench{i}", Bench, own, str(cache.resolve()), threads=1) for i in range(count)]
-    with ThreadPoolExecutor(count) as pool:
-        yield Workshop(benches, pool)
-
-
-class Workshop:
-    """A queue of studies over the benches: whoever is free takes the next."""
-
-    def __init__(self, benches: Sequence[Bench], pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._free: SimpleQueue[Bench] = SimpleQueue()
-        for bench in benches:
-            self._free.put(bench)
-
-    def begin(self, study: Study, number: int) -> Future[list[Trial]]:
-        """Ask for a study on a split."""
-        return self._pool.submit(self._run, study, number)
-
-    def _run(self, study: Study, number: int) -> list[Trial]:
-        bench = self._free.get()
-        try:
-            return bench.run(study, number)
-        finally:
-            self._free.put(bench)
 
 
 def train(config: Config, run: Run, cluster: Cluster, workshop: Workshop, plan: Sequence[Study]) -> None:
