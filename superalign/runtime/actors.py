@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import ActorLost, UserError
+from superalign.runtime.memory import keep_freed_memory
 
 WAIT_SLICE_S = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -53,6 +54,7 @@ class Host:
     def __init__(self, name: str, log_file: str, threads: int, construction: bytes) -> None:
         # Before the first unpickling, because that is what imports torch, which reads these once.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        keep_freed_memory()
         self.name = name
         self.log_file = log_file
         _write_everything_to(Path(log_file))

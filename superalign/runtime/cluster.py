@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, cast
 from superalign.config import ClusterConfig
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import Host, Proxy, dump, outcome
+from superalign.runtime.memory import keep_freed_memory
 
 T = TypeVar("T")
 
@@ -206,6 +207,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
         UserError: Ray runs in this process already, or nothing answers at `config.address`.
     """
     if config.mode == "inline":
+        keep_freed_memory()
         yield InlineCluster()
         return
     _prepare_environment(config)

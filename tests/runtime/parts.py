@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -51,6 +52,12 @@ class Counter:
 
     def has_torch(self) -> bool:
         return "torch" in sys.modules
+
+    def page_faults(self, megabytes: int, times: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(times):
+            np.ones(megabytes * 2**20, np.uint8)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     def speak(self) -> None:
         print("printed words")
