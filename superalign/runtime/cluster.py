@@ -30,12 +30,14 @@ HELLO_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 5.0
 
 # What a Ray of our own must not do: phone home, hide the accelerators from actors that reserve none, pack up the
-# working directory under `uv run`, or print its news of dead workers (which `ActorLost` tells) on the user's screen.
+# working directory under `uv run`, print its news of dead workers (which `ActorLost` tells) on the user's screen, or
+# have actors yield their cores to its bookkeeping.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    "RAY_worker_niceness": "0",
 }
 
 logger = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/overhead.py [PAIRS] [ROUNDS]
 
-Round 0, which holds the start-up, is not counted. Who goes first alternates. Prints the mean of the paired ratios with
-Student's 95 % interval.
+Warm rounds are those from round 2 on: round 0 holds the start-up, round 1 the first training of each process. Who
+goes first alternates. Prints the geometric mean of the paired ratios with Student's 95 % interval.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from scipy import stats
 
 from superalign.team import versions
 
+ROOT = Path(__file__).parents[2]
+
 
 def warm_seconds(root: Path, name: str, cluster: str, rounds: int) -> float:
-    """Seconds of the rounds after round 0."""
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={rounds}"]
+    """Seconds of the warm rounds."""
+    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={rounds + 1}"]
     wanted = [f"run.root={root}", f"run.name={name}", f"cluster={cluster}"]
-    subprocess.run([*command, *wanted], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *wanted], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
     rows = [json.loads(line) for line in (root / name / "metrics.jsonl").read_text().splitlines()]
-    return float(sum(row["timing"]["total"] for row in rows[1:]))
+    return float(sum(row["timing"]["total"] for row in rows[2:]))
 
 
 def main(pairs: int, rounds: int) -> None:
