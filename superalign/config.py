@@ -1,228 +1,29 @@
-"""The frozen, typed schema of every setting. A default lives here and nowhere else; conf/ holds differences."""
+"""The whole of the frozen, typed schema. A default lives in the schema and nowhere else; conf/ holds differences."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0.0)]
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-Several = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""One word or several: a run goes through all of them (`task=digits,safety`)."""
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RunConfig(Section):
-    """Where the run is kept. An existing unfinished run of the same name resumes."""
-
-    name: str | None = None
-    root: str = "runs"
-
-
-class DataConfig(Section):
-    """Seed requests: `testbed`, a .jsonl/.csv/.parquet path, or `hub:NAME`.
-
-    `source` (in short: `data=...`) is the same for the rows of weak-to-strong tasks. `columns` maps our fields (id,
-    text, kind, category, lookalike; a task's own) to the file's columns; `harmful_values` are the values of the kind
-    column that mean harmful. `eval_share` of the seeds is held out for evaluation.
-    """
-
-    seeds: str = "testbed"
-    source: str = "testbed"
-    columns: dict[str, str] = {}
-    kind: Literal["harmful", "benign"] | None = None
-    harmful_values: tuple[str, ...] = ("harmful", "unsafe", "1", "true")
-    hub_split: str = "train"
-    eval_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
-    limit: Positive | None = None
-
-
-class LoraConfig(Section):
-    """The adapter that each role is (arXiv 2106.09685), on all linear layers of the frozen base."""
-
-    r: Positive = 16
-    alpha: Positive = 32
-
-
-class AttackerConfig(Section):
-    """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
-
-    Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful`
-    of its seed's words is not asked; an attacker that paraphrases needs less.
-    """
-
-    model: str | None = None
-    seeds: Positive = 64
-    candidates: Positive = 4
-    temperature: Rate = 0.5
-    max_new_tokens: Positive = 96
-    current: Fraction = 0.5
-    past: Fraction = 0.3
-    faithful: Fraction = 0.95
-    fluency_floor: float = -7.0
-    duplicate: Fraction = 0.98
-    learning_rate: Rate = 5e-4
-    beta: Rate = 0.1
-    batch_size: Positive = 16
-    max_pairs: Positive = 48
-
-    @model_validator(mode="after")
-    def _shares(self) -> Self:
-        if self.current + self.past > 1:
-            raise ValueError(
-                f"attacker.current + attacker.past is {self.current + self.past:g}: together they may be 1 at most, "
-                "the rest are static"
-            )
-        return self
-
-
-class CriticConfig(Section):
-    """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
-
-    New expert labels are learned `epochs` times, earlier ones once more each round, and `rehearsed` verdicts of the
-    initial critic are rehearsed so that it does not forget.
-    """
-
-    model: str | None = None
-    verdicts: Literal["model", "shuffled"] = "model"
-    max_new_tokens: Positive = 48
-    abstain: Fraction = 0.1
-    learning_rate: Rate = 5e-4
-    epochs: Positive = 3
-    batch_size: Positive = 16
-    planted_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
-    rehearsed: NonNegative = 48
-    calibration_share: Fraction = 0.3
-
-
-class LearnerConfig(Section):
-    """The learner: `samples` answers per query, refined by `algorithm` on the blended preferences.
-
-    `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
-    round 1; it falls as 1/sqrt(round). The `max_pairs` preferences of largest weight are used.
-    """
-
-    algorithm: Literal["dpo"] = "dpo"
-    loss: Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"] = "cdpo"
-    samples: Positive = 4
-    temperature: Rate = 1.0
-    max_new_tokens: Positive = 64
-    beta: Rate = 0.1
-    nll: float = Field(0.05, ge=0.0)
-    learning_rate: Rate = 4.5e-4
-    epochs: Positive = 2
-    batch_size: Positive = 8
-    max_pairs: Positive = 96
-    anchor_batch: NonNegative = 24
-    anchor_weight: float = Field(1.0, ge=0.0)
-    revise: bool = True
-
-
-class ExpertConfig(Section):
-    """The experts. `budget` is a hard cap on labels per round.
-
-    `source=simulated` lets the testbed's oracle answer with `error_rate`; `queue` waits for people
-    (`superalign experts label RUN`). Training never waits for them unless `wait=true`.
-    """
-
-    budget: NonNegative = 48
-    source: Literal["simulated", "queue"] = "simulated"
-    error_rate: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
-    wait: bool = False
-    wait_timeout_s: Rate = 86_400.0
-    uniform_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
-    forced_share: Fraction = 0.2
-    double_share: Fraction = 0.1
-    lease_s: Rate = 600.0
-
-
-class GeneratorConfig(Section):
-    """Batched generation: `backend=hf` runs on CPU and small GPUs. `batch_tokens` bounds one padded batch."""
-
-    backend: Literal["hf"] = "hf"
-    batch_tokens: Positive = 16_384
-    dtype: Literal["float32", "bfloat16"] = "float32"
-
-
-class ClusterConfig(Section):
-    """`mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process."""
-
-    mode: Literal["inline", "ray"] = "ray"
-    address: str = "local"
-    threads: Positive = 2
-    start_timeout_s: Rate = 180.0
-    call_timeout_s: Rate = 3_600.0
-    max_restarts: NonNegative = 5
-
-
-class EvaluationConfig(Section):
-    """Held-out evaluation before the first and after every round.
-
-    `judge=auto`: the testbed's oracle where there is one, else the critic as it was before any training
-    (never the one in training). `prompts` per attack family; `benign` plain and wrapped benign requests;
-    `final_factor` multiplies the sample sizes at the first and last evaluation.
-    """
-
-    judge: Literal["auto", "oracle", "frozen_critic"] = "auto"
-    prompts: Positive = 12
-    benign: Positive = 64
-    lookalikes: Positive = 64
-    critic_probe: Positive = 192
-    final_factor: Positive = 3
-    bootstrap: Positive = 1000
-
-
-class W2SConfig(Section):
-    """Weak-to-strong: what is trained `seeds` times for every task, supervisor, weak, strong and method.
-
-    `supervisor`: `weak` or an error structure at the same accuracy. `labels`: transforms of the weak labels, joined by
-    `+`, for instance `calibrate+filter:0.5`, before the method's own. `alpha`, `ramp`, `threshold`: of the confidence
-    loss (arXiv 2312.09390 A.4). `epochs`, `learning_rate`, `batch_size`: of every model, null for what suits its kind;
-    `micro_batch` rows are forwarded at a time (0: all). `validation`: share of the labelled rows for early stopping on
-    agreement with the labels given (0: none). `max_new_tokens`: of completions. `via`: the models between weak and
-    strong of method=bootstrap, else the task's own. `cache`: where weak labels and ceilings are kept, by content; null
-    for a folder beside the runs. `bootstrap`: resamples of every interval.
-    """
-
-    seeds: Positive = 10
-    supervisor: Several = ("weak",)
-    labels: str = ""
-    alpha: Fraction = 0.75
-    ramp: Fraction = 0.2
-    threshold: Literal["batch", "streaming"] = "batch"
-    epochs: Positive | None = None
-    learning_rate: Rate | None = None
-    batch_size: Positive | None = None
-    micro_batch: NonNegative = 0
-    validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    max_new_tokens: Positive = 64
-    via: Several = ()
-    cache: str | None = None
-    bootstrap: Positive = 1000
-
-
-class TrackConfig(Section):
-    """Trackers beside metrics.jsonl and TensorBoard, which are always written."""
-
-    wandb: bool = False
-    mlflow: bool = False
-    trackio: bool = False
-    project: str = "superalign"
+from superalign.sections import (
+    AttackerConfig,
+    ClusterConfig,
+    CriticConfig,
+    DataConfig,
+    EvaluationConfig,
+    ExpertConfig,
+    GeneratorConfig,
+    LearnerConfig,
+    LoraConfig,
+    NonNegative,
+    Positive,
+    RunConfig,
+    Section,
+    Several,
+    TrackConfig,
+    W2SConfig,
+)
 
 
 class Config(Section):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from superalign.compose import nearest
-from superalign.config import DataConfig
 from superalign.errors import UserError
 from superalign.records import Seed, content_id
+from superalign.sections import DataConfig
 
 FIELDS: Final = ("id", "text", "kind", "category", "lookalike")
 TRUE: Final = frozenset({"1", "true", "yes"})

@@ -132,8 +132,8 @@ def devices() -> Finding:
 
 def ray_starts() -> Finding:
     """Whether a local Ray, as `cluster=laptop` needs it, starts and stops."""
-    from superalign.config import ClusterConfig
     from superalign.runtime.cluster import start
+    from superalign.sections import ClusterConfig
 
     with tempfile.TemporaryDirectory() as logs, start(ClusterConfig(mode="ray"), Path(logs)):
         pass

@@ -10,10 +10,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from superalign.config import DataConfig
 from superalign.data import load_seeds
 from superalign.errors import UserError
 from superalign.records import Seed
+from superalign.sections import DataConfig
 
 ROWS = [
     {"id": n, "prompt": f"request {n}", "label": "unsafe" if n % 3 == 0 else "safe", "type": "t", "twin": n % 4 == 0}

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from superalign.config import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import Generation, GenerationRequest, Tensors
 from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, load_base, load_chat
+from superalign.sections import GeneratorConfig, LoraConfig
 
 LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from superalign.config import ClusterConfig
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import Host, Proxy, dump, outcome
 from superalign.runtime.memory import keep_freed_memory
+from superalign.sections import ClusterConfig
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 
-from superalign.config import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_base, load_chat, load_tokenizer, resolve
+from superalign.sections import LoraConfig
 from superalign.training import wspo
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator, Rows

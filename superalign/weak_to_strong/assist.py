@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.config import LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.roles import prompts
+from superalign.sections import LoraConfig
 from superalign.weak_to_strong import backbones
 from superalign.weak_to_strong.base import Floats, Rows, Text, WeakLabels
 from superalign.weak_to_strong.lab import Lab

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.config import LoraConfig
 from superalign.models import load_chat
+from superalign.sections import LoraConfig
 from superalign.weak_to_strong import backbones
 from superalign.weak_to_strong.backbones import Backbone
 from superalign.weak_to_strong.base import Floats, Inputs, Kind

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from superalign.config import Config, LoraConfig
+from superalign.config import Config
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat, load_tokenizer
 from superalign.roles import prompts
+from superalign.sections import LoraConfig
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.service import TrainingService
 from superalign.weak_to_strong.backbones import check_memory, outline

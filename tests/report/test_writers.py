@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from superalign.config import TrackConfig
 from superalign.errors import UserError
 from superalign.report.writers import Writers, flatten, flatten_config
+from superalign.sections import TrackConfig
 from superalign.store.folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))

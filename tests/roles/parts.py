@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from superalign.config import ClusterConfig, Config
+from superalign.config import Config
 from superalign.experts.items import Item
 from superalign.generation.base import Generation, GenerationRequest, Tensors
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.roles import prompts
+from superalign.sections import ClusterConfig
 from superalign.store.run import Run
 from superalign.team import WEIGHTS
 from superalign.testbed.world import REFUSALS, seeds

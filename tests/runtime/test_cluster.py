@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superalign.config import ClusterConfig
 from superalign.errors import ActorLost, UserError
 from superalign.runtime import actors
 from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster, start
+from superalign.sections import ClusterConfig
 from tests.runtime.parts import Counter, Dying, Refusing, Role, Stuck
 
 CONFIG = ClusterConfig(mode="ray", start_timeout_s=60, call_timeout_s=60, max_restarts=3)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from superalign.config import ClusterConfig
 from superalign.errors import UserError
 from superalign.runtime.cluster import start
+from superalign.sections import ClusterConfig
 
 ROOT = Path(__file__).parents[2]
 DRIVER = """
 import os, sys
 from pathlib import Path
-from superalign.config import ClusterConfig
+from superalign.sections import ClusterConfig
 from superalign.runtime.cluster import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="ray"), Path(sys.argv[1])) as cluster:
@@ -99,7 +99,7 @@ def test_inline_needs_no_ray(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from superalign.config import ClusterConfig
+from superalign.sections import ClusterConfig
 from superalign.runtime.cluster import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="inline"), Path("nowhere")) as cluster:

@@ -14,12 +14,12 @@ import torch
 from safetensors import safe_open
 
 from superalign.cli import main
-from superalign.config import GeneratorConfig, LoraConfig
 from superalign.evaluation.attacks import FAMILIES, HELDOUT, TRAINED, wrap
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import SHIPPED, TESTBED, load_chat
 from superalign.roles import prompts
+from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.testbed import build, oracle
 from superalign.testbed.corpus import Corpus
 from superalign.testbed.world import Request, sample_requests

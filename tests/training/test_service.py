@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.config import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
+from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.service import TrainingService
 

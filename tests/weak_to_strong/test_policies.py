@@ -12,10 +12,10 @@ import pytest
 from scipy import special
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from superalign.config import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
+from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
 from superalign.training.wspo import collate
