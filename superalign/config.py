@@ -58,11 +58,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _supervision(self) -> Self:
-        if self.supervision == "weak_to_strong" and self.learner.loss in ("dpo", "ropo"):
+        learner = self.learner
+        if self.supervision == "weak_to_strong" and learner.algorithm not in ("dpo", "online_dpo"):
             raise ValueError(
-                f"supervision=weak_to_strong changes the labels, which learner.loss={self.learner.loss} does not read: "
+                f"supervision=weak_to_strong mixes preference labels, which learner={learner.algorithm} does not read: "
+                "use learner=dpo or online_dpo"
+            )
+        if self.supervision == "weak_to_strong" and learner.loss in ("dpo", "ropo"):
+            raise ValueError(
+                f"supervision=weak_to_strong changes the labels, which learner.loss={learner.loss} does not read: "
                 "use learner.loss=cdpo, rdpo, drdpo or ipo"
             )
+        if learner.algorithm in ("grpo", "rloo") and learner.samples < 2:
+            raise ValueError(f"learner={learner.algorithm} compares answers to one query: learner.samples must be >= 2")
         return self
 
     def model_of(self, role: str) -> str:

@@ -111,13 +111,17 @@ class CriticConfig(Section):
 
 
 class LearnerConfig(Section):
-    """The learner: `samples` answers per query, refined by `algorithm` on the blended preferences.
+    """The learner: `samples` answers per query, refined by `algorithm`.
 
+    `dpo` learns from the blended preferences of a round, `kto` from its blended point labels. `online_dpo`, `grpo`,
+    `rloo` and `ppo` are on-policy: `iterations` times a round the learner answers, is judged and takes a short phase.
     `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
-    round 1; it falls as 1/sqrt(round). The `max_pairs` preferences of largest weight are used.
+    round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or `max_rows` single answers are used, those of
+    largest weight. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`:
+    the base; adapted so that a completion strays `kl_target` nats). `gae_lambda`, `value_learning_rate`: of `ppo`.
     """
 
-    algorithm: Literal["dpo"] = "dpo"
+    algorithm: Literal["dpo", "kto", "grpo", "rloo", "ppo", "online_dpo"] = "dpo"
     loss: Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"] = "cdpo"
     samples: Positive = 4
     temperature: Rate = 1.0
@@ -128,6 +132,13 @@ class LearnerConfig(Section):
     epochs: Positive = 2
     batch_size: Positive = 8
     max_pairs: Positive = 96
+    max_rows: Positive = 256
+    iterations: Positive = 1
+    clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    kl: float = Field(0.02, ge=0.0)
+    kl_target: Rate = 12.0
+    gae_lambda: Fraction = 0.95
+    value_learning_rate: Rate = 5e-3
     anchor_batch: NonNegative = 24
     anchor_weight: float = Field(1.0, ge=0.0)
     revise: bool = True

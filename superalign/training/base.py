@@ -35,6 +35,35 @@ class SFTSettings:
     batch_size: int = 16
 
 
+@dataclass(frozen=True, slots=True)
+class KTOSettings:
+    """One phase of training on single answers; see `superalign.sections.LearnerConfig`."""
+
+    beta: float = 0.1
+    learning_rate: float = 1e-3
+    epochs: int = 1
+    batch_size: int = 16
+    anchor_batch: int = 0
+    anchor_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """One phase of policy gradients on recorded answers; see `superalign.sections.LearnerConfig`."""
+
+    algorithm: str = "grpo"
+    learning_rate: float = 1e-3
+    epochs: int = 1
+    batch_size: int = 32
+    clip: float = 0.2
+    kl: float = 0.0
+    kl_target: float = 12.0
+    gae_lambda: float = 0.95
+    value_learning_rate: float = 5e-3
+    anchor_batch: int = 0
+    anchor_weight: float = 0.0
+
+
 class Trainer(Protocol):
     """Trains one role's adapter at a time; knows nothing of what the roles are."""
 
@@ -47,6 +76,28 @@ class Trainer(Protocol):
         seed: int,
     ) -> dict[str, float]:
         """Preference training; rows: prompt_ids, chosen_ids, rejected_ids, q, w; anchors: those of `sft`."""
+        ...
+
+    def kto(
+        self,
+        role: str,
+        rows: Sequence[dict[str, Any]],
+        settings: KTOSettings,
+        anchors: Sequence[dict[str, Any]],
+        seed: int,
+    ) -> dict[str, float]:
+        """Training on single answers; rows: prompt_ids, completion_ids, q = P(acceptable), w."""
+        ...
+
+    def policy(
+        self,
+        role: str,
+        rows: Sequence[dict[str, Any]],
+        settings: PolicySettings,
+        anchors: Sequence[dict[str, Any]],
+        seed: int,
+    ) -> dict[str, float]:
+        """Policy gradients; rows: prompt_ids, completion_ids, logprobs (of its tokens when sampled), reward, group."""
         ...
 
     def sft(self, role: str, rows: Sequence[dict[str, Any]], settings: SFTSettings, seed: int) -> dict[str, float]:

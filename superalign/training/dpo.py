@@ -5,62 +5,32 @@ TRL's `sigmoid` ignores label smoothing and no loss of its takes a weight or a n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from trl import DPOTrainer
 from trl.trainer.utils import use_adapter
 
 from superalign.training.base import DPOSettings
 from superalign.training.losses import LossName, confident_labels, preference_loss
-
-Rows = Sequence[dict[str, Any]]
-
-
-def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, torch.Tensor]:
-    """Right-padded (prompt, completion) rows: input_ids, attention_mask and completion_mask, all [rows, longest]."""
-    width = max(len(prompt) + len(completion) for prompt, completion in rows)
-    ids, attention, mask = np.zeros((3, len(rows), width), dtype=np.int64)
-    for row, (prompt, completion) in enumerate(rows):
-        start, end = len(prompt), len(prompt) + len(completion)
-        ids[row, :end] = [*prompt, *completion]
-        attention[row, :end] = 1
-        mask[row, start:end] = 1
-    arrays = {"input_ids": ids, "attention_mask": attention, "completion_mask": mask}
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+from superalign.training.rows import AnchorStream, pad_rows, token_logps
 
 
-@dataclass
+@dataclass(frozen=True)
 class PairCollator:
-    """Batches of [chosen; rejected; anchors] rows with q and w, each with the next anchors of an endless shuffle."""
+    """Batches of [chosen; rejected; anchors] rows with q and w, each with the next anchors."""
 
-    anchors: Rows
-    anchor_batch: int
-    seed: int
-    _upcoming: list[int] = field(default_factory=list, init=False)
-
-    def __post_init__(self) -> None:
-        self._rng = np.random.default_rng(self.seed)
+    anchors: AnchorStream
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate pairs; advances the shuffle of the anchors."""
         chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
         rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
-        anchors = [(row["prompt_ids"], row["completion_ids"]) for row in self._draw()]
-        batch = pad_rows([*chosen, *rejected, *anchors])
+        batch = pad_rows([*chosen, *rejected, *self.anchors.draw()])
         for name in ("q", "w"):
             batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
         return batch
-
-    def _draw(self) -> list[dict[str, Any]]:
-        size = min(self.anchor_batch, len(self.anchors))
-        while len(self._upcoming) < size:
-            self._upcoming += self._rng.permutation(len(self.anchors)).tolist()
-        drawn, self._upcoming = self._upcoming[:size], self._upcoming[size:]
-        return [self.anchors[i] for i in drawn]
 
 
 class NoiseAwareDPOTrainer(DPOTrainer):
@@ -115,17 +85,3 @@ class NoiseAwareDPOTrainer(DPOTrainer):
         step |= {"loss": loss.item(), "margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}
         self.history.append(step)
         return loss
-
-
-def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
-    labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
-    output = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        labels=labels,
-        use_cache=False,
-        fused_lm_head=True,
-    )
-    logps: torch.Tensor = output.log_probs
-    return logps

@@ -60,6 +60,15 @@ def drdpo(h: torch.Tensor, q: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     return -DRDPO_BETA * torch.logsumexp(shares - cdpo(h, q) / DRDPO_BETA, dim=0)
 
 
+def kto(h: torch.Tensor, z: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """KTO (arXiv 2402.01306 eq. 8) under a soft label: q (1 - sigma(h - z)) + (1 - q) (1 - sigma(z - h)).
+
+    h = beta * log-ratio of single answers, z the reference point, q = P(the answer is acceptable): the expected loss
+    where the label is right with probability q. Both classes weigh 1.
+    """
+    return q * torch.sigmoid(z - h) + (1 - q) * torch.sigmoid(h - z)
+
+
 def confident_labels(h: torch.Tensor, q: torch.Tensor, alpha: float) -> torch.Tensor:
     """(1 - alpha) q + alpha 1[h > 0]: the student's own hardened preference beside the supervisor's (2312.09390 A.4).
 

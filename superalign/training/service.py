@@ -8,31 +8,34 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
-from peft import LoraConfig as PeftLora
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 
 from superalign.errors import UserError
-from superalign.models import load_base, load_chat, load_tokenizer, resolve
+from superalign.models import load_chat, load_tokenizer
 from superalign.sections import LoraConfig
-from superalign.training import wspo
-from superalign.training.base import DPOSettings, SFTSettings
-from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator, Rows
+from superalign.training import kto, policy, ppo, wspo
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
+from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator
+from superalign.training.phases import SLOT, Settings, arguments, dataset, summary, tensor_key, wrap
+from superalign.training.ppo import ValueFunction
+from superalign.training.rows import AnchorStream, Rows
 from superalign.training.sft import WeightedSFTTrainer, collate
 from superalign.training.wspo import LogRatioTrainer
 
 # TRL still asks transformers by the old name.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
-SLOT = "default"  # TRL takes its reference from the adapter of this name, whichever is active
+
+VALUE = "value.pt"  # of ppo alone
 
 
 @dataclass
@@ -41,6 +44,7 @@ class _Role:
     tensors: dict[str, torch.Tensor]
     optimizer: torch.optim.AdamW
     version: int = 0
+    value: ValueFunction | None = None
 
 
 class TrainingService:
@@ -64,9 +68,9 @@ class TrainingService:
         self._models: dict[str, PeftModel] = {}
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
-            self._models[model] = _wrap(model, lora, dtype)
+            self._models[model] = wrap(model, lora, dtype)
             named = self._models[model].named_parameters()
-            self._slots[model] = {_key(name): p for name, p in named if f".{SLOT}." in name}
+            self._slots[model] = {tensor_key(name): p for name, p in named if f".{SLOT}." in name}
         self._roles = {
             role: _Role(
                 model=model,
@@ -95,16 +99,63 @@ class TrainingService:
         if not all(row["w"] > 0 for row in rows):
             raise ValueError(f"{role}: every pair needs a weight w > 0; leave out pairs without weight")
         columns = ("prompt_ids", "chosen_ids", "rejected_ids", "q", "w")
-        dataset = _dataset(rows, columns)
-        collator = PairCollator(list(anchors), settings.anchor_batch if settings.anchor_weight else 0, seed)
+        collator = PairCollator(_stream(anchors, settings, seed))
 
-        def build(common: dict[str, Any], arguments: dict[str, Any]) -> NoiseAwareDPOTrainer:
-            config = DPOConfig(**arguments, beta=settings.beta, max_length=None)
+        def build(common: dict[str, Any], given: dict[str, Any]) -> NoiseAwareDPOTrainer:
+            config = DPOConfig(**given, beta=settings.beta, max_length=None)
             return NoiseAwareDPOTrainer(
-                settings=settings, args=config, data_collator=collator, train_dataset=dataset, **common
+                settings=settings, args=config, data_collator=collator, train_dataset=dataset(rows, columns), **common
             )
 
         return self._train(role, build, settings, seed)
+
+    def kto(self, role: str, rows: Rows, settings: KTOSettings, anchors: Rows = (), seed: int = 0) -> dict[str, float]:
+        """Training of a role on single answers; rows have prompt_ids, completion_ids, q, w.
+
+        Returns:
+            loss, answers (KTO's part), reference_point, anchor: means over the last epoch; first_loss, steps, seconds.
+
+        Raises:
+            UserError, ValueError: as `dpo`.
+        """
+        self._check(role, "answer", rows, ("completion_ids",))
+        self._check(role, "anchor", anchors, ("completion_ids",), needed=False)
+        if not all(row["w"] > 0 for row in rows):
+            raise ValueError(f"{role}: every answer needs a weight w > 0; leave out answers without weight")
+        build = partial(kto.build, rows, settings, _stream(anchors, settings, seed))
+        return self._train(role, build, settings, seed)
+
+    def policy(
+        self, role: str, rows: Rows, settings: PolicySettings, anchors: Rows = (), seed: int = 0
+    ) -> dict[str, float]:
+        """Policy gradients on recorded answers; rows have prompt_ids, completion_ids, logprobs, reward, group.
+
+        Returns:
+            loss, policy, clip_ratio, kl, anchor, and value (ppo): means over the last epoch; reward, first_loss,
+            steps, seconds; of ppo also base_kl (nats per answer), kl_coefficient.
+
+        Raises:
+            UserError, ValueError: as `dpo`; a row without one log-probability for each token.
+        """
+        self._check(role, "answer", rows, ("completion_ids",))
+        self._check(role, "anchor", anchors, ("completion_ids",), needed=False)
+        for index, row in enumerate(rows):
+            if len(row["logprobs"]) != len(row["completion_ids"]):
+                raise ValueError(
+                    f"{role}: answer {index} has {len(row['completion_ids'])} tokens and {len(row['logprobs'])} "
+                    "log-probabilities; record one for each"
+                )
+        stream, measured = _stream(anchors, settings, seed), {"reward": float(np.mean([r["reward"] for r in rows]))}
+        if settings.algorithm != "ppo":
+            return self._train(role, partial(policy.build, rows, settings, stream), settings, seed) | measured
+        found = self._role(role)
+        hidden = self._models[found.model].config.get_text_config().hidden_size
+        found.value = found.value or ValueFunction.fresh(hidden, settings)
+        measured["kl_coefficient"] = found.value.kl
+        build = partial(ppo.build, rows, settings, stream, found.value, measured)
+        summary = self._train(role, build, settings, seed)
+        found.value.adapt(measured["base_kl"], settings.kl_target)
+        return summary | measured
 
     def sft(self, role: str, rows: Rows, settings: SFTSettings, seed: int = 0) -> dict[str, float]:
         """Weighted supervised training of a role; rows have prompt_ids, completion_ids, weight.
@@ -116,11 +167,11 @@ class TrainingService:
             UserError, ValueError: as `dpo`.
         """
         self._check(role, "row", rows, ("completion_ids",))
-        dataset = _dataset(rows, ("prompt_ids", "completion_ids", "weight"))
+        found = dataset(rows, ("prompt_ids", "completion_ids", "weight"))
 
-        def build(common: dict[str, Any], arguments: dict[str, Any]) -> WeightedSFTTrainer:
-            config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-            return WeightedSFTTrainer(args=config, data_collator=collate, train_dataset=dataset, **common)
+        def build(common: dict[str, Any], given: dict[str, Any]) -> WeightedSFTTrainer:
+            config = SFTConfig(**given, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+            return WeightedSFTTrainer(args=config, data_collator=collate, train_dataset=found, **common)
 
         return self._train(role, build, settings, seed)
 
@@ -134,11 +185,11 @@ class TrainingService:
             UserError, ValueError: as `dpo`.
         """
         self._check(role, "row", rows, ("completion_ids",))
-        dataset = _dataset(rows, ("prompt_ids", "completion_ids", "target"))
+        found = dataset(rows, ("prompt_ids", "completion_ids", "target"))
 
-        def build(common: dict[str, Any], arguments: dict[str, Any]) -> LogRatioTrainer:
-            config = SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-            return LogRatioTrainer(beta=beta, args=config, data_collator=wspo.collate, train_dataset=dataset, **common)
+        def build(common: dict[str, Any], given: dict[str, Any]) -> LogRatioTrainer:
+            config = SFTConfig(**given, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+            return LogRatioTrainer(beta=beta, args=config, data_collator=wspo.collate, train_dataset=found, **common)
 
         return self._train(role, build, settings, seed)
 
@@ -158,6 +209,8 @@ class TrainingService:
             save_file(role.tensors, target / "adapter_model.safetensors", metadata={"format": "pt"})
             self._models[role.model].peft_config[SLOT].save_pretrained(str(target))
             torch.save(role.optimizer.state_dict(), target / "optimizer.pt")
+            if role.value is not None:
+                torch.save(role.value.state(), target / VALUE)
             (target / "version.json").write_text(json.dumps({"version": role.version}) + "\n")
 
     def load(self, folder: Path) -> None:
@@ -176,10 +229,12 @@ class TrainingService:
             if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in role.tensors.items()}:
                 raise UserError(f"{source} holds an adapter of another model or rank than model={role.model}")
             state = torch.load(source / "optimizer.pt", weights_only=True)
-            found[name] = tensors, state, json.loads((source / "version.json").read_text())["version"]
-        for name, (tensors, state, version) in found.items():
+            value = torch.load(source / VALUE, weights_only=True) if (source / VALUE).is_file() else None
+            found[name] = tensors, state, json.loads((source / "version.json").read_text())["version"], value
+        for name, (tensors, state, version, value) in found.items():
             role = self._roles[name]
             role.tensors, role.version = tensors, version
+            role.value = value and ValueFunction.restored(value)
             role.optimizer.load_state_dict(state)
 
     def _role(self, role: str) -> _Role:
@@ -187,7 +242,7 @@ class TrainingService:
             raise ValueError(f"unknown role {role!r}; this service trains {sorted(self._roles)}")
         return self._roles[role]
 
-    def _train(self, name: str, build: Any, settings: DPOSettings | SFTSettings, seed: int) -> dict[str, float]:
+    def _train(self, name: str, build: Any, settings: Settings, seed: int) -> dict[str, float]:
         begin = time.perf_counter()
         role = self._role(name)
         model, slot = self._models[role.model], self._slots[role.model]
@@ -206,7 +261,7 @@ class TrainingService:
                         "processing_class": load_tokenizer(role.model),
                         "optimizers": (role.optimizer, scheduler),
                     },
-                    _arguments(scratch, settings, seed),
+                    arguments(scratch, settings, seed),
                 )
                 trainer.remove_callback(PrinterCallback)
                 trainer.train()
@@ -219,7 +274,7 @@ class TrainingService:
             role.optimizer.zero_grad(set_to_none=True)
         role.tensors, role.version = tensors, role.version + 1
         history: list[dict[str, float]] = trainer.history
-        return _summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
+        return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
 
     def _check(self, role: str, what: str, rows: Rows, completions: Sequence[str], needed: bool = True) -> None:
         if needed and not rows:
@@ -236,55 +291,5 @@ class TrainingService:
                     )
 
 
-def _wrap(model: str, lora: LoraConfig, dtype: str) -> PeftModel:
-    base = load_base(model, dtype)
-    path = resolve(model)
-    base.config._name_or_path = str(Path(path).resolve()) if Path(path).is_dir() else path
-    config = PeftLora(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=base.config._name_or_path,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return get_peft_model(base, config, adapter_name=SLOT)
-
-
-def _key(parameter: str) -> str:
-    return parameter.replace(f".{SLOT}.", ".")
-
-
-def _dataset(rows: Rows, columns: Sequence[str]) -> Dataset:
-    return Dataset.from_list([{name: row[name] for name in columns} for row in rows])
-
-
-def _arguments(scratch: str, settings: DPOSettings | SFTSettings, seed: int) -> dict[str, Any]:
-    return {
-        "output_dir": scratch,
-        "per_device_train_batch_size": settings.batch_size,
-        "num_train_epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
-        "seed": seed,
-        "data_seed": seed,
-        "use_cpu": not torch.cuda.is_available(),
-        "bf16": False,
-        "activation_checkpointing": False,
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "disable_tqdm": True,
-    }
-
-
-def _summary(history: list[dict[str, float]], epochs: int) -> dict[str, float]:
-    last = history[-max(1, len(history) // epochs) :]
-    summary = {name: float(np.mean([step[name] for step in last])) for name in history[0]}
-    summary |= {"first_loss": history[0]["loss"], "steps": float(len(history))}
-    if "preference" in summary:
-        summary["preference_loss"] = summary.pop("preference")
-        summary["first_preference_loss"] = history[0]["preference"]
-    return summary
+def _stream(anchors: Rows, settings: DPOSettings | KTOSettings | PolicySettings, seed: int) -> AnchorStream:
+    return AnchorStream(list(anchors), settings.anchor_batch if settings.anchor_weight else 0, seed)

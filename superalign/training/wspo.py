@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
-from superalign.training.dpo import pad_rows, token_logps
+from superalign.training.rows import pad_rows, token_logps
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,80 @@
+"""What every phase of training shares: the wrapped base, TRL's arguments, the summary of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig as PeftLora
+from peft import PeftModel, get_peft_model
+
+from superalign.models import load_base, resolve
+from superalign.sections import LoraConfig
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
+from superalign.training.rows import Rows
+
+SLOT = "default"  # TRL takes its reference from the adapter of this name, whichever is active
+Settings = DPOSettings | KTOSettings | PolicySettings | SFTSettings
+
+
+def wrap(model: str, lora: LoraConfig, dtype: str) -> PeftModel:
+    """The frozen base of a model under a fresh adapter in `SLOT`, the same whatever was drawn before."""
+    base = load_base(model, dtype)
+    path = resolve(model)
+    base.config._name_or_path = str(Path(path).resolve()) if Path(path).is_dir() else path
+    config = PeftLora(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base.config._name_or_path,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return get_peft_model(base, config, adapter_name=SLOT)
+
+
+def tensor_key(parameter: str) -> str:
+    """A parameter's name as `peft.get_peft_model_state_dict` has it."""
+    return parameter.replace(f".{SLOT}.", ".")
+
+
+def dataset(rows: Rows, columns: Sequence[str]) -> Dataset:
+    """Rows as TRL's trainers take them."""
+    return Dataset.from_list([{name: row[name] for name in columns} for row in rows])
+
+
+def arguments(scratch: str, settings: Settings, seed: int) -> dict[str, Any]:
+    """TRL's arguments of a phase: no checkpoints, no reports, no progress bar."""
+    return {
+        "output_dir": scratch,
+        "per_device_train_batch_size": settings.batch_size,
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": False,
+        "activation_checkpointing": False,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
+
+
+def summary(history: list[dict[str, float]], epochs: int) -> dict[str, float]:
+    """Means over the steps of the last epoch, and how the phase began."""
+    last = history[-max(1, len(history) // epochs) :]
+    summary = {name: float(np.mean([step[name] for step in last])) for name in history[0]}
+    summary |= {"first_loss": history[0]["loss"], "steps": float(len(history))}
+    if "preference" in summary:
+        summary["preference_loss"] = summary.pop("preference")
+        summary["first_preference_loss"] = history[0]["preference"]
+    return summary

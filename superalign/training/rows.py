@@ -1,0 +1,65 @@
+"""Tokenised rows on their way into a model: padding, an endless shuffle of anchors, log-probabilities of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+Rows = Sequence[dict[str, Any]]
+
+
+def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, torch.Tensor]:
+    """Right-padded (prompt, completion) rows: input_ids, attention_mask and completion_mask, all [rows, longest]."""
+    width = max(len(prompt) + len(completion) for prompt, completion in rows)
+    ids, attention, mask = np.zeros((3, len(rows), width), dtype=np.int64)
+    for row, (prompt, completion) in enumerate(rows):
+        start, end = len(prompt), len(prompt) + len(completion)
+        ids[row, :end] = [*prompt, *completion]
+        attention[row, :end] = 1
+        mask[row, start:end] = 1
+    arrays = {"input_ids": ids, "attention_mask": attention, "completion_mask": mask}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
+    labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+    output = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        labels=labels,
+        use_cache=False,
+        fused_lm_head=True,
+    )
+    logps: torch.Tensor = output.log_probs
+    return logps
+
+
+class AnchorStream:
+    """Anchor rows (prompt_ids, completion_ids) in an endless shuffle, `size` at a time or as many as there are.
+
+    Answers supervised beside each step: a policy that learns one thing does not forget the others.
+    """
+
+    def __init__(self, rows: Rows, size: int, seed: int) -> None:
+        self._rows, self._size = rows, min(size, len(rows))
+        self._rng = np.random.default_rng(seed)
+        self._upcoming: list[int] = []
+
+    def draw(self) -> list[tuple[list[int], list[int]]]:
+        """The next (prompt, completion) rows; advances the shuffle."""
+        while len(self._upcoming) < self._size:
+            self._upcoming += self._rng.permutation(len(self._rows)).tolist()
+        drawn, self._upcoming = self._upcoming[: self._size], self._upcoming[self._size :]
+        return [(self._rows[i]["prompt_ids"], self._rows[i]["completion_ids"]) for i in drawn]
+
+    def loss(self, model: Any, device: torch.device) -> torch.Tensor | None:
+        """Mean negative log-likelihood (nats) over all tokens of the next rows; None where there are none."""
+        rows = self.draw()
+        if not rows:
+            return None
+        inputs = {name: value.to(device) for name, value in pad_rows(rows).items()}
+        return -token_logps(model, inputs).sum() / inputs["completion_mask"].sum()
