@@ -17,12 +17,13 @@ from superalign.config import Config
 from superalign.data import load_seeds
 from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
-from superalign.feedback.blending import annotator_errors, blend
-from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response, content_id
+from superalign.feedback.blending import annotator_errors
+from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
+from superalign.roles.lessons import Lesson, answers, preferences
 from superalign.runtime.cluster import start
 from superalign.store.run import Run
 from superalign.store.tables import write_records
@@ -98,10 +99,14 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
         votes = now.labels
         if config.critic.verdicts == "shuffled":
             judged, votes = shuffled(judged, seed), []
-        now.preferences = preferences(pairs, judged, votes, [label for _, label in answered])
+        errors = annotator_errors(label for _, label in answered)
+        now.preferences = preferences(pairs, judged, votes, errors)
+        everything = cases + revised if config.learner.scores else []
+        scored = answers(everything, critic.judge_points(everything, seed), votes, errors)
 
     with run.stage("train_learner"):
-        now.train["learner"] = learner.refine(now.preferences, team.anchors.rows(), number, seed)
+        lesson = Lesson(now.preferences, scored)
+        now.train["learner"] = practise(config, team, now.queries, lesson, number, seed)
 
     with run.stage("train_attacker"):
         failures: dict[str, list[float]] = {}
@@ -136,36 +141,27 @@ def distinct(judgements: list[Judgement], spoken: dict[str, Response]) -> list[J
     return list(texts.values())[::-1]
 
 
-def preferences(
-    pairs: list[tuple[Query, Response, Response]],
-    judged: list[Judgement],
-    labels: list[ExpertLabel],
-    so_far: list[ExpertLabel],
-) -> list[Preference]:
-    """Blend critic and experts into noisy preferences: P(chosen better) = q, weight w."""
-    out = []
-    for (query, first, second), label in zip(pairs, blend(judged, labels, annotator_errors(so_far)), strict=True):
-        if label is None:
-            continue
-        chosen, rejected = (first, second) if label.chosen_first else (second, first)
-        out.append(
-            Preference(
-                content_id(chosen.id, rejected.id),
-                query.id,
-                chosen.id,
-                rejected.id,
-                query.text,
-                chosen.text,
-                rejected.text,
-                first.prompt_ids,
-                chosen.token_ids,
-                rejected.token_ids,
-                label.q,
-                label.w,
-                label.source,
-            )
-        )
-    return out
+def practise(
+    config: Config, team: Team, queries: list[Query], lesson: Lesson, number: int, seed: int
+) -> dict[str, float]:
+    """The learner's phases of a round: one on the round's labels, further ones on fresh answers to the same queries."""
+    asked, found = {q.id: q for q in queries}, {}
+    spent = {"generated_tokens": 0.0, "trained_tokens": 0.0, "seconds": 0.0}
+    for step in range(config.learner.iterations):
+        if step:
+            team.sync("learner")
+            fresh = team.learner.respond(queries, seed + step)
+            spent["generated_tokens"] += sum(len(r.token_ids) for r in fresh)
+            cases = [(asked[r.query_id], r) for r in fresh]
+            points = team.critic.judge_points(cases, seed + step)
+            pairs = contrasts(cases, points) if config.learner.algorithm == "online_dpo" else []
+            judged = team.critic.judge_pairs(pairs)
+            if config.critic.verdicts == "shuffled":
+                judged = shuffled(judged, seed + step)
+            lesson = Lesson(preferences(pairs, judged, [], {}), answers(cases, points, [], {}))
+        found = team.learner.refine(lesson, team.anchors.rows(), number, seed + step)
+        spent = {name: total + found.get(name, 0.0) for name, total in spent.items()}
+    return found | spent
 
 
 def measure(config: Config, team: Team, now: Round) -> Evaluation:

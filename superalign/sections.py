@@ -143,6 +143,11 @@ class LearnerConfig(Section):
     anchor_weight: float = Field(1.0, ge=0.0)
     revise: bool = True
 
+    @property
+    def scores(self) -> bool:
+        """Whether the algorithm learns from single answers, not from pairs."""
+        return self.algorithm not in ("dpo", "online_dpo")
+
 
 class ExpertConfig(Section):
     """The experts. `budget` is a hard cap on labels per round.

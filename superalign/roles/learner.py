@@ -9,10 +9,14 @@ from typing import Any
 from superalign.config import Config
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
-from superalign.records import Critique, Preference, Query, Response, content_id
+from superalign.records import Critique, Query, Response, content_id
 from superalign.roles import prompts
+from superalign.roles.lessons import Answer, Lesson
 from superalign.roles.prompts import Messages
-from superalign.training.base import DPOSettings, Trainer
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Trainer
+
+MIN_SPREAD = 0.1  # of P(acceptable) over the answers to one query: less tells the critic's noise
+COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
 
 
 class Learner:
@@ -71,18 +75,54 @@ class Learner:
     def _prompt(self, messages: Messages) -> tuple[int, ...]:
         return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
-    def refine(
-        self, preferences: Sequence[Preference], anchors: Sequence[Mapping[str, Any]], round: int, seed: int
-    ) -> dict[str, float]:
-        """One phase of noise-aware DPO on the blended preferences, anchored to accepted answers of its own.
+    def refine(self, lesson: Lesson, anchors: Sequence[Mapping[str, Any]], round: int, seed: int) -> dict[str, float]:
+        """One phase of training by the algorithm of the settings, anchored to accepted answers of its own.
 
         The learning rate falls as 1/sqrt(round), so that later rounds refine what earlier ones found.
         """
         if self.trainer is None:
             raise ValueError("a frozen learner cannot refine itself")
-        if not preferences:
-            return {"pairs": 0.0}
-        rows = [
+        c = self.config
+        common: dict[str, Any] = {
+            "learning_rate": c.learning_rate / math.sqrt(round),
+            "epochs": c.epochs,
+            "batch_size": c.batch_size,
+            "anchor_batch": c.anchor_batch if anchors else 0,
+            "anchor_weight": c.anchor_weight,
+        }
+        kept = [dict(a) for a in anchors]
+        if c.algorithm in ("dpo", "online_dpo"):
+            rows = self._pairs(lesson)
+            settings = DPOSettings(
+                loss=c.loss,
+                beta=c.beta,
+                nll=c.nll,
+                confidence=self.confidence,
+                confidence_ramp=self.ramp,
+                **common,
+            )
+            found = self.trainer.dpo("learner", rows, settings, kept, seed) if rows else {}
+            return {"pairs": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
+        if c.algorithm == "kto":
+            rows = self._answers(lesson)
+            found = self.trainer.kto("learner", rows, KTOSettings(beta=c.beta, **common), kept, seed) if rows else {}
+        else:
+            rows = self._groups(lesson)
+            gradients = PolicySettings(
+                algorithm=c.algorithm,
+                clip=c.clip,
+                kl=c.kl,
+                kl_target=c.kl_target,
+                gae_lambda=c.gae_lambda,
+                value_learning_rate=c.value_learning_rate,
+                **common,
+            )
+            found = self.trainer.policy("learner", rows, gradients, kept, seed) if rows else {}
+        return {"answers": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
+
+    def _pairs(self, lesson: Lesson) -> list[dict[str, Any]]:
+        """The preferences of largest weight."""
+        return [
             {
                 "prompt_ids": list(p.prompt_ids),
                 "chosen_ids": list(p.chosen_ids),
@@ -90,22 +130,46 @@ class Learner:
                 "q": p.q,
                 "w": p.w,
             }
-            for p in sorted(preferences, key=lambda p: -p.w)[: self.config.max_pairs]
+            for p in sorted(lesson.preferences, key=lambda p: -p.w)[: self.config.max_pairs]
         ]
-        c = self.config
-        settings = DPOSettings(
-            loss=c.loss,
-            beta=c.beta,
-            nll=c.nll,
-            learning_rate=c.learning_rate / math.sqrt(round),
-            epochs=c.epochs,
-            batch_size=c.batch_size,
-            anchor_batch=c.anchor_batch if anchors else 0,
-            anchor_weight=c.anchor_weight,
-            confidence=self.confidence,
-            confidence_ramp=self.ramp,
-        )
-        return {
-            "pairs": float(len(rows)),
-            **self.trainer.dpo("learner", rows, settings, [dict(a) for a in anchors], seed),
-        }
+
+    def _answers(self, lesson: Lesson) -> list[dict[str, Any]]:
+        """The labelled answers of largest weight."""
+        labelled = sorted((a for a in lesson.answers if a.w > 0), key=lambda a: (-a.w, a.response.id))
+        return [
+            {
+                "prompt_ids": list(a.response.prompt_ids),
+                "completion_ids": list(a.response.token_ids),
+                "q": a.p,
+                "w": a.w,
+            }
+            for a in labelled[: self.config.max_rows]
+        ]
+
+    def _groups(self, lesson: Lesson) -> list[dict[str, Any]]:
+        """Sampled answers with their recorded log-probabilities, by query; those queries first that tell most.
+
+        A query whose answers all look alike to the critic has no gradient in a group; revisions are off-policy.
+        """
+        groups: dict[str, list[Answer]] = {}
+        for answer in lesson.answers:
+            if answer.response.origin == "sample" and answer.response.token_ids:
+                groups.setdefault(answer.response.query_id, []).append(answer)
+        spread = {query: max(a.p for a in group) - min(a.p for a in group) for query, group in groups.items()}
+        telling = sorted((q for q in groups if spread[q] >= MIN_SPREAD), key=lambda q: (-spread[q], q))
+        return [
+            {
+                "prompt_ids": list(a.response.prompt_ids),
+                "completion_ids": list(a.response.token_ids),
+                "logprobs": list(a.response.logprobs),
+                "reward": a.p,
+                "group": query,
+            }
+            for query in telling
+            for a in groups[query]
+        ][: self.config.max_rows]
+
+    def _tokens(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        """Tokens that a phase on these rows goes through, anchors aside."""
+        sizes = (len(row["prompt_ids"]) + len(row[c]) for row in rows for c in COMPLETIONS if c in row)
+        return float(self.config.epochs * sum(sizes))
