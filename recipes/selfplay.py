@@ -18,6 +18,7 @@ from superalign.data import load_seeds
 from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
 from superalign.feedback.blending import annotator_errors
+from superalign.feedback.guards import Guards, stopped
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
@@ -53,10 +54,11 @@ class Round:
         write_records(folder, "preferences", Preference, self.preferences)
 
 
-def play(config: Config, run: Run, team: Team, number: int) -> Round:
+def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> Round:
     """One round of the game, up to the new weights."""
     now, seed = Round(number), stage_seed(config.seed, number)
     attacker, critic, learner, expert = team.attacker, team.critic, team.learner, team.expert
+    guards.begin(number)
 
     with run.stage("attack"):
         seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
@@ -86,7 +88,7 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
         answered = expert.collect(number)
         now.labels = [label for item, label in answered if item.round == number]
 
-    with run.stage("train_critic"):
+    with run.stage("train_critic"), guards.critic(answered):
         team.anchors.extend(cases, points)
         familiar = [(q.text, r.text) for q, r in cases + revised]
         now.train["critic"] = critic.learn(answered, team.anchors.texts(), familiar, seed)
@@ -104,7 +106,7 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
         everything = cases + revised if config.learner.scores else []
         scored = answers(everything, critic.judge_points(everything, seed), votes, errors)
 
-    with run.stage("train_learner"):
+    with run.stage("train_learner"), guards.learner():
         lesson = Lesson(now.preferences, scored)
         now.train["learner"] = practise(config, team, now.queries, lesson, number, seed)
 
@@ -114,6 +116,7 @@ def play(config: Config, run: Run, team: Team, number: int) -> Round:
             failures.setdefault(query.id, []).append(1 - point.p)
         weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
         now.train["attacker"] = attacker.learn(failures, weaknesses, seed)
+        guards.attacker(now.queries, points)
 
     with run.stage("sync"):
         team.sync("learner")
@@ -172,7 +175,7 @@ def measure(config: Config, team: Team, now: Round) -> Evaluation:
     return Evaluation(evaluation.metrics | ({"attack_diversity": diversity} if diversity else {}), evaluation.cases)
 
 
-def commit(run: Run, folder: Path, team: Team, now: Round, found: Evaluation) -> dict[str, Any]:
+def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found: Evaluation) -> dict[str, Any]:
     """Make the round durable: records, weights, roles' memories, figures, samples."""
     now.save(folder)
     team.save(folder)
@@ -181,25 +184,28 @@ def commit(run: Run, folder: Path, team: Team, now: Round, found: Evaluation) ->
         "counts": {"expert_labels": len(now.labels), "queries": len(now.queries), "preferences": len(now.preferences)},
         "train": now.train,
         "judge": team.judge.name,
+        **guards.record(folder, found),
     }
     return run.commit_round(now.number, row, telling(found, {c.response_id: c.text for c in now.critiques}))
 
 
 def train(config: Config, run: Run, team: Team) -> None:
     """All rounds that are still to do; after the loss of an actor the open round is done again from the last commit."""
-    writers, standing = Writers.open(run, run.settings["track"]), False
+    writers, standing, guards = Writers.open(run, run.settings["track"]), False, Guards(config, run, team)
     while (number := 0 if (last := run.last_round()) is None else last + 1) <= config.rounds:
+        if stopped(run.rows(), config.guards):
+            break
         folder = run.begin_round(number)
         try:
             if not standing:
                 with run.stage("sync"):
                     team.restore(run)
                 standing = True
-            now = play(config, run, team, number) if number else Round(0)
+            now = play(config, run, team, guards, number) if number else Round(0)
             with run.stage("evaluate"):
-                found = measure(config, team, now)
+                found = guards.compare(measure(config, team, now), number)
             with run.stage("sync"):
-                row = commit(run, folder, team, now, found)
+                row = commit(run, folder, team, guards, now, found)
         except ActorLost as loss:
             run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
             team.cluster.restart(loss)
@@ -211,7 +217,7 @@ def train(config: Config, run: Run, team: Team) -> None:
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete."""
+    """Run the recipe; 0 when the run is complete, 1 when a guard stopped it."""
     seeds = load_seeds(config.data, config.seed)
     if not any(s.split == "eval" for s in seeds):
         raise UserError("data.seeds: no seed is left for evaluation; give more seeds or a larger data.eval_share")
@@ -219,11 +225,13 @@ def main(config: Config) -> int:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
-        with ExitStack() as opened:
-            with run.stage("sync"):
-                cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                team = Team.make(config, run, cluster)
-            train(config, run, team)
+        if not stopped(run.rows(), config.guards):
+            with ExitStack() as opened:
+                with run.stage("sync"):
+                    cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                    team = Team.make(config, run, cluster)
+                train(config, run, team)
+        reason = stopped(run.rows(), config.guards)
         budget = config.expert.budget * config.rounds
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         run.finish(
@@ -231,6 +239,9 @@ def main(config: Config) -> int:
             simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
             judge=run.rows()[-1]["judge"],
             versions=versions(),
+            **({"status": "stopped", "stopped": reason} if reason else {}),
         )
+        if reason:
+            run.progress.say(f"stopped by a guard after round {run.last_round()} of {config.rounds}: {reason}")
         run.progress.say(f"report: {page.write(run.folder).resolve()}")
-    return 0
+    return 1 if reason else 0

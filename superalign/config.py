@@ -14,6 +14,7 @@ from superalign.sections import (
     EvaluationConfig,
     ExpertConfig,
     GeneratorConfig,
+    GuardsConfig,
     LearnerConfig,
     LoraConfig,
     NonNegative,
@@ -53,6 +54,7 @@ class Config(Section):
     generator: GeneratorConfig = GeneratorConfig()
     cluster: ClusterConfig = ClusterConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    guards: GuardsConfig = GuardsConfig()
     w2s: W2SConfig = W2SConfig()
     track: TrackConfig = TrackConfig()
 

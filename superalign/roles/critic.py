@@ -245,21 +245,39 @@ class Critic:
     def calibrate(self) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now."""
         held = [pair for pair in self._labelled if self._held_back(pair[0])]
-        errors = annotator_errors(label for _, label in self._labelled)
         sizes: dict[str, float] = {}
         for kind in ("point", "pair"):
             mine = [(item, label) for item, label in held if item.kind == kind]
-            logits = self._item_logits([item for item, _ in mine])
-            weights = propensity_weights([item.pi for item, _ in mine])
-            self.calibrators[kind] = Calibrator.fit(
-                logits,
-                [label.value for _, label in mine],
-                weights,
-                [item.category for item, _ in mine],
-                [errors[label.annotator] for _, label in mine],
-            )
+            self.calibrators[kind], _ = self._calibrated(mine, self._labelled)
             sizes[f"calibration_{kind}s"] = float(len(mine))
         return sizes
+
+    def _calibrated(
+        self, held: Sequence[tuple[Item, ExpertLabel]], everything: Sequence[tuple[Item, ExpertLabel]]
+    ) -> tuple[Calibrator, list[float]]:
+        """A calibration fitted on items of one kind, and their logits."""
+        errors = annotator_errors(label for _, label in everything)
+        logits = self._item_logits([item for item, _ in held])
+        fitted = Calibrator.fit(
+            logits,
+            [label.value for _, label in held],
+            propensity_weights([item.pi for item, _ in held]),
+            [item.category for item, _ in held],
+            [errors[label.annotator] for _, label in held],
+        )
+        return fitted, logits
+
+    def examined(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> tuple[list[float], list[float], list[str]]:
+        """(p, label, query id) of the point labels that are held back, as a calibration on these very labels gives p.
+
+        Nothing is remembered. Weights from before and after a phase of training are compared fairly by it: neither
+        has seen these labels, and the calibration of both has.
+        """
+        held = [pair for pair in answered if pair[0].kind == "point" and self._held_back(pair[0])]
+        fitted, logits = self._calibrated(held, answered)
+        p = fitted.apply_all(logits, [item.category for item, _ in held]).tolist()
+        known = [(x, y.value, item.query_id) for x, (item, y) in zip(p, held, strict=True) if y.value != 0.5]
+        return [x for x, _, _ in known], [y for _, y, _ in known], [query for _, _, query in known]
 
     def _item_logits(self, items: Sequence[Item]) -> list[float]:
         if items and items[0].kind == "pair":
