@@ -23,7 +23,7 @@ from superalign.records import Critique, ExpertLabel, Judgement, Preference, Que
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.critic import contrasts, shuffled
+from superalign.roles.critic import Case, contrasts, shuffled
 from superalign.roles.lessons import Lesson, answers, preferences
 from superalign.runtime.cluster import start
 from superalign.store.run import Run
@@ -71,12 +71,8 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
     with run.stage("critique"):
         cases = [(asked[r.query_id], r) for r in now.responses]
         points = critic.judge_points(cases, seed)
-        worst = worst_cases(cases, points)
-        now.critiques = critic.critique([(q, r) for q, r, _ in worst], [p for *_, p in worst], seed)
-        failing = [(q, r, c) for (q, r, p), c in zip(worst, now.critiques, strict=True) if p.p < 0.5]
-        revisions = learner.revise(failing, seed) if config.learner.revise else []
-        revised = [(asked[r.query_id], r) for r in revisions]
-        now.responses += revisions
+        worst, now.critiques, revised = criticise(config, team, cases, points, seed)
+        now.responses += [r for _, r in revised]
         revised_points = critic.judge_points(revised, seed + 1)
         pairs = contrasts(cases + revised, points + revised_points)
         judged = critic.judge_pairs(pairs)
@@ -124,6 +120,17 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
     return now
 
 
+def criticise(
+    config: Config, team: Team, cases: list[Case], points: list[Judgement], seed: int
+) -> tuple[list[tuple[Query, Response, Judgement]], list[Critique], list[Case]]:
+    """The worst case of each query, a critique of it, and the learner's revisions of those that fail."""
+    worst = worst_cases(cases, points)
+    critiques = team.critic.critique([(q, r) for q, r, _ in worst], [p for *_, p in worst], seed)
+    failing = [(q, r, c) for (q, r, p), c in zip(worst, critiques, strict=True) if p.p < 0.5]
+    revisions = team.learner.revise(failing, seed) if config.learner.revise else []
+    return worst, critiques, [(q, r) for (q, _, _), r in zip(failing, revisions, strict=config.learner.revise)]
+
+
 def worst_cases(
     cases: list[tuple[Query, Response]], points: list[Judgement]
 ) -> list[tuple[Query, Response, Judgement]]:
@@ -154,10 +161,12 @@ def practise(
         if step:
             team.sync("learner")
             fresh = team.learner.respond(queries, seed + step)
-            spent["generated_tokens"] += sum(len(r.token_ids) for r in fresh)
             cases = [(asked[r.query_id], r) for r in fresh]
             points = team.critic.judge_points(cases, seed + step)
-            pairs = contrasts(cases, points) if config.learner.algorithm == "online_dpo" else []
+            _, _, revised = criticise(config, team, cases, points, seed + step)
+            points, cases = points + team.critic.judge_points(revised, seed + step + 1), cases + revised
+            spent["generated_tokens"] += sum(len(r.token_ids) for _, r in cases)
+            pairs = [] if config.learner.scores else contrasts(cases, points)
             judged = team.critic.judge_pairs(pairs)
             if config.critic.verdicts == "shuffled":
                 judged = shuffled(judged, seed + step)

@@ -118,7 +118,8 @@ class LearnerConfig(Section):
     `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
     round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or `max_rows` single answers are used, those of
     largest weight. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`:
-    the base; adapted so that a completion strays `kl_target` nats). `gae_lambda`, `value_learning_rate`: of `ppo`.
+    the base; adapted so that a completion strays `kl_target` nats, null: fixed).
+    `gae_lambda`, `value_learning_rate`: of `ppo`.
     """
 
     algorithm: Literal["dpo", "kto", "grpo", "rloo", "ppo", "online_dpo"] = "dpo"
@@ -136,7 +137,7 @@ class LearnerConfig(Section):
     iterations: Positive = 1
     clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     kl: float = Field(0.02, ge=0.0)
-    kl_target: Rate = 12.0
+    kl_target: Rate | None = 12.0
     gae_lambda: Fraction = 0.95
     value_learning_rate: Rate = 5e-3
     anchor_batch: NonNegative = 24

@@ -147,27 +147,40 @@ class Learner:
         ]
 
     def _groups(self, lesson: Lesson) -> list[dict[str, Any]]:
-        """Sampled answers with their recorded log-probabilities, by query; those queries first that tell most.
+        """Answers by query with the log-probabilities that the policy gave them; queries that tell most come first.
 
-        A query whose answers all look alike to the critic has no gradient in a group; revisions are off-policy.
+        The revision of an answer joins the group of its query, as the policy's answer to the query alone: a policy
+        that never refuses finds no refusal to be rewarded for by itself (Critique-GRPO, arXiv 2506.03106). A query
+        whose answers all look alike to the critic has no gradient within a group.
         """
         groups: dict[str, list[Answer]] = {}
         for answer in lesson.answers:
-            if answer.response.origin == "sample" and answer.response.token_ids:
+            if answer.response.token_ids:
                 groups.setdefault(answer.response.query_id, []).append(answer)
         spread = {query: max(a.p for a in group) - min(a.p for a in group) for query, group in groups.items()}
-        telling = sorted((q for q in groups if spread[q] >= MIN_SPREAD), key=lambda q: (-spread[q], q))
+        least = MIN_SPREAD if self.config.algorithm in ("grpo", "rloo") else 0.0
+        telling = sorted((q for q in groups if spread[q] >= least), key=lambda q: (-spread[q], q))
+        chosen = [(q, a) for q in telling for a in groups[q]][: self.config.max_rows]
+        said = self._logprobs([a.response for _, a in chosen])
         return [
             {
                 "prompt_ids": list(a.response.prompt_ids),
                 "completion_ids": list(a.response.token_ids),
-                "logprobs": list(a.response.logprobs),
+                "logprobs": logprobs,
                 "reward": a.p,
                 "group": query,
             }
-            for query in telling
-            for a in groups[query]
-        ][: self.config.max_rows]
+            for (query, a), logprobs in zip(chosen, said, strict=True)
+        ]
+
+    def _logprobs(self, responses: Sequence[Response]) -> list[list[float]]:
+        """Of each token as an answer to the query: as recorded, or asked again where a critique stood before it."""
+        revised = {r.id: r for r in responses if r.origin == "revision"}
+        found = self.generator.sequence_logprobs(
+            "learner", [r.prompt_ids for r in revised.values()], [r.token_ids for r in revised.values()]
+        )
+        asked = dict(zip(revised, found, strict=True))
+        return [asked[r.id] if r.id in asked else list(r.logprobs) for r in responses]
 
     def _tokens(self, rows: Sequence[Mapping[str, Any]]) -> float:
         """Tokens that a phase on these rows goes through, anchors aside."""

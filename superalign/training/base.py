@@ -57,7 +57,7 @@ class PolicySettings:
     batch_size: int = 32
     clip: float = 0.2
     kl: float = 0.0
-    kl_target: float = 12.0
+    kl_target: float | None = 12.0
     gae_lambda: float = 0.95
     value_learning_rate: float = 5e-3
     anchor_batch: int = 0

@@ -46,8 +46,10 @@ class ValueFunction:
         nn.init.zeros_(head.bias)
         return cls(head, torch.optim.Adam(head.parameters(), lr=settings.value_learning_rate), settings.kl)
 
-    def adapt(self, kl: float, target: float) -> None:
+    def adapt(self, kl: float, target: float | None) -> None:
         """Proportional control in log space, towards `target` nats per answer (arXiv 1909.08593 section 2.2)."""
+        if target is None:
+            return
         error = min(max(kl / target - 1, -KL_ERROR), KL_ERROR)
         self.kl *= 1 + KL_GAIN * error
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from superalign.training.dpo import PairCollator, pad_rows
+from superalign.training.dpo import PairCollator
+from superalign.training.rows import AnchorStream, pad_rows
 
 PAIR = {"prompt_ids": [5, 6], "chosen_ids": [7], "rejected_ids": [8, 9], "q": 0.9, "w": 0.5}
 ANCHORS = [{"prompt_ids": [10], "completion_ids": [20 + i]} for i in range(5)]
@@ -14,18 +15,19 @@ def test_rows_are_padded_on_the_right_and_completions_masked() -> None:
 
 
 def test_a_batch_holds_chosen_then_rejected_then_anchors_with_the_labels_of_its_pairs() -> None:
-    batch = PairCollator(ANCHORS[:1], anchor_batch=1, seed=0)([PAIR, PAIR])
+    batch = PairCollator(AnchorStream(ANCHORS[:1], 1, seed=0))([PAIR, PAIR])
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [5, 6, 7, 0], [5, 6, 8, 9], [5, 6, 8, 9], [10, 20, 0, 0]]
     assert batch["q"].tolist() == batch["q"].new_tensor([0.9, 0.9]).tolist()
     assert batch["w"].tolist() == [0.5, 0.5]
 
 
 def test_every_anchor_is_drawn_before_one_comes_again() -> None:
-    collator = PairCollator(ANCHORS, anchor_batch=5, seed=1)
+    collator = PairCollator(AnchorStream(ANCHORS, 5, seed=1))
     for _ in range(3):
         assert sorted(collator([PAIR])["input_ids"][2:, 1].tolist()) == [20, 21, 22, 23, 24]
 
 
 def test_anchors_depend_on_the_seed_alone() -> None:
-    drawn = [[PairCollator(ANCHORS, 2, seed)([PAIR])["input_ids"].tolist() for _ in range(2)] for seed in (1, 1, 2)]
+    streams = [AnchorStream(ANCHORS, 2, seed) for seed in (1, 1, 2)]
+    drawn = [[stream.draw() for _ in range(3)] for stream in streams]
     assert drawn[0] == drawn[1] != drawn[2]
