@@ -95,9 +95,14 @@ class CriticConfig(Section):
     """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
 
     New expert labels are learned `epochs` times, earlier ones once more each round, and `rehearsed` verdicts of the
-    initial critic are rehearsed so that it does not forget.
+    initial critic are rehearsed so that it does not forget. `planted_share` of what teaches verdicts are planted flaws.
+    `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what the learner's revision
+    gains over one that reads a `placebo`, and reinforced by `coach`; `evaluator` scores revisions. `critique_tokens`:
+    longer ones are penalised. `variance`, for escalation: how far `members` are from the verdict: paraphrased
+    questions (`ensemble`) or adapters with `dropout` of their ranks; `views` of a pair cost nothing.
     """
 
+    kind: Literal["generative", "classifier", "debate", "consultancy"] = "generative"
     model: str | None = None
     verdicts: Literal["model", "shuffled"] = "model"
     max_new_tokens: Positive = 48
@@ -108,6 +113,24 @@ class CriticConfig(Section):
     planted_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     rehearsed: NonNegative = 48
     calibration_share: Fraction = 0.3
+    stages: Literal[1, 2] = 1
+    coach: Literal["dpo", "grpo"] = "dpo"
+    coached: Positive = 48
+    critiques: Annotated[int, Field(ge=2)] = 4
+    critique_tokens: Positive = 32
+    placebo: Literal["other", "contentless"] = "contentless"
+    evaluator: Literal["judge", "critic"] = "judge"
+    variance: Literal["views", "ensemble", "dropout"] = "views"
+    members: Positive = 4
+    dropout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+    @model_validator(mode="after")
+    def _wordless(self) -> Self:
+        if self.kind == "classifier" and self.stages == 2:
+            raise ValueError("critic=classifier writes no critiques that a second stage could train: critic.stages=1")
+        if self.kind == "classifier" and self.variance == "dropout":
+            raise ValueError("critic=classifier has no adapter to drop ranks of: use critic.variance=ensemble")
+        return self
 
 
 class LearnerConfig(Section):

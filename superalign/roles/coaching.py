@@ -1,0 +1,236 @@
+"""The second stage of the critic: critiques trained for what the learner gains by them over a placebo.
+
+Two stages after Critique-RL (arXiv 2510.24320): verdicts first, on known labels alone; then, with those held in place,
+critiques are sampled and rewarded through the learner's revision. Only rejected responses are coached, as only they
+are revised in the loop.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from superalign.config import Config
+from superalign.experts.items import Item
+from superalign.feedback.planting import planted_flaws
+from superalign.generation.base import Generation, GenerationRequest, Generator
+from superalign.models import load_chat
+from superalign.records import ExpertLabel
+from superalign.roles import prompts
+from superalign.sections import CriticConfig
+from superalign.training.base import DPOSettings, PolicySettings, Trainer
+
+GAIN, UNSUPPORTED, LENGTH = 0.5, 0.3, 0.1
+MIN_SPREAD = 0.05  # of the reward over critiques of one response: less is the evaluator's noise
+PLANTED = 0.5  # most of the rejected responses whose flaw nobody needs to be asked about
+FILLER = "The answer was read from its first word to its last, and then it was read once more. "
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A response whose right verdict is known, from an expert or because its flaw was planted."""
+
+    query: str
+    response: str
+    category: str
+    acceptable: bool
+
+
+def known_verdicts(
+    training: Sequence[tuple[Item, ExpertLabel]],
+    clean: Sequence[tuple[str, str]],
+    config: CriticConfig,
+    rng: random.Random,
+) -> list[Known]:
+    """The newest labels that say no and planted flaws, at most `critic.coached` in all; each text once.
+
+    Where experts said yes the critic has nothing to mend, unless it says no: then its verdict is wrong and nothing but
+    unsupported or long critiques could be rewarded.
+    """
+    told: dict[tuple[str, str], Known] = {}
+    for item, label in reversed(training):
+        if item.kind == "point" and label.value < 0.5:
+            told.setdefault((item.query, item.first), Known(item.query, item.first, item.category, False))
+    flawed = {
+        (query, text): Known(query, text, "", False)
+        for query, _, text in planted_flaws(clean, rng)
+        if (query, text) not in told
+    }
+    planted = list(flawed.values())[: max(round(config.coached * PLANTED), config.coached - len(told))]
+    return [*list(told.values())[: config.coached - len(planted)], *planted]
+
+
+def critique_reward(right: bool, gain: float, quotes: int, unsupported: int, tokens: int, limit: int) -> float:
+    """.5 [verdict right] clip(gain, -1, 1) - .3 unsupported share of the quotes - .1 max(0, tokens/limit - 1).
+
+    A critique that quotes nothing has no evidence at all: it counts as wholly unsupported.
+    """
+    share = unsupported / quotes if quotes else 1.0
+    return GAIN * right * float(np.clip(gain, -1, 1)) - UNSUPPORTED * share - LENGTH * max(0.0, tokens / limit - 1)
+
+
+def contentless(like: str) -> str:
+    """Words about nothing, as many characters as the critique that they stand for."""
+    return (FILLER * (len(like) // len(FILLER) + 1))[: len(like)].rstrip()
+
+
+def placebos(critiques: Sequence[str], queries: Sequence[str], kind: str, seed: int) -> list[str]:
+    """For each critique a placebo: words about nothing, or the critique of a response to another request."""
+    if kind == "contentless":
+        return [contentless(text) for text in critiques]
+    rng, out = random.Random(f"placebo/{seed}"), []
+    for query, text in zip(queries, critiques, strict=True):
+        others = [other for asked, other in zip(queries, critiques, strict=True) if asked != query]
+        out.append(rng.choice(others) if others else contentless(text))
+    return out
+
+
+class Workroom:
+    """What coaching asks of the generator: critiques of the critic, revisions of the learner, scores of revisions."""
+
+    def __init__(self, config: Config, generator: Generator, role: str) -> None:
+        self.critic, self.learner = config.critic, config.learner
+        self.role, self.generator = role, generator
+        self.chat, self.theirs = load_chat(config.model_of("critic")), load_chat(config.model_of("learner"))
+
+    def prompt(self, case: Known, word: str) -> tuple[int, ...]:
+        """What a critique continues: the question and the verdict's word."""
+        asked = self.chat.prompt_ids(prompts.judge_point(case.query, case.response), self.critic.max_new_tokens)
+        return (*asked, *self.chat.encode(word))
+
+    def critiques(self, cases: Sequence[Known], words: Sequence[str], heat: float, seed: int) -> list[Generation]:
+        """What the critic says after its verdicts."""
+        limit = self.critic.max_new_tokens
+        asked = [self.prompt(case, word) for case, word in zip(cases, words, strict=True)]
+        return self.generator.generate([GenerationRequest(self.role, ids, limit, heat) for ids in asked], seed)
+
+    def revisions(self, cases: Sequence[Known], critiques: Sequence[str], seed: int) -> list[str]:
+        """The learner's revisions in the light of critiques; the same case and critique is asked once."""
+        asked = [(case.query, case.response, text) for case, text in zip(cases, critiques, strict=True)]
+        unique, limit = list(dict.fromkeys(asked)), self.learner.max_new_tokens
+        requests = [
+            GenerationRequest("learner", tuple(self.theirs.prompt_ids(prompts.revise(*one), limit)), limit, 0.0)
+            for one in unique
+        ]
+        said = {one: g.text for one, g in zip(unique, self.generator.generate(requests, seed), strict=True)}
+        return [said[one] for one in asked]
+
+    def scores(self, texts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        """The evaluator's P(acceptable) of (query, response) texts."""
+        role = "judge" if self.critic.evaluator == "judge" else self.role
+        unique, choices = list(dict.fromkeys(texts)), [self.chat.encode(word)[0] for word in prompts.ACCEPTABLE]
+        asked = [tuple(self.chat.prompt_ids(prompts.judge_point(*t), self.critic.max_new_tokens)) for t in unique]
+        found = self.generator.choice_logits(role, asked, choices)
+        return {text: float(1 / (1 + np.exp(no - yes))) for text, (yes, no) in zip(unique, found, strict=True)}
+
+
+def coach(
+    config: Config,
+    generator: Generator,
+    trainer: Trainer,
+    cases: Sequence[Known],
+    p: Sequence[float],
+    anchors: Sequence[dict[str, Any]],
+    role: str,
+    seed: int,
+) -> dict[str, float]:
+    """One phase of the second stage.
+
+    Args:
+        config: all settings.
+        generator: serves the critic as it is after the first stage, the learner and the evaluator.
+        trainer: trains the critic.
+        cases: responses with known verdicts.
+        p: the critic's calibrated P(acceptable) of each.
+        anchors: rows that taught the verdicts, supervised beside each step.
+        role: the critic's role.
+        seed: seed of the phase.
+    """
+    c, room = config.critic, Workroom(config, generator, role)
+    rejected = [(case, x) for case, x in zip(cases, p, strict=True) if x < 0.5]
+    judged = room.scores([(case.query, case.response) for case, _ in rejected])
+    # An evaluator that is wrong on the response itself cannot tell what its revision is worth.
+    able = [case for case, _ in rejected if (judged[case.query, case.response] >= 0.5) == case.acceptable]
+    metrics = {"coached": float(len(able)), "coached_share": len(able) / len(cases) if cases else 0.0}
+    if not able:
+        return metrics
+    words = [prompts.ACCEPTABLE[1]] * len(able)
+    usual = [word + g.text for word, g in zip(words, room.critiques(able, words, 0.0, seed), strict=True)]
+    mocks = placebos(usual, [case.query for case in able], c.placebo, seed)
+    many = [(case, word) for case, word in zip(able, words, strict=True) for _ in range(c.critiques)]
+    said = room.critiques([case for case, _ in many], [word for _, word in many], 1.0, seed)
+    texts = [word + g.text for (_, word), g in zip(many, said, strict=True)]
+    asked = [*[case for case, _ in many], *able]
+    revised = room.revisions(asked, [*texts, *mocks], seed)
+    worth = room.scores([(case.query, text) for case, text in zip(asked, revised, strict=True)])
+    value = [worth[case.query, text] for case, text in zip(asked, revised, strict=True)]
+    rows, rewards, gains = [], [], []
+    for number, ((case, word), g) in enumerate(zip(many, said, strict=True)):
+        gains.append(value[number] - value[len(many) + number // c.critiques])
+        quotes, unsupported = prompts.read_critique(texts[number], case.response)
+        right = not case.acceptable
+        rewards.append(critique_reward(right, gains[-1], len(quotes), unsupported, len(g.token_ids), c.critique_tokens))
+        rows.append(_row(room, case, word, g, rewards[-1], number // c.critiques))
+    metrics |= {"critique_gain": float(np.mean(gains)), "critique_reward": float(np.mean(rewards))}
+    trained = _train(c, trainer, role, rows, anchors, seed)
+    return metrics | {f"coach_{name}": x for name, x in trained.items()}
+
+
+def _row(room: Workroom, case: Known, word: str, said: Generation, reward: float, group: int) -> dict[str, Any]:
+    ended = said.finished
+    return {
+        "prompt_ids": list(room.prompt(case, word)),
+        "completion_ids": room.chat.closed(said.token_ids) if ended else list(said.token_ids),
+        "logprobs": [*said.logprobs, *([said.stop_logprob or 0.0] if ended else [])],
+        "reward": reward,
+        "group": str(group),
+    }
+
+
+def _train(
+    c: CriticConfig,
+    trainer: Trainer,
+    role: str,
+    rows: Sequence[dict[str, Any]],
+    anchors: Sequence[dict[str, Any]],
+    seed: int,
+) -> dict[str, float]:
+    """Reinforce what was rewarded; groups whose critiques were all worth the same teach nothing."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["completion_ids"]:
+            groups.setdefault(row["group"], []).append(row)
+    telling = [g for g in groups.values() if max(map(_reward, g)) - min(map(_reward, g)) >= MIN_SPREAD]
+    if not telling:
+        return {"groups": 0.0}
+    common: dict[str, Any] = {
+        "learning_rate": c.learning_rate, "batch_size": c.batch_size, "anchor_batch": c.batch_size,
+        "anchor_weight": 1.0,
+    }  # fmt: skip
+    if c.coach == "grpo":
+        flat = [row for group in telling for row in group]
+        found = trainer.policy(role, flat, PolicySettings(algorithm="grpo", **common), anchors, seed)
+    else:
+        found = trainer.dpo(role, [_pair(g) for g in telling], DPOSettings(loss="dpo", **common), anchors, seed)
+    return {"groups": float(len(telling)), **found}
+
+
+def _reward(row: dict[str, Any]) -> float:
+    return float(row["reward"])
+
+
+def _pair(group: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The critique of largest reward against that of the smallest; what separates them is the pair's weight."""
+    ranked = sorted(group, key=_reward)
+    worst, best = ranked[0], ranked[-1]
+    return {
+        "prompt_ids": best["prompt_ids"],
+        "chosen_ids": best["completion_ids"],
+        "rejected_ids": worst["completion_ids"],
+        "q": 1.0,
+        "w": min(1.0, best["reward"] - worst["reward"]),
+    }
