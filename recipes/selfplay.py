@@ -67,6 +67,7 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
 
     with run.stage("respond"):
         now.responses = learner.respond(now.queries, seed)
+        now.train["generator"] = {"mismatch_kl": team.mismatch(now.responses)}
 
     with run.stage("critique"):
         cases = [(asked[r.query_id], r) for r in now.responses]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,7 +16,7 @@ from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
 from superalign.generation.base import Generator
-from superalign.records import Seed, content_id
+from superalign.records import Response, Seed, content_id
 from superalign.roles.attacker import Attacker
 from superalign.roles.critic import Critic
 from superalign.roles.expert import Expert
@@ -24,6 +25,8 @@ from superalign.runtime.cluster import Cluster
 from superalign.store.run import Run
 from superalign.training.base import Trainer
 
+log = logging.getLogger(__name__)
+MOST_MISMATCH = 0.01
 TRAINED = ("attacker", "critic", "learner")
 MEMORY, WEIGHTS = "memory.json", "adapters"
 PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
@@ -116,6 +119,21 @@ class Team:
         served = self.generator.load_adapter(role, self.trainer.adapter(role), version)
         if served != version:
             raise RuntimeError(f"{role}: the generator serves version {served}, the trainer has {version}")
+
+    def mismatch(self, responses: Sequence[Response], limit: int = 64) -> float:
+        """KL per token (nats) between generator and trainer on answers that the learner has just given.
+
+        Warned above .01: gradients then belong to another policy than the one that answered.
+        """
+        rows = [
+            {"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids), "logprobs": list(r.logprobs)}
+            for r in responses
+            if r.origin == "sample" and r.token_ids
+        ]
+        kl = self.trainer.mismatch("learner", rows[:limit]) if rows else 0.0
+        if kl > MOST_MISMATCH:
+            log.warning("mismatch_kl %.3g: generator and trainer disagree on the learner's own answers", kl)
+        return kl
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizers and memories into a round's folder."""

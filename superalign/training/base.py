@@ -104,6 +104,10 @@ class Trainer(Protocol):
         """Supervised training; rows have prompt_ids, completion_ids, weight."""
         ...
 
+    def mismatch(self, role: str, rows: Sequence[dict[str, Any]]) -> float:
+        """KL per token (nats) between who generated the recorded rows and the trainer's weights of the role."""
+        ...
+
     def adapter(self, role: str) -> dict[str, np.ndarray[Any, Any]]:
         """The role's adapter tensors, named as `peft.get_peft_model_state_dict` does."""
         ...

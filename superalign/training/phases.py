@@ -12,6 +12,7 @@ from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 
+from superalign.errors import UserError
 from superalign.models import load_base, resolve
 from superalign.sections import LoraConfig
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
@@ -78,3 +79,23 @@ def summary(history: list[dict[str, float]], epochs: int) -> dict[str, float]:
         summary["preference_loss"] = summary.pop("preference")
         summary["first_preference_loss"] = history[0]["preference"]
     return summary
+
+
+def check_rows(role: str, context: int, what: str, rows: Rows, completions: Sequence[str], needed: bool = True) -> None:
+    """Refuse rows that cannot be trained on.
+
+    Raises:
+        UserError: a row is longer than the context.
+        ValueError: there are no rows, or a row has an empty prompt or completion.
+    """
+    if needed and not rows:
+        raise ValueError(f"{role}: there is nothing to train on")
+    for index, row in enumerate(rows):
+        for name in completions:
+            if not len(row["prompt_ids"]) or not len(row[name]):
+                raise ValueError(f"{role}: {what} {index} has an empty prompt_ids or {name}")
+            if (length := len(row["prompt_ids"]) + len(row[name])) > context:
+                raise UserError(
+                    f"{role}: {what} {index} has {length} tokens in prompt and {name}, more than the model's "
+                    f"context of {context}; lower max_new_tokens or shorten the prompts"
+                )

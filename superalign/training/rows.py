@@ -38,6 +38,20 @@ def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     return logps
 
 
+@torch.no_grad()
+def mismatch_kl(model: Any, rows: Rows, size: int = 64) -> float:
+    """Mean over tokens of exp(d) - 1 - d, d = log-probability by `model` minus the recorded one; see the service."""
+    gaps = []
+    for part in (rows[i : i + size] for i in range(0, len(rows), size)):
+        inputs = pad_rows([(row["prompt_ids"], row["completion_ids"]) for row in part])
+        logps = token_logps(model, {name: value.to(model.device) for name, value in inputs.items()}).cpu()
+        for place, row in enumerate(part):
+            start = len(row["prompt_ids"]) - 1
+            gaps.append(logps[place, start : start + len(row["logprobs"])] - torch.tensor(row["logprobs"]))
+    gap = torch.cat(gaps).double()
+    return float((gap.expm1() - gap).mean())
+
+
 class AnchorStream:
     """Anchor rows (prompt_ids, completion_ids) in an endless shuffle, `size` at a time or as many as there are.
 

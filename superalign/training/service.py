@@ -6,7 +6,8 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
+from trl.trainer.utils import add_fused_lm_head
 
 from superalign.errors import UserError
 from superalign.models import load_chat, load_tokenizer
@@ -25,9 +27,9 @@ from superalign.sections import LoraConfig
 from superalign.training import kto, policy, ppo, wspo
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator
-from superalign.training.phases import SLOT, Settings, arguments, dataset, summary, tensor_key, wrap
+from superalign.training.phases import SLOT, Settings, arguments, check_rows, dataset, summary, tensor_key, wrap
 from superalign.training.ppo import ValueFunction
-from superalign.training.rows import AnchorStream, Rows
+from superalign.training.rows import AnchorStream, Rows, mismatch_kl
 from superalign.training.sft import WeightedSFTTrainer, collate
 from superalign.training.wspo import LogRatioTrainer
 
@@ -193,6 +195,20 @@ class TrainingService:
 
         return self._train(role, build, settings, seed)
 
+    def mismatch(self, role: str, rows: Rows) -> float:
+        """KL(generator || trainer) per token (nats) on answers recorded of the role as it is now.
+
+        Rows have prompt_ids, completion_ids, logprobs. The mean of exp(d) - 1 - d with d = log trainer - log
+        generator, which is never negative (k3 of Schulman 2020); 0 of the same kernels and weights.
+
+        Raises:
+            UserError, ValueError: as `dpo`.
+        """
+        self._check(role, "answer", rows, ("completion_ids",))
+        with self._placed(self._role(role)) as model:
+            add_fused_lm_head(model.get_base_model())
+            return mismatch_kl(model, rows)
+
     def adapter(self, role: str) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of the role's tensors, named as `peft.get_peft_model_state_dict` does."""
         return {key: tensor.numpy().copy() for key, tensor in self._role(role).tensors.items()}
@@ -243,52 +259,38 @@ class TrainingService:
         return self._roles[role]
 
     def _train(self, name: str, build: Any, settings: Settings, seed: int) -> dict[str, float]:
-        begin = time.perf_counter()
-        role = self._role(name)
-        model, slot = self._models[role.model], self._slots[role.model]
-        with torch.no_grad():
-            for key, parameter in slot.items():
-                parameter.copy_(role.tensors[key])
+        begin, role = time.perf_counter(), self._role(name)
         for group in role.optimizer.param_groups:
             group["lr"] = group["initial_lr"] = settings.learning_rate
         scheduler = torch.optim.lr_scheduler.LambdaLR(role.optimizer, lambda step: 1.0)
-        base = model.get_base_model()
-        try:
-            with tempfile.TemporaryDirectory(prefix="superalign-trainer-") as scratch:
-                trainer = build(
-                    {
-                        "model": model,
-                        "processing_class": load_tokenizer(role.model),
-                        "optimizers": (role.optimizer, scheduler),
-                    },
-                    arguments(scratch, settings, seed),
-                )
-                trainer.remove_callback(PrinterCallback)
-                trainer.train()
-            tensors = {key: p.detach().to("cpu", copy=True) for key, p in slot.items()}
-        finally:
-            # TRL adds a "ref" adapter, and patches the base's forward, anew for each trainer.
-            if "ref" in model.peft_config:
-                model.delete_adapter("ref")
-            base.__dict__.pop("forward", None)
-            role.optimizer.zero_grad(set_to_none=True)
+        common = {"processing_class": load_tokenizer(role.model), "optimizers": (role.optimizer, scheduler)}
+        with self._placed(role) as model, tempfile.TemporaryDirectory(prefix="superalign-trainer-") as scratch:
+            trainer = build({"model": model, **common}, arguments(scratch, settings, seed))
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+            tensors = {key: p.detach().to("cpu", copy=True) for key, p in self._slots[role.model].items()}
         role.tensors, role.version = tensors, role.version + 1
         history: list[dict[str, float]] = trainer.history
         return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
 
+    @contextmanager
+    def _placed(self, role: _Role) -> Iterator[PeftModel]:
+        """The role's model with its adapter in the slot, and afterwards without what TRL put there."""
+        model = self._models[role.model]
+        with torch.no_grad():
+            for key, parameter in self._slots[role.model].items():
+                parameter.copy_(role.tensors[key])
+        try:
+            yield model
+        finally:
+            # TRL adds a "ref" adapter, and patches the base's forward, anew for each trainer.
+            if "ref" in model.peft_config:
+                model.delete_adapter("ref")
+            model.get_base_model().__dict__.pop("forward", None)
+            role.optimizer.zero_grad(set_to_none=True)
+
     def _check(self, role: str, what: str, rows: Rows, completions: Sequence[str], needed: bool = True) -> None:
-        if needed and not rows:
-            raise ValueError(f"{role}: there is nothing to train on")
-        context = load_chat(self._role(role).model).context
-        for index, row in enumerate(rows):
-            for name in completions:
-                if not len(row["prompt_ids"]) or not len(row[name]):
-                    raise ValueError(f"{role}: {what} {index} has an empty prompt_ids or {name}")
-                if (length := len(row["prompt_ids"]) + len(row[name])) > context:
-                    raise UserError(
-                        f"{role}: {what} {index} has {length} tokens in prompt and {name}, more than the model's "
-                        f"context of {context}; lower max_new_tokens or shorten the prompts"
-                    )
+        check_rows(role, load_chat(self._role(role).model).context, what, rows, completions, needed)
 
 
 def _stream(anchors: Rows, settings: DPOSettings | KTOSettings | PolicySettings, seed: int) -> AnchorStream:
