@@ -23,8 +23,9 @@ from superalign.records import Critique, ExpertLabel, Judgement, Preference, Que
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.critic import Case, contrasts, shuffled
+from superalign.roles.critic import contrasts, shuffled
 from superalign.roles.lessons import Lesson, answers, preferences
+from superalign.roles.verdicts import Case
 from superalign.runtime.cluster import start
 from superalign.store.run import Run
 from superalign.store.tables import write_records

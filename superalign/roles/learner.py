@@ -13,7 +13,7 @@ from superalign.records import Critique, Query, Response, content_id
 from superalign.roles import prompts
 from superalign.roles.lessons import Answer, Lesson
 from superalign.roles.prompts import Messages
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Trainer
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings, Trainer
 
 MIN_SPREAD = 0.1  # of P(acceptable) over the answers to one query: less tells the critic's noise
 COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
@@ -87,7 +87,7 @@ class Learner:
             "learning_rate": c.learning_rate / math.sqrt(round),
             "epochs": c.epochs,
             "batch_size": c.batch_size,
-            "anchor_batch": c.anchor_batch if anchors else 0,
+            "anchor_batch": c.anchor_batch,
             "anchor_weight": c.anchor_weight,
         }
         kept = [dict(a) for a in anchors]
@@ -107,7 +107,7 @@ class Learner:
             rows = self._answers(lesson)
             found = self.trainer.kto("learner", rows, KTOSettings(beta=c.beta, **common), kept, seed) if rows else {}
         else:
-            rows = self._groups(lesson)
+            rows, kept = self._groups(lesson), [*kept, *self._shown(lesson)]
             gradients = PolicySettings(
                 algorithm=c.algorithm,
                 clip=c.clip,
@@ -117,7 +117,13 @@ class Learner:
                 value_learning_rate=c.value_learning_rate,
                 **common,
             )
-            found = self.trainer.policy("learner", rows, gradients, kept, seed) if rows else {}
+            if rows:
+                found = self.trainer.policy("learner", rows, gradients, kept, seed)
+            elif kept:  # nothing to compare yet
+                demonstrations = SFTSettings(gradients.learning_rate, c.epochs, c.batch_size)
+                found = self.trainer.sft("learner", [row | {"weight": 1.0} for row in kept], demonstrations, seed)
+            else:
+                found = {}
         return {"answers": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
 
     def _pairs(self, lesson: Lesson) -> list[dict[str, Any]]:
@@ -147,40 +153,39 @@ class Learner:
         ]
 
     def _groups(self, lesson: Lesson) -> list[dict[str, Any]]:
-        """Answers by query with the log-probabilities that the policy gave them; queries that tell most come first.
+        """Sampled answers by query with their recorded log-probabilities; queries that tell most come first.
 
-        The revision of an answer joins the group of its query, as the policy's answer to the query alone: a policy
-        that never refuses finds no refusal to be rewarded for by itself (Critique-GRPO, arXiv 2506.03106). A query
-        whose answers all look alike to the critic has no gradient within a group.
+        A query whose answers all look alike to the critic has no gradient within a group.
         """
         groups: dict[str, list[Answer]] = {}
         for answer in lesson.answers:
-            if answer.response.token_ids:
+            if answer.response.origin == "sample" and answer.response.token_ids:
                 groups.setdefault(answer.response.query_id, []).append(answer)
         spread = {query: max(a.p for a in group) - min(a.p for a in group) for query, group in groups.items()}
         least = MIN_SPREAD if self.config.algorithm in ("grpo", "rloo") else 0.0
         telling = sorted((q for q in groups if spread[q] >= least), key=lambda q: (-spread[q], q))
-        chosen = [(q, a) for q in telling for a in groups[q]][: self.config.max_rows]
-        said = self._logprobs([a.response for _, a in chosen])
         return [
             {
                 "prompt_ids": list(a.response.prompt_ids),
                 "completion_ids": list(a.response.token_ids),
-                "logprobs": logprobs,
+                "logprobs": list(a.response.logprobs),
                 "reward": a.p,
                 "group": query,
             }
-            for (query, a), logprobs in zip(chosen, said, strict=True)
-        ]
+            for query in telling
+            for a in groups[query]
+        ][: self.config.max_rows]
 
-    def _logprobs(self, responses: Sequence[Response]) -> list[list[float]]:
-        """Of each token as an answer to the query: as recorded, or asked again where a critique stood before it."""
-        revised = {r.id: r for r in responses if r.origin == "revision"}
-        found = self.generator.sequence_logprobs(
-            "learner", [r.prompt_ids for r in revised.values()], [r.token_ids for r in revised.values()]
-        )
-        asked = dict(zip(revised, found, strict=True))
-        return [asked[r.id] if r.id in asked else list(r.logprobs) for r in responses]
+    def _shown(self, lesson: Lesson) -> list[dict[str, Any]]:
+        """Revisions that are believed acceptable, as anchors.
+
+        A policy that never refuses finds no refusal to be rewarded for by itself: its own revisions show it one.
+        """
+        return [
+            {"prompt_ids": list(a.response.prompt_ids), "completion_ids": list(a.response.token_ids)}
+            for a in lesson.answers
+            if a.response.origin == "revision" and a.w > 0 and a.p > 0.5
+        ]
 
     def _tokens(self, rows: Sequence[Mapping[str, Any]]) -> float:
         """Tokens that a phase on these rows goes through, anchors aside."""
