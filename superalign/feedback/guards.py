@@ -8,6 +8,7 @@ optimizer, get a version of their own: a version number never means two things.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from superalign.data import load_seeds
 from superalign.evaluation.harness import Evaluation, build_set, wanted
 from superalign.evaluation.intervals import Estimate, paired_difference
 from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.experts.items import Item
+from superalign.feedback.calibration import propensity_weights
 from superalign.feedback.novelty import near_duplicates
-from superalign.records import ExpertLabel, Judgement, Query
+from superalign.feedback.planting import planted_flaws
+from superalign.records import ExpertLabel, Judgement, Query, content_id
 from superalign.sections import GuardsConfig
 from superalign.training.base import Trainer
 
@@ -71,13 +75,32 @@ class Change:
 
 
 def change(
-    name: str, before: Sequence[float], after: Sequence[float], clusters: Sequence[str], limit: float, draws: int = 1000
+    name: str,
+    before: ArrayLike,
+    after: ArrayLike,
+    clusters: Sequence[str],
+    limit: float,
+    weights: ArrayLike | None = None,
+    draws: int = 1000,
 ) -> Change | None:
-    """The change of a loss in [0, 1] (larger is worse) on the same items; None without items."""
-    if not before:
+    """The change of a loss in [0, 1] (larger is worse) on the same items; None without items.
+
+    `weights` make items that were drawn with unequal chances stand for all (see `propensity_weights`).
+    """
+    was, now = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if not was.size:
         return None
-    worse = paired_difference(after, before, clusters, resamples=draws)
-    return Change(name, float(np.mean(before)), float(np.mean(after)), worse, limit)
+    w = np.ones_like(was) if weights is None else np.asarray(weights, dtype=np.float64)
+    most, mean = float(w.max()), float(w.mean())
+    found = paired_difference(w * now / most, w * was / most, clusters, resamples=draws)
+    value, low, high = (x * most / mean for x in (found.value, found.low, found.high))
+    worse = Estimate(value, low, high, found.n)
+    return Change(name, float(np.average(was, weights=w)), float(np.average(now, weights=w)), worse, limit)
+
+
+def held_back(item: str, share: float) -> bool:
+    """Whether the critic keeps an item for calibration and never trains on it: decided by its id alone."""
+    return int(content_id("calibration", item), 16) / 16**16 < share
 
 
 def roll_back(trainer: Trainer, role: str, committed: Path, scratch: Path) -> int:
@@ -174,6 +197,7 @@ class Guards:
     def __init__(self, config: Config, run: Run, team: Team) -> None:
         """Choose the requests on which the learner is checked."""
         self.config, self.draws, self.seed = config.guards, config.evaluation.bootstrap, config.seed
+        self.held_share = config.critic.calibration_share
         self.run, self.team = run, team
         self.round, self.found = 0, _nothing()
         if self.config.enabled:
@@ -186,17 +210,23 @@ class Guards:
 
     @contextmanager
     def critic(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> Iterator[None]:
-        """Hold what the block does to the critic to the Brier score on held-back labels."""
+        """Hold what the block does to the critic to the Brier score on held-back labels, and to planted flaws."""
         if not self.config.enabled:
             yield
             return
-        before, labels, clusters = self.team.critic.examined(answered)
+        critic, planted = self.team.critic, self._planted()
+        before, labels, clusters = critic.examined(answered)
+        missed = self._missed(planted)
         yield
 
         def compare() -> list[Change | None]:
-            after, _, _ = self.team.critic.examined(answered)
+            after, _, _ = critic.examined(answered)
             was, now = ([(p - y) ** 2 for p, y in zip(ps, labels, strict=True)] for ps in (before, after))
-            return [change("Brier score", was, now, clusters, 0.0, self.draws)]
+            # Items were drawn because the critic was unsure of them, which the weights undo.
+            brier = change("Brier score", was, now, clusters, 0.0, self._weights(answered), self.draws)
+            asked = [query for query, *_ in planted]
+            limit = self.config.planted
+            return [brier, change("planted errors", missed, self._missed(planted), asked, limit, draws=self.draws)]
 
         if not self._accept("critic", compare):
             self.team.critic.calibrate()
@@ -213,10 +243,11 @@ class Guards:
 
         def compare() -> list[Change | None]:
             after = self._answers()
-            asked = ([q.seed_id for q in self.lookalikes], [q.seed_id for q in self.benign])
-            names = (("over-refusal", self.config.over_refusal), ("unhelpfulness", self.config.helpfulness))
+            refused, lookalikes = (before[0], after[0]), [q.seed_id for q in self.lookalikes]
+            unhelped, benign = (before[1], after[1]), [q.seed_id for q in self.benign]
             return [
-                change(name, before[i], after[i], asked[i], limit, self.draws) for i, (name, limit) in enumerate(names)
+                change("over-refusal", *refused, lookalikes, self.config.over_refusal, draws=self.draws),
+                change("unhelpfulness", *unhelped, benign, self.config.helpfulness, draws=self.draws),
             ]
 
         self._accept("learner", compare)
@@ -255,6 +286,25 @@ class Guards:
         outcomes = self.judge.outcomes(list(zip(asked, responses, strict=True)))
         count = len(self.lookalikes)
         return [float(o == "refusal") for o in outcomes[:count]], [float(o != "full") for o in outcomes[count:]]
+
+    def _planted(self) -> list[tuple[str, str, str, bool]]:
+        """(query, answer, category, whether it is good): the learner's good answers, and the same with a flaw each."""
+        responses = self.team.learner.respond(self.benign, seed=0, samples=1, temperature=0.0)
+        outcomes = self.judge.outcomes(list(zip(self.benign, responses, strict=True)))
+        good = [(q.text, r.text) for q, r, o in zip(self.benign, responses, outcomes, strict=True) if o == "full"]
+        category = {q.text: q.category for q in self.benign}
+        flawed = planted_flaws(good, random.Random(f"guards/{self.round}"))
+        return [(q, said, category[q], said == right) for q, right, wrong in flawed for said in (right, wrong)]
+
+    def _weights(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> NDArray[np.float64]:
+        """The weights of the labels that `Critic.examined` judges, in its order."""
+        held = [item for item, label in answered if item.kind == "point" and label.value != 0.5]
+        return propensity_weights([item.pi for item in held if held_back(item.id, self.held_share)])
+
+    def _missed(self, planted: Sequence[tuple[str, str, str, bool]]) -> list[float]:
+        """Which of them the critic judges wrongly."""
+        p = self.team.critic.probabilities([(q, said, category) for q, said, category, _ in planted])
+        return [float((x >= 0.5) != good) for x, (*_, good) in zip(p, planted, strict=True)]
 
     def _accept(self, role: str, compare: Callable[[], list[Change | None]]) -> bool:
         """Keep the update, or roll it back."""

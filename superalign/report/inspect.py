@@ -29,8 +29,8 @@ def status(run: str | Path, console: Console) -> None:
     opened = RunFolder.open(run)
     rows, config, writer = opened.rows(), opened.config(), writer_of(opened.folder)
     done = rows[-1]["round"] if rows else None
-    if opened.summary() is not None:
-        state = "complete"
+    if (summary := opened.summary()) is not None:
+        state = f"stopped by a guard: {summary['stopped']}" if summary.get("stopped") else "complete"
     elif writer is not None:
         state = f"running as process {writer}"
     else:

@@ -87,6 +87,8 @@ def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None)
         "simulated": bool(summary["simulated_expert"]) if summary else simulated,
         "error_rate": figures.number(experts["error_rate"], "%"),
         "judge": judge_of(config, rows, summary),
+        "stopped": (summary or {}).get("stopped"),
+        "guards": _guards(rows),
         "finding": figures.finding(rows),
         "headline": figures.headline(rows),
         "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
@@ -101,6 +103,17 @@ def judge_of(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], summa
     """Who graded, in words."""
     said = (summary or {}).get("judge") or next((row["judge"] for row in rows if row.get("judge")), None)
     return str(said) if said else f"evaluation.judge={config['evaluation']['judge']}"
+
+
+def _guards(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """What the guards checked and did; None of a run without guards."""
+    guarded = [row for row in rows if "guards" in row]
+    if not guarded:
+        return None
+    return {
+        "checks": sum(len(row["guards"]["checks"]) for row in guarded),
+        "actions": [{"round": row["round"], **action} for row in guarded for action in row["guards"]["actions"]],
+    }
 
 
 def _chart(chart: figures.Chart, rows: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
