@@ -71,7 +71,7 @@ class NoiseAwareKTOTrainer(KTOTrainer):
         z = (self.settings.beta * gained.mean()).clamp(min=0)
         answers = (w * kto(h, z, q)).mean()
         loss = answers
-        step = {"answers": answers.item() / w.mean().item(), "reference_point": z.item()}
+        step = {"kto": answers.item() / w.mean().item(), "reference_point": z.item()}
         if len(sums) > rows:
             anchor = -sums[rows:].sum() / mask[2 * rows :].sum()
             loss = loss + self.settings.anchor_weight * anchor

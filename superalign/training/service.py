@@ -115,7 +115,7 @@ class TrainingService:
         """Training of a role on single answers; rows have prompt_ids, completion_ids, q, w.
 
         Returns:
-            loss, answers (KTO's part), reference_point, anchor: means over the last epoch; first_loss, steps, seconds.
+            loss, kto (its part), reference_point, anchor: means over the last epoch; first_loss, steps, seconds.
 
         Raises:
             UserError, ValueError: as `dpo`.

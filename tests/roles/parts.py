@@ -58,6 +58,16 @@ class Listened(TrainingService):
         self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
         return super().dpo(role, rows, settings, anchors, seed)
 
+    def kto(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
+        """As the service does."""
+        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
+        return super().kto(role, rows, settings, anchors, seed)
+
+    def policy(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
+        """As the service does."""
+        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
+        return super().policy(role, rows, settings, anchors, seed)
+
     def told(self) -> list[tuple[str, str]]:
         """(prompt, completion) texts of the last supervised rows."""
         return [(CHAT.decode(row["prompt_ids"]), CHAT.decode(row["completion_ids"])) for row in self.rows]
