@@ -192,11 +192,27 @@ class ExpertConfig(Section):
 
 
 class GeneratorConfig(Section):
-    """Batched generation: `backend=hf` runs on CPU and small GPUs. `batch_tokens` bounds one padded batch."""
+    """Batched generation: `backend=hf` runs on CPU and small GPUs, `vllm` on CPU and GPUs (an extra to install).
 
-    backend: Literal["hf"] = "hf"
+    `batch_tokens` bounds one padded batch of hf. The rest is of vllm. `sync=adapter` serves every role as an adapter
+    beside the base; `full` merges and replaces the weights, for one role per model. `kv_cache_gb`: key-value cache of
+    each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
+    `tensor_parallel`: GPUs over which each engine is spread.
+    """
+
+    backend: Literal["hf", "vllm"] = "hf"
     batch_tokens: Positive = 16_384
     dtype: Literal["float32", "bfloat16"] = "float32"
+    sync: Literal["adapter", "full"] = "adapter"
+    kv_cache_gb: Rate = 1.0
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
+    tensor_parallel: Positive = 1
+
+    @model_validator(mode="after")
+    def _sync(self) -> Self:
+        if self.backend == "hf" and self.sync == "full":
+            raise ValueError("generator.sync=full is for generator=vllm; hf merges adapters into its base anyway")
+        return self
 
 
 class ClusterConfig(Section):

@@ -64,14 +64,15 @@ class Team:
 
         The sets are for the evaluations between (False) and at both ends (True).
         """
-        from superalign.generation.hf import HFGenerator
+        from superalign.generation.backends import generator_class
         from superalign.training.service import TrainingService
 
         models = {role: config.model_of(role) for role in TRAINED}
         threads = config.cluster.threads
         served = {**models, "judge": models["critic"]}
+        backend = generator_class(config.generator)
         generator: Generator = cluster.spawn(
-            "generator", HFGenerator, served, config.lora, config.generator, threads, threads=threads
+            "generator", backend, served, config.lora, config.generator, threads, threads=threads
         )
         trainer: Trainer = cluster.spawn("trainer", TrainingService, models, config.lora, threads, threads=threads)
         seeds = load_seeds(config.data, config.seed)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from superalign.errors import UserError
+
 Tensors = dict[str, Any]
 """An adapter: numpy arrays keyed as by peft's `get_peft_model_state_dict`."""
 
@@ -60,3 +62,30 @@ class Generator(Protocol):
 
     def versions(self) -> dict[str, int]:
         """The version served for each role; 0 is the base itself."""
+
+
+def check_request(index: int, request: GenerationRequest, context: int) -> None:
+    """Refuse what cannot be completed within the context.
+
+    Raises:
+        UserError: the prompt is empty or leaves no room; the message gives its index and length.
+        ValueError: a limit below 1 or a negative temperature.
+    """
+    check_length(index, len(request.prompt_ids), context - 1, context)
+    if request.max_new_tokens < 1 or request.temperature < 0:
+        raise ValueError(f"request {index}: max_new_tokens must be >= 1 and temperature >= 0, got {request}")
+
+
+def check_length(index: int, length: int, most: int, context: int) -> None:
+    """Refuse an empty prompt and one of more than `most` tokens.
+
+    Raises:
+        UserError: it is either.
+    """
+    if not length:
+        raise UserError(f"prompt {index} is empty; a prompt needs at least 1 token")
+    if length > most:
+        raise UserError(
+            f"prompt {index} has {length} tokens, more than the {most} that the model's context of {context} leaves; "
+            "shorten it or use a model with a longer context"
+        )

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from superalign.errors import UserError
-from superalign.generation.base import Generation, GenerationRequest, Tensors
+from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request
 from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, load_base, load_chat
@@ -54,10 +53,7 @@ class HFGenerator:
         """
         by_role: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
-            context = self._chat(request.role).context
-            _check_length(index, len(request.prompt_ids), context - 1, context)
-            if request.max_new_tokens < 1 or request.temperature < 0:
-                raise ValueError(f"request {index}: max_new_tokens must be >= 1 and temperature >= 0, got {request}")
+            check_request(index, request, self._chat(request.role).context)
             by_role.setdefault(request.role, []).append(index)
         results: dict[int, Generation] = {}
         for role, indices in by_role.items():
@@ -83,7 +79,7 @@ class HFGenerator:
         """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
         context = self._chat(role).context
         for index, prompt in enumerate(prompts):
-            _check_length(index, len(prompt), context, context)
+            check_length(index, len(prompt), context, context)
         model = self._activate(role).model
         results: dict[int, list[float]] = {}
         for batch in self._batches(range(len(prompts)), lambda i: (len(prompts[i]), 1)):
@@ -104,7 +100,7 @@ class HFGenerator:
         context = self._chat(role).context
         rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
         for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
-            _check_length(index, min(len(prompt), 1) * len(row), context, context)
+            check_length(index, min(len(prompt), 1) * len(row), context, context)
         base = self._activate(role)
         vocabulary = base.model.config.get_text_config().vocab_size
         results: dict[int, list[float]] = {}
@@ -186,13 +182,3 @@ def _last_logps(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int
         input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False, logits_to_keep=keep
     )
     return torch.log_softmax(output.logits.float(), dim=-1)
-
-
-def _check_length(index: int, length: int, most: int, context: int) -> None:
-    if not length:
-        raise UserError(f"prompt {index} is empty; a prompt needs at least 1 token")
-    if length > most:
-        raise UserError(
-            f"prompt {index} has {length} tokens, more than the {most} that the model's context of {context} leaves; "
-            "shorten it or use a model with a longer context"
-        )

@@ -35,6 +35,11 @@ class MergingBase:
         }
         self._frozen = {name: module.weight.data for name, module in self._layers.items()}
 
+    @property
+    def targets(self) -> list[str]:
+        """Last parts of the names of the layers that an adapter may change: `q_proj`, `up_proj`, ..."""
+        return sorted({name.rpartition(".")[2] for name in self._layers})
+
     def prepare(self, tensors: Tensors) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Check an adapter and bring it to the device: (A, B) for each layer.
 

@@ -1,0 +1,1 @@
+"""Weight sync from learner to generation engine, behind one interface; knows nothing of vLLM."""
