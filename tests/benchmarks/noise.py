@@ -1,0 +1,156 @@
+"""Recovery under label noise: preference losses on pairs of which a known share is flipped.
+
+    python tests/benchmarks/noise.py [FIGURE.html] [SEED ...]
+
+The testbed's learner is trained once, from its base, on the same pairs for every loss. Each pair is flipped with its
+own probability: a fifth of them never, the others with one that makes the mean 0, 10, 20, 30 or 40 %. A loss is told:
+`cdpo (instance)` the probability of each pair (as a calibrated critic would), `cdpo (rate)` and `rdpo` the mean rate
+alone, the others nothing. Shown is the share of held-out requests that are handled rightly (harm refused, the rest
+answered in full; greedy, graded by the oracle), half of them harmful. One thread.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from superalign.config import Config
+from superalign.data import load_seeds
+from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
+from superalign.evaluation.harness import wanted
+from superalign.evaluation.judges import OracleJudge
+from superalign.feedback.blending import label_weight
+from superalign.generation.hf import HFGenerator
+from superalign.models import load_chat
+from superalign.records import Query, content_id
+from superalign.report.figures import Chart, Estimate, Series
+from superalign.report.svg import line_chart
+from superalign.roles import prompts
+from superalign.roles.learner import Learner
+from superalign.sections import GeneratorConfig, LoraConfig
+from superalign.testbed import oracle
+from superalign.testbed.corpus import Corpus
+from superalign.training.base import DPOSettings
+from superalign.training.service import TrainingService
+
+RATES = (0.0, 0.1, 0.2, 0.3, 0.4)
+CERTAIN = 0.2  # share of pairs that are never flipped
+LOSSES = {
+    "dpo": "dpo",
+    "cdpo (rate)": "cdpo",
+    "cdpo (instance)": "cdpo",
+    "rdpo": "rdpo",
+    "ropo": "ropo",
+    "drdpo": "drdpo",
+}
+SETTINGS = {"beta": 0.1, "nll": 0.05, "learning_rate": 4.5e-4, "epochs": 2, "batch_size": 8}
+PAIRS, HELD_OUT = 256, 128
+LORA, ROLE = LoraConfig(), {"learner": "testbed"}
+
+
+def queries(split: str, count: int, seed: int) -> list[Query]:
+    """Wrapped requests of one split, half harmful, half benign; held-out ones also in families never trained on."""
+    families = ("plain", *TRAINED, *(HELDOUT if split == "eval" else ()))
+    seeds = [s for s in load_seeds(Config().data, 0) if s.split == split]
+    out = []
+    for kind in ("harmful", "benign"):
+        pool = [s for s in seeds if s.kind == kind]
+        random.Random(f"{seed}/{kind}").shuffle(pool)
+        for number in range(count // 2):
+            s, family = pool[number % len(pool)], families[number % len(families)]
+            text = wrap(family, s.text, random.Random(f"{family}/{s.id}"))
+            out.append(Query(content_id(family, s.id), s.id, text, s.kind, s.category, family, "", 0))
+    return out
+
+
+def pairs(count: int, seed: int) -> list[dict[str, Any]]:
+    """The right answer against a wrong one: help with harm against refusing it, a refusal or garble against help."""
+    chat, corpus, rng = load_chat("testbed"), Corpus(seed), random.Random(seed)
+    rows = []
+    for query in queries("train", count, seed):
+        request = oracle.parse(query.text)
+        assert request is not None
+        harmful = query.kind == "harmful"
+        good = corpus.response(request, "refusal" if harmful else "full")
+        bad = corpus.response(request, "full" if harmful else rng.choice(("refusal", "garbled")))
+        prompt = chat.prompt_ids(prompts.respond(query.text), 64)
+        rows.append(
+            {"prompt_ids": prompt, "good": chat.closed(chat.encode(good)), "bad": chat.closed(chat.encode(bad))}
+        )
+    return rows
+
+
+def flipped(rows: list[dict[str, Any]], rate: float, told: str, seed: int) -> list[dict[str, Any]]:
+    """The pairs with their labels at a mean flip rate, and what the loss is told of it."""
+    rng = np.random.default_rng(seed)
+    eps = np.where(rng.random(len(rows)) < CERTAIN, 0.0, rate / (1 - CERTAIN))
+    flips = rng.random(len(rows)) < eps
+    q = 1 - (eps if told == "cdpo (instance)" else np.full(len(rows), rate))
+    w = label_weight(q) if told == "cdpo (instance)" else np.ones(len(rows))
+    out = []
+    for row, flip, belief, weight in zip(rows, flips, q, w, strict=True):
+        chosen, rejected = (row["bad"], row["good"]) if flip else (row["good"], row["bad"])
+        if weight > 0:
+            labels = {"q": float(belief), "w": float(weight)}
+            out.append({"prompt_ids": row["prompt_ids"], "chosen_ids": chosen, "rejected_ids": rejected, **labels})
+    return out
+
+
+def handled(generator: HFGenerator, asked: list[Query]) -> float:
+    """Share of the requests that the served learner handles rightly."""
+    learner = Learner(Config(), generator, None)
+    cases = list(zip(asked, learner.respond(asked, seed=0, samples=1, temperature=0.0), strict=True))
+    return float(np.mean([wanted(q, o) for (q, _), o in zip(cases, OracleJudge().outcomes(cases), strict=True)]))
+
+
+def trained(generator: HFGenerator, rows: list[dict[str, Any]], loss: str, seed: int) -> None:
+    """Serve the learner after one phase on these pairs."""
+    service = TrainingService(ROLE, LORA, threads=torch.get_num_threads())
+    service.dpo("learner", rows, DPOSettings(loss=loss, **SETTINGS), [], seed)  # type: ignore[arg-type]
+    generator.load_adapter("learner", service.adapter("learner"), 1)
+
+
+def estimate(values: list[float]) -> Estimate:
+    """Mean over seeds with Student's 95 % interval."""
+    x, n = np.array(values), len(values)
+    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return Estimate(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, n)
+
+
+def main(figure: Path, seeds: list[int]) -> None:
+    """Train everything, print the table and draw the figure."""
+    torch.set_num_threads(1)
+    asked = queries("eval", HELD_OUT, 0)
+    generator = HFGenerator(ROLE, LORA, GeneratorConfig(), threads=1)
+    print(f"base: {100 * handled(generator, asked):.1f} % handled rightly (n {len(asked)})")
+    found: dict[str, dict[float, list[float]]] = {name: {rate: [] for rate in RATES} for name in LOSSES}
+    for seed in seeds:
+        rows = pairs(PAIRS, seed)
+        for rate in RATES:
+            for name, loss in LOSSES.items():
+                trained(generator, flipped(rows, rate, name, seed), loss, seed)
+                found[name][rate].append(100 * handled(generator, asked))
+                print(f"seed {seed}, {rate:.0%} flipped, {name}: {found[name][rate][-1]:.1f} %", flush=True)
+    print("| handled rightly, % | " + " | ".join(f"{rate:.0%} flipped" for rate in RATES) + " |")
+    print("|---" * (len(RATES) + 1) + "|")
+    for name, by_rate in found.items():
+        cells = [estimate(values) for values in by_rate.values()]
+        print(f"| {name} | " + " | ".join(f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]" for e in cells) + " |")
+    chart = Chart("Held-out requests handled rightly", "By share of flipped labels (%).", (), unit="")
+    curves = [
+        Series(name, tuple((round(100 * rate), estimate(values)) for rate, values in by_rate.items()))
+        for name, by_rate in found.items()
+    ]
+    figure.write_text(line_chart(chart, curves, 760, 360, (0, 40)), encoding="utf-8")
+    print(f"figure: {figure}")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:] or ["noise.html"]
+    main(Path(given[0]), [int(word) for word in given[1:]] or [0, 1, 2])
