@@ -1,0 +1,62 @@
+"""Self-play with every algorithm of the learner, at its smallest, resumed on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from superalign.cli import main
+
+SMALL = [
+    *("cluster=inline", "attacker.seeds=8", "attacker.candidates=2", "learner.samples=3", "expert.budget=8"),
+    *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16"),
+    *("evaluation.final_factor=1", "evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1"),
+]
+PHASES = {"kto": 1, "online_dpo": 2, "grpo": 2, "rloo": 2, "ppo": 2}
+
+
+def train(root: Path, name: str, *more: str) -> int:
+    return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL, *more])
+
+
+def weights(run: Path, number: int) -> dict[str, bytes]:
+    folder = run / "rounds" / f"{number:04d}" / "adapters" / "learner"
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".safetensors"}
+
+
+@pytest.mark.parametrize("learner", list(PHASES))
+def test_every_algorithm_trains_its_phases_and_says_what_it_cost(learner: str, tmp_path: Path) -> None:
+    assert train(tmp_path, "run", f"learner={learner}", "rounds=1") == 0
+    run = tmp_path / "run"
+    row = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    found = row["train"]["learner"]
+    assert found["trained_tokens"] > 0
+    assert (found["generated_tokens"] > 0) == (PHASES[learner] > 1)
+    version = json.loads((run / "rounds" / "0001" / "adapters" / "learner" / "version.json").read_text())["version"]
+    assert version == PHASES[learner]
+    assert 0 <= row["train"]["generator"]["mismatch_kl"] < 1e-6
+
+
+def test_ppo_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
+    assert train(tmp_path, "whole", "learner=ppo", "rounds=2") == 0
+    assert train(tmp_path, "halves", "learner=ppo", "rounds=1") == 0
+    assert train(tmp_path, "halves", "learner=ppo", "rounds=2") == 0
+    assert weights(tmp_path / "whole", 2) == weights(tmp_path / "halves", 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("learner=grpo", "learner.samples=1"), "learner.samples must be >= 2"),
+        (("learner=ppo", "supervision=weak_to_strong"), "use learner=dpo or online_dpo"),
+        (("learner=pp",), "did you mean ppo?"),
+    ],
+)
+def test_what_an_algorithm_cannot_do_is_one_line(
+    given: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "refused", *given) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
