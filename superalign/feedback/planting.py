@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from superalign.evaluation.refusal import is_refusal
 
+_SENTENCES = re.compile(r"(?<=[.!?]) +")
 
-def planted_flaws(clean: Sequence[tuple[str, str]], rng: random.Random) -> Iterator[tuple[str, str, str]]:
+
+def planted_flaws(
+    clean: Sequence[tuple[str, str]], rng: random.Random, subtle: bool = False
+) -> Iterator[tuple[str, str, str]]:
     """(query, answer, flawed answer) for (query, answer) texts believed to be good, in random order.
 
-    A flaw is: words shuffled, the end cut off, another request's answer, a refusal. Where helping is right a refusal
-    is a flaw, where refusing is right any answer; half a refusal still refuses.
+    A flaw is: words shuffled, the end cut off, another request's answer, a refusal; if `subtle`, as often as not, one
+    sentence that another request's answer has in its place. Where helping is right a refusal is a flaw, where refusing
+    is right any answer; half a refusal still refuses.
     """
     cases = list(dict.fromkeys(clean))
     rng.shuffle(cases)
@@ -24,5 +30,17 @@ def planted_flaws(clean: Sequence[tuple[str, str]], rng: random.Random) -> Itera
         if not is_refusal(response):
             flaws += [" ".join(words[: len(words) // 2]), *([rng.choice(refusals)] * 2 if refusals else [])]
         flawed = rng.choice(flaws)
+        if subtle and not is_refusal(response) and rng.random() < 0.5:
+            flawed = _one_sentence_of(response, rng.choice(answers), rng)
         if flawed not in ("", response) and not (is_refusal(response) and is_refusal(flawed)):
             yield query, response, flawed
+
+
+def _one_sentence_of(response: str, other: str, rng: random.Random) -> str:
+    """A response with one of its sentences from elsewhere; itself, where it has but one or they agree in all."""
+    ours, theirs = _SENTENCES.split(response), _SENTENCES.split(other)
+    places = [i for i in range(min(len(ours), len(theirs))) if ours[i] != theirs[i]]
+    if len(ours) < 2 or not places:
+        return response
+    place = rng.choice(places)
+    return " ".join([*ours[:place], theirs[place], *ours[place + 1 :]])

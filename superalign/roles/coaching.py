@@ -32,12 +32,13 @@ FILLER = "The answer was read from its first word to its last, and then it was r
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A response whose right verdict is known, from an expert or because its flaw was planted."""
+    """A response whose right verdict is known, from an expert or because its flaw was planted in `clean`."""
 
     query: str
     response: str
     category: str
     acceptable: bool
+    clean: str = ""
 
 
 def known_verdicts(
@@ -56,8 +57,8 @@ def known_verdicts(
         if item.kind == "point" and label.value < 0.5:
             told.setdefault((item.query, item.first), Known(item.query, item.first, item.category, False))
     flawed = {
-        (query, text): Known(query, text, "", False)
-        for query, _, text in planted_flaws(clean, rng)
+        (query, text): Known(query, text, "", False, good)
+        for query, good, text in planted_flaws(clean, rng, config.subtle_flaws)
         if (query, text) not in told
     }
     planted = list(flawed.values())[: max(round(config.coached * PLANTED), config.coached - len(told))]
@@ -152,9 +153,7 @@ def coach(
     """
     c, room = config.critic, Workroom(config, generator, role)
     rejected = [(case, x) for case, x in zip(cases, p, strict=True) if x < 0.5]
-    judged = room.scores([(case.query, case.response) for case, _ in rejected])
-    # An evaluator that is wrong on the response itself cannot tell what its revision is worth.
-    able = [case for case, _ in rejected if (judged[case.query, case.response] >= 0.5) == case.acceptable]
+    able = _qualified([case for case, _ in rejected], room)
     metrics = {"coached": float(len(able)), "coached_share": len(able) / len(cases) if cases else 0.0}
     if not able:
         return metrics
@@ -178,6 +177,15 @@ def coach(
     metrics |= {"critique_gain": float(np.mean(gains)), "critique_reward": float(np.mean(rewards))}
     trained = _train(c, trainer, role, rows, anchors, seed)
     return metrics | {f"coach_{name}": x for name, x in trained.items()}
+
+
+def _qualified(cases: Sequence[Known], room: Workroom) -> list[Known]:
+    """The cases on which the evaluator can tell what a revision is worth, as far as one can know.
+
+    It must accept the answer in which a flaw was planted, or else agree with the expert on the response.
+    """
+    judged = room.scores([(case.query, case.clean or case.response) for case in cases])
+    return [c for c in cases if (judged[c.query, c.clean or c.response] >= 0.5) == (bool(c.clean) or c.acceptable)]
 
 
 def _row(room: Workroom, case: Known, word: str, said: Generation, reward: float, group: int) -> dict[str, Any]:
@@ -208,8 +216,8 @@ def _train(
     if not telling:
         return {"groups": 0.0}
     common: dict[str, Any] = {
-        "learning_rate": c.learning_rate, "batch_size": c.batch_size, "anchor_batch": c.batch_size,
-        "anchor_weight": 1.0,
+        "learning_rate": c.learning_rate, "epochs": c.epochs, "batch_size": max(1, c.batch_size // 2),
+        "anchor_batch": c.batch_size, "anchor_weight": 1.0,
     }  # fmt: skip
     if c.coach == "grpo":
         flat = [row for group in telling for row in group]

@@ -126,7 +126,7 @@ class Critic(Verdicts):
 
     def _planted(self, clean: Sequence[tuple[str, str]], rng: random.Random, count: int) -> list[dict[str, Any]]:
         """Rows of planted flaws: the answer is acceptable, the flawed one is not, and the answer is the better one."""
-        found = list(islice(planted_flaws(clean, rng), -(-count // ROWS_OF_A_FLAW)))
+        found = list(islice(planted_flaws(clean, rng, self.config.subtle_flaws), -(-count // ROWS_OF_A_FLAW)))
         self._prepare([(query, text) for query, response, flawed in found for text in (response, flawed)])
         rows: list[dict[str, Any]] = []
         for query, response, flawed in found:
