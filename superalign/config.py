@@ -19,6 +19,9 @@ from superalign.sections import (
     LoraConfig,
     NonNegative,
     Positive,
+    RedteamConfig,
+    RefineConfig,
+    RewardConfig,
     RunConfig,
     Section,
     Several,
@@ -55,6 +58,9 @@ class Config(Section):
     cluster: ClusterConfig = ClusterConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     guards: GuardsConfig = GuardsConfig()
+    redteam: RedteamConfig = RedteamConfig()
+    refine: RefineConfig = RefineConfig()
+    reward: RewardConfig = RewardConfig()
     w2s: W2SConfig = W2SConfig()
     track: TrackConfig = TrackConfig()
 

@@ -295,6 +295,38 @@ class W2SConfig(Section):
     bootstrap: Positive = 1000
 
 
+class RedteamConfig(Section):
+    """recipe=redteam: `target` is a run whose last learner is attacked; null attacks the model itself."""
+
+    target: str | None = None
+
+
+class RefineConfig(Section):
+    """recipe=self_refine: answers to `queries` requests a round are criticised, revised, and learned by `method`.
+
+    `constitution`: a text file with a principle on each line, one of which a critique goes by; null for
+    conf/constitution.txt.
+    """
+
+    constitution: str | None = None
+    method: Literal["sft", "dpo"] = "dpo"
+    queries: Positive = 128
+
+
+class RewardConfig(Section):
+    """recipe=reward_model: preferences come from `data=` (columns prompt, chosen, rejected) or from the testbed.
+
+    Of the testbed `pairs` are made, and `flips` of those trained on have the wrong answer as the chosen one. A round is
+    one pass over the training pairs. `center` keeps rewards near 0 (arXiv 2312.09244).
+    """
+
+    pairs: Positive = 800
+    flips: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.1
+    learning_rate: Rate = 1e-3
+    batch_size: Positive = 16
+    center: float = Field(0.01, ge=0.0)
+
+
 class TrackConfig(Section):
     """Trackers beside metrics.jsonl and TensorBoard, which are always written."""
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+
+from superalign.records import Query, Seed, content_id
 
 TRAINED = ("roleplay", "prefix_injection", "fiction", "splitting", "spelling", "code")
 HELDOUT = ("authority", "past_tense")
@@ -82,6 +84,20 @@ FAMILIES: dict[str, Callable[[str, random.Random], str]] = {
     "authority": _authority,
     "past_tense": _past_tense,
 }
+
+
+def posed(seeds: Sequence[Seed], round: int, families: Sequence[str] = ("plain", *TRAINED)) -> list[Query]:
+    """Every seed under one of the families in turn; the next round shifts them.
+
+    Neighbours share a family, so that harmful and benign seeds, which alternate, meet the same ones.
+    """
+    queries = []
+    for number, s in enumerate(seeds):
+        family = families[(number // 2 + round) % len(families)]
+        text = wrap(family, s.text, random.Random(f"{family}/{s.id}"))
+        identity = content_id("static", family, s.id)
+        queries.append(Query(identity, s.id, text, s.kind, s.category, family, "static", round))
+    return queries
 
 
 def wrap(family: str, text: str, rng: random.Random) -> str:

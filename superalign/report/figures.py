@@ -108,10 +108,10 @@ def interval(found: Estimate, unit: str) -> str:
     return f"{number(found.low, unit, digits).removesuffix(PERCENT)} to {number(found.high, unit, digits)}"
 
 
-def headline(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """First and last of the figures that matter most."""
+def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEADLINE) -> list[dict[str, Any]]:
+    """First and last of the figures that matter most, as (metric, title, subtitle)."""
     shown = []
-    for name, title, subtitle in HEADLINE:
+    for name, title, subtitle in figures:
         measured = [found for row in rows if (found := estimate(row, name))]
         if measured:
             first, last = measured[0], measured[-1]

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from superalign.report import figures, svg, weak_to_strong
+from superalign.report import figures, recipes, svg, weak_to_strong
 from superalign.report.figures import Row
 from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, full_disk_is_a_user_error
@@ -52,10 +52,11 @@ def render(run: RunFolder) -> str:
         own = weak_to_strong.view(rows, config, summary)
         style = _file("page.css") + _file("weak_to_strong.css")
         return environment.get_template("weak_to_strong.html.j2").render(style=style, **shared, **own)
-    own = _view(run, rows, config, summary)
-    return environment.get_template("page.html.j2").render(
-        style=_file("page.css"), script=_file("page.js"), **shared, **own
-    )
+    if config["recipe"] in recipes.TILES:
+        own, name = {**recipes.view(rows, config, summary), **_samples(run)}, "recipe.html.j2"
+    else:
+        own, name = _view(run, rows, config, summary), "page.html.j2"
+    return environment.get_template(name).render(style=_file("page.css"), script=_file("page.js"), **shared, **own)
 
 
 def _file(name: str) -> str:
@@ -93,10 +94,15 @@ def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None)
         "headline": figures.headline(rows),
         "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
         "charts": _small_charts(rows, config),
-        "samples": [_sample(row) for row in figures.telling_samples(run.samples(), SAMPLES_SHOWN)],
-        "samples_total": len(run.samples()),
         "table": _table(rows),
+        **_samples(run),
     }
+
+
+def _samples(run: RunFolder) -> dict[str, Any]:
+    samples = run.samples()
+    shown = [_sample(row) for row in figures.telling_samples(samples, SAMPLES_SHOWN)]
+    return {"samples": shown, "samples_total": len(samples)}
 
 
 def judge_of(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None) -> str:

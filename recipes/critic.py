@@ -1,0 +1,138 @@
+"""A critic alone: trained and calibrated on a few expert labels, examined before and after.
+
+    superalign train recipe=critic expert.budget=48
+    superalign train recipe=critic expert.source=queue expert.wait=true
+
+One round: the untrained learner answers static attacks, the critic judges, experts label what it is least sure of, the
+critic learns and is calibrated on labels held back from it. The learner never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from superalign.config import Config
+from superalign.evaluation.attacks import posed
+from superalign.evaluation.critics import Examination, comparison, critic_figures
+from superalign.experts.items import Item
+from superalign.feedback.guards import held_back
+from superalign.records import ExpertLabel, Judgement, Query, Response
+from superalign.report import page
+from superalign.roles.attacker import draw_seeds
+from superalign.roles.critic import Critic, contrasts
+from superalign.rounds import Row, drive
+from superalign.runtime.cluster import start
+from superalign.store.run import Plan, Run
+from superalign.store.tables import write_records
+from superalign.team import Team, stage_seed, versions
+
+STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
+Answered = Sequence[tuple[Item, ExpertLabel]]
+
+
+def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row:
+    """One round up to the calibrated critic; its records go into the folder."""
+    seed = stage_seed(config.seed, number)
+    with run.stage("respond"):
+        queries = posed(draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed), number)
+        asked = {q.id: q for q in queries}
+        responses = team.learner.respond(queries, seed)
+        cases = [(asked[r.query_id], r) for r in responses]
+    with run.stage("critique"):
+        points = team.critic.judge_points(cases, seed)
+        judged = [*points, *team.critic.judge_pairs(contrasts(cases, points))]
+    with run.stage("experts"):
+        spoken = {r.id: r for r in responses}
+        team.expert.escalate(judged, asked, spoken, {}, number, seed)
+        answered = team.expert.collect(number)
+        labels = [label for item, label in answered if item.round == number]
+    with run.stage("train_critic"):
+        team.anchors.extend(cases, points)
+        familiar = [(q.text, r.text) for q, r in cases]
+        learned = team.critic.learn(answered, team.anchors.texts(), familiar, seed)
+        team.sync("critic")
+        learned |= team.critic.calibrate()
+    for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
+        write_records(folder, name, kind, rows)
+    write_records(folder, "judgements", Judgement, judged)
+    write_records(folder, "labels", ExpertLabel, labels)
+    return {"train": {"critic": learned}, "counts": {"expert_labels": len(labels)}}
+
+
+def examinations(config: Config, team: Team) -> list[Examination]:
+    """What the critic is examined on: the oracle's verdicts where there is one, and expert labels held back from it."""
+    probes = team.sets[True].probes
+    exams = []
+    if probes:
+        cases = [(x.query, x.response, x.category) for x in probes]
+        truth, clusters = [x.acceptable for x in probes], [x.cluster for x in probes]
+        exams.append(Examination("On the oracle's verdicts", cases, truth, clusters))
+    share = config.critic.calibration_share
+    held = [
+        (item, label.value)
+        for item, label in team.expert.answered()
+        if item.kind == "point" and label.value != 0.5 and held_back(item.id, share)
+    ]
+    if held:
+        cases = [(item.query, item.first, item.category) for item, _ in held]
+        truth, clusters = [value for _, value in held], [item.query_id for item, _ in held]
+        exams.append(Examination("On expert labels it was calibrated on and never trained on", cases, truth, clusters))
+    return exams
+
+
+def examine(config: Config, run: Run, team: Team, initial: Critic) -> Row:
+    """Figures of the first examination, and a table of each against the critic before any training."""
+    seed, draws = config.seed, config.evaluation.bootstrap
+    with run.stage("evaluate"):
+        exams = examinations(config, team)
+        now = [team.critic.probabilities(exam.cases) for exam in exams]
+        before = [initial.probabilities(exam.cases) for exam in exams]
+        figures = critic_figures(now[0], exams[0], seed, draws) if exams else {}
+        tables = [comparison(was, p, exam, seed, draws) for was, p, exam in zip(before, now, exams, strict=True)]
+    return {"metrics": {name: e.to_dict() for name, e in figures.items()}, "tables": tables, "finding": told(figures)}
+
+
+def told(figures: Row) -> str:
+    """The state of the critic in a sentence."""
+    if not figures:
+        return "No verdict is known yet to examine the critic on."
+    accuracy, score = figures["critic_accuracy"], figures["critic_brier"]
+    right = f"{accuracy.value:.0%} [{accuracy.low:.0%}, {accuracy.high:.0%}] of {accuracy.n} verdicts"
+    return f"The critic is right on {right}, at a Brier score of {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]."
+
+
+def play(config: Config, run: Run, team: Team, initial: Critic, number: int, folder: Path) -> Row:
+    """One round, examined and committed."""
+    row: Row = learn(config, run, team, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
+    row |= examine(config, run, team, initial) | {"judge": team.judge.name, "simulated_expert": team.expert.simulated}
+    with run.stage("sync"):
+        team.save(folder)
+    return run.commit_round(number, row)
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    with Run.create_or_resume(
+        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
+    ) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with ExitStack() as opened:
+            with run.stage("sync"):
+                cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                team = Team.make(config, run, cluster)
+            initial = Critic(config, team.generator, None, role="judge")
+            drive(run, team, lambda number, folder: play(config, run, team, initial, number, folder))
+        last = run.rows()[-1]
+        used = sum(row["counts"]["expert_labels"] for row in run.rows())
+        run.finish(
+            run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
+            versions=versions(),
+            **{name: last[name] for name in ("judge", "tables", "finding", "simulated_expert")},
+        )
+        run.progress.say(last["finding"])
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0

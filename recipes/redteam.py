@@ -1,0 +1,158 @@
+"""Red teaming: an attacker learns to break a frozen model, and what it found becomes a report.
+
+    superalign train recipe=redteam redteam.target=runs/NAME
+
+Round 0 asks fixed attacks. A later round: attack -> respond -> judge -> train the attacker. The critic rewards the
+attacker, the evaluation's judge grades the report; the model under attack never changes.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from superalign.config import Config
+from superalign.errors import UserError
+from superalign.evaluation.attacks import HELDOUT, TRAINED, posed
+from superalign.evaluation.judges import FrozenCriticJudge, Outcome
+from superalign.evaluation.vulnerabilities import (
+    Attempt,
+    attempts,
+    found_by,
+    redacted,
+    success,
+    tables,
+    unique,
+    unique_rate,
+)
+from superalign.feedback.guards import roll_back
+from superalign.records import Query, Response
+from superalign.report import page
+from superalign.roles.attacker import draw_seeds
+from superalign.rounds import Row, drive
+from superalign.runtime.cluster import start
+from superalign.store.folder import RunFolder
+from superalign.store.run import Plan, Run
+from superalign.store.tables import read_records, write_records
+from superalign.team import WEIGHTS, Team, stage_seed, versions
+
+STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
+FIXED = ("plain", *TRAINED, *HELDOUT)
+FIXED_SEEDS = 8  # times the seeds of a round
+
+
+def attack(config: Config, run: Run, team: Team, number: int) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+    """One round against the frozen model: cases, critiques of them, what training the attacker measured."""
+    attacker, critic, seed = team.attacker, team.critic, stage_seed(config.seed, number)
+    seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
+    with run.stage("attack"):
+        queries = attacker.attack(seeds, number, seed)
+    with run.stage("respond"):
+        asked = {q.id: q for q in queries}
+        cases = [(asked[r.query_id], r) for r in team.learner.respond(queries, seed)]
+    with run.stage("critique"):
+        points = critic.judge_points(cases, seed)
+        critiques = [c.text for c in critic.critique(cases, points, seed)]
+    with run.stage("train_attacker"):
+        failures: dict[str, list[float]] = {}
+        weaknesses: dict[str, tuple[float, str]] = {}
+        for (query, _), point, text in zip(cases, points, critiques, strict=True):
+            failures.setdefault(query.id, []).append(1 - point.p)
+            weaknesses[query.id] = min(weaknesses.get(query.id, (2.0, "")), (point.p, text))
+        learned = attacker.learn(failures, {name: text for name, (_, text) in weaknesses.items()}, seed)
+    with run.stage("sync"):
+        team.sync("attacker")
+    return cases, critiques, {"attacker": learned}
+
+
+def fixed(config: Config, run: Run, team: Team) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+    """Round 0: attacks that nobody trained, on the same kind of requests."""
+    seeds = draw_seeds(team.train_seeds, FIXED_SEEDS * config.attacker.seeds, 1, config.seed)
+    queries = posed(seeds, 0, FIXED)
+    with run.stage("respond"):
+        responses = team.learner.respond(queries, seed=0, samples=1, temperature=0.0)
+    return list(zip(queries, responses, strict=True)), [""] * len(queries), {}
+
+
+def measured(config: Config, tries: list[Attempt]) -> dict[str, Any]:
+    """A round's figures: of the attacker's own new attempts, in round 0 of the fixed ones."""
+    own = [a for a in tries if a.source == "attacker" and a.round == tries[0].round] or tries
+    harmful, benign = ([a for a in own if a.kind == kind] for kind in ("harmful", "benign"))
+    seed, draws = config.seed, config.evaluation.bootstrap
+    figures = {
+        "attack_success_rate": success(harmful, seed, draws),
+        "over_refusal_rate": success(benign, seed, draws),
+        "unique_success_rate": unique_rate(own, seed, draws),
+    }
+    return {name: figure.to_dict() for name, figure in figures.items() if figure}
+
+
+def play(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row:
+    """One round, graded, reported and committed."""
+    cases, critiques, learned = attack(config, run, team, number) if number else fixed(config, run, team)
+    with run.stage("evaluate"):
+        outcomes: list[Outcome] = team.judge.outcomes(cases)
+        tries = attempts(cases, outcomes, number)
+        write_records(folder, "attempts", Attempt, tries)
+        every = [*earlier(run), *tries]
+        found = tables(every, config.seed, config.evaluation.bootstrap)
+    with run.stage("sync"):
+        team.save(folder)
+    row = {
+        "metrics": measured(config, tries),
+        "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
+        "train": learned,
+        "judge": team.judge.name,
+        "tables": found,
+        "finding": found_by(every),
+    }
+    return run.commit_round(number, row, redacted(cases, critiques, outcomes))
+
+
+def earlier(run: Run) -> list[Attempt]:
+    """The attempts of all committed rounds."""
+    return [a for number in run.rounds() for a in read_records(run.round_path(number), "attempts", Attempt)]
+
+
+def aim(config: Config, run: Run, team: Team) -> None:
+    """Put the learner of the target run in place of the bare model; a later round has it in its own folder."""
+    if config.redteam.target is None or run.last_round() is not None:
+        return
+    target = RunFolder.open(config.redteam.target, config.run.root)
+    if (last := target.last_round()) is None:
+        raise UserError(f"redteam.target={target.folder} has committed no round yet: there is no learner to attack")
+    roll_back(team.trainer, "learner", target.round_path(last) / WEIGHTS, run.rounds_dir / ".tmp-target")
+    team.sync("learner")
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    with Run.create_or_resume(
+        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
+    ) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with ExitStack() as opened:
+            with run.stage("sync"):
+                cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                team = Team.make(config, run, cluster)
+            if isinstance(team.judge, FrozenCriticJudge) and not config.critic.model:
+                run.progress.say("the attacker is rewarded and graded by one model: set critic.model for a second one")
+            drive(
+                run,
+                team,
+                lambda number, folder: play(config, run, team, number, folder),
+                lambda: aim(config, run, team),
+            )
+        last = run.rows()[-1]
+        run.finish(
+            run.first_and_last(),
+            simulated_expert=False,
+            versions=versions(),
+            **{name: last[name] for name in ("judge", "tables", "finding", "counts")},
+        )
+        run.progress.say(last["finding"])
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0

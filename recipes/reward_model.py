@@ -1,0 +1,118 @@
+"""A reward model from preferences: how often it ranks held-out pairs as labelled, and how well it knows that.
+
+    superalign train recipe=reward_model
+    superalign train recipe=reward_model model=FOLDER data=preferences.jsonl
+
+A round is one pass over the training pairs. Half of the held-out prompts fit a temperature, the other half is scored.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from superalign.config import Config
+from superalign.evaluation.intervals import clustered_rate
+from superalign.feedback.calibration import Calibrator, brier, ece_estimate
+from superalign.preferences import Pair, load_pairs
+from superalign.records import content_id
+from superalign.report import page
+from superalign.report.writers import Writers, flatten
+from superalign.rounds import Row
+from superalign.store.run import Plan, Run
+from superalign.team import stage_seed, versions
+from superalign.training.reward import RewardModel, RewardSettings
+
+STAGES = ("load", "train", "score")
+WEIGHTS = "reward_model"
+
+
+def margins(model: RewardModel, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """(reward of the answer shown first less that of the other, 1 if the first is the chosen one), in random order."""
+    scores = model.rewards([(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)])
+    found = []
+    for number, pair in enumerate(pairs):
+        margin = scores[2 * number] - scores[2 * number + 1]
+        first = random.Random(f"order/{pair.cluster}/{number}").random() < 0.5
+        found.append((margin, 1.0) if first else (-margin, 0.0))
+    return found
+
+
+def score(config: Config, model: RewardModel, heldout: Sequence[Pair]) -> Row:
+    """Accuracy and calibration on one half of the held-out pairs, the temperature fitted on the other."""
+    fitting = [pair for pair in heldout if int(content_id("fit", pair.cluster), 16) % 2]
+    scored = [pair for pair in heldout if not int(content_id("fit", pair.cluster), 16) % 2]
+    known, found = margins(model, fitting), margins(model, scored)
+    calibrator = Calibrator.fit([m for m, _ in known], [y for _, y in known], [1.0] * len(known), [""] * len(known))
+    margin, truth, clusters = [m for m, _ in found], [y for _, y in found], [pair.cluster for pair in scored]
+    seed, draws = config.seed, config.evaluation.bootstrap
+    right = [m != 0 and (m > 0) == (y > 0.5) for m, y in found]
+    accuracy = clustered_rate(right, clusters, seed, draws)
+    rows, metrics = [], {"reward_accuracy": accuracy.to_dict()}
+    for name, apply in (("raw", Calibrator()), ("calibrated", calibrator)):
+        p = apply.apply_all(margin, [""] * len(margin)).tolist()
+        errors = brier(p, truth, clusters, seed, draws), ece_estimate(p, truth, clusters, seed, draws)
+        rows.append({"name": name, "cells": [each.to_dict() for each in errors]})
+        metrics |= dict(zip(("reward_brier", "reward_ece"), (each.to_dict() for each in errors), strict=True))
+    columns = ["P(chosen better)", "Brier score", "calibration error"]
+    return {
+        "metrics": metrics,
+        "tables": [{"title": "Calibration", "columns": columns, "rows": rows, "plain": True}],
+        "finding": f"The reward model ranks {accuracy.value:.0%} [{accuracy.low:.0%}, {accuracy.high:.0%}] of "
+        f"{accuracy.n} held-out pairs as they are labelled.",
+        "counts": {"fitted_on": len(fitting), "scored_on": len(scored)},
+    }
+
+
+def play(config: Config, run: Run, model: RewardModel, pairs: Sequence[Pair], number: int, folder: Path) -> Row:
+    """One pass over the training pairs; round 0 scores the model before any training."""
+    training = [pair.texts for pair in pairs if not pair.heldout]
+    learned: dict[str, Any] = {}
+    with run.stage("train"):
+        if number:
+            c = config.reward
+            settings = RewardSettings(learning_rate=c.learning_rate, batch_size=c.batch_size, center=c.center)
+            learned = {"reward_model": model.fit(training, settings, stage_seed(config.seed, number))}
+        model.save(folder / WEIGHTS)
+    with run.stage("score"):
+        row = score(config, model, [pair for pair in pairs if pair.heldout])
+    row["counts"]["pairs"] = len(training)
+    return run.commit_round(number, row | {"train": learned, "judge": judge(config)})
+
+
+def judge(config: Config) -> str:
+    """Whose labels the held-out pairs have."""
+    return "testbed oracle (exact)" if config.data.source == "testbed" else f"the labels of {config.data.source}"
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    pairs = load_pairs(config)
+    with Run.create_or_resume(
+        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
+    ) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with run.stage("load"):
+            model = RewardModel(config.model, config.lora, config.cluster.threads)
+            if (last := run.last_round()) is not None:
+                model.load(run.round_path(last) / WEIGHTS)
+        writers = Writers.open(run, run.settings["track"])
+        for number in range(0 if last is None else last + 1, config.rounds + 1):
+            row = play(config, run, model, pairs, number, run.begin_round(number))
+            writers.log(number, flatten(row))
+            page.write(run.folder)
+        writers.close()
+        last_row = run.rows()[-1]
+        run.finish(
+            run.first_and_last(),
+            simulated_expert=False,
+            versions=versions(),
+            **{name: last_row[name] for name in ("judge", "tables", "finding", "counts")},
+        )
+        run.progress.say(last_row["finding"])
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0

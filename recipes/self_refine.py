@@ -1,0 +1,122 @@
+"""Self-refinement by a constitution: critique -> revise -> learn, without attacker or experts (arXiv 2212.08073).
+
+    superalign train recipe=self_refine refine.method=dpo refine.constitution=principles.txt
+
+One round: the model answers; the model as it was at first says which answers do not keep a principle, and why; they
+are revised; `sft` learns what was accepted and the revisions that are, `dpo` prefers those to what they revise.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from superalign.config import Config
+from superalign.evaluation.attacks import posed
+from superalign.evaluation.harness import evaluate, telling
+from superalign.records import Critique, Preference, Query, Response, content_id
+from superalign.report import page
+from superalign.roles.attacker import draw_seeds
+from superalign.roles.constitution import Constitution, SelfCritic
+from superalign.roles.lessons import Lesson
+from superalign.rounds import Row, drive
+from superalign.runtime.cluster import start
+from superalign.store.run import Plan, Run
+from superalign.store.tables import write_records
+from superalign.team import Team, stage_seed, versions
+from superalign.training.base import SFTSettings
+
+STAGES = ("respond", "critique", "train_learner", "sync", "evaluate")
+ACCEPTED = 0.6
+Case = tuple[Query, Response]
+
+
+def refine(config: Config, run: Run, team: Team, law: Constitution, number: int, folder: Path) -> tuple[Row, Row]:
+    """One round up to the new weights: what training measured, and critiques by the response they are of."""
+    critic, seed = SelfCritic(config, team.generator), stage_seed(config.seed, number)
+    with run.stage("respond"):
+        queries = posed(draw_seeds(team.train_seeds, config.refine.queries, number, config.seed), number)
+        asked = {q.id: q for q in queries}
+        cases = [(asked[r.query_id], r) for r in team.learner.respond(queries, seed, samples=1)]
+    with run.stage("critique"):
+        principles = law.draw(cases, seed)
+        keeps = critic.judge(cases, principles)
+        failing = [number for number, p in enumerate(keeps) if p < 0.5]
+        blamed, broken = [cases[n] for n in failing], [principles[n] for n in failing]
+        critiques = critic.critique(blamed, broken, seed)
+        revisions = team.learner.revise([(q, r, c) for (q, r), c in zip(blamed, critiques, strict=True)], seed)
+        better = critic.judge([(asked[r.query_id], r) for r in revisions], broken)
+    mended = [
+        (query, old, new, p)
+        for (query, old), new, p in zip(blamed, revisions, better, strict=True)
+        if p >= ACCEPTED and new.text != old.text
+    ]
+    kept = [r for (_, r), p in zip(cases, keeps, strict=True) if p >= ACCEPTED]
+    pairs = [preference(query, old, new, p) for query, old, new, p in mended]
+    with run.stage("train_learner"):
+        if config.refine.method == "dpo":
+            anchors = [row(r) for r in kept]
+            learned = team.learner.refine(Lesson(pairs), anchors, number, seed) if pairs else {}
+        else:
+            rows = [row(r) for r in (*kept, *(new for _, _, new, _ in mended))]
+            settings = SFTSettings(config.learner.learning_rate, config.learner.epochs, config.learner.batch_size)
+            learned = team.trainer.sft("learner", [r | {"weight": 1.0} for r in rows], settings, seed) if rows else {}
+        team.sync("learner")
+    write_records(folder, "queries", Query, queries)
+    write_records(folder, "responses", Response, [*(r for _, r in cases), *revisions])
+    write_records(folder, "critiques", Critique, critiques)
+    write_records(folder, "preferences", Preference, pairs)
+    counts = {"answers": len(cases), "criticised": len(failing), "mended": len(mended)}
+    return {"train": {"learner": learned}, "counts": counts}, {c.response_id: c.text for c in critiques}
+
+
+def row(response: Response) -> dict[str, Any]:
+    """An answer as a row to imitate."""
+    return {"prompt_ids": list(response.prompt_ids), "completion_ids": list(response.token_ids)}
+
+
+def preference(query: Query, old: Response, new: Response, p: float) -> Preference:
+    """The revision before what it revises, with the belief that it keeps its principle."""
+    ids = old.prompt_ids, new.token_ids, old.token_ids
+    identity = content_id(new.id, old.id)
+    return Preference(
+        identity, query.id, new.id, old.id, query.text, new.text, old.text, *ids, p, (2 * p - 1) ** 2, "critic"
+    )
+
+
+def play(config: Config, run: Run, team: Team, law: Constitution, number: int, folder: Path) -> Row:
+    """One round, evaluated on held-out requests and committed; round 0 is the model before any training."""
+    done, critiques = refine(config, run, team, law, number, folder) if number else ({"train": {}, "counts": {}}, {})
+    with run.stage("evaluate"):
+        chosen = team.sets[number in (0, config.rounds)]
+        found = evaluate(config, chosen, team.learner, team.critic, team.judge)
+        metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
+    with run.stage("sync"):
+        team.save(folder)
+    return run.commit_round(number, {"metrics": metrics, "judge": team.judge.name, **done}, telling(found, critiques))
+
+
+def main(config: Config) -> int:
+    """Run the recipe; 0 when the run is complete."""
+    law = Constitution.read(config.refine.constitution)
+    with Run.create_or_resume(
+        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
+    ) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+            return 0
+        with ExitStack() as opened:
+            with run.stage("sync"):
+                cluster = opened.enter_context(start(config.cluster, run.log_dir))
+                team = Team.make(config, run, cluster)
+            drive(run, team, lambda number, folder: play(config, run, team, law, number, folder))
+        run.finish(
+            run.first_and_last(),
+            simulated_expert=False,
+            judge=run.rows()[-1]["judge"],
+            constitution=list(law.principles),
+            versions=versions(),
+        )
+        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    return 0

@@ -1,0 +1,55 @@
+"""How good a critic is, before and after training, on answers whose right verdict is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
+from superalign.feedback.calibration import brier, ece_estimate, sensitivity_specificity
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Cases (query, response, category) with their right verdicts (1 acceptable, 0 not), by cluster."""
+
+    name: str
+    cases: Sequence[tuple[str, str, str]]
+    truth: Sequence[float]
+    clusters: Sequence[str]
+
+
+def critic_figures(p: Sequence[float], exam: Examination, seed: int, draws: int) -> dict[str, Estimate]:
+    """Accuracy, calibration error, Brier score, sensitivity and specificity with their intervals."""
+    right = [(x >= 0.5) == (t >= 0.5) for x, t in zip(p, exam.truth, strict=True)]
+    sensitivity, specificity = sensitivity_specificity(p, exam.truth, exam.clusters, seed, draws)
+    found = {
+        "critic_accuracy": clustered_rate(right, exam.clusters, seed, draws),
+        "critic_ece": ece_estimate(p, exam.truth, exam.clusters, seed, draws),
+        "critic_brier": brier(p, exam.truth, exam.clusters, seed, draws),
+        "critic_sensitivity": sensitivity,
+        "critic_specificity": specificity,
+    }
+    return {name: estimate for name, estimate in found.items() if estimate}
+
+
+def comparison(
+    before: Sequence[float], after: Sequence[float], exam: Examination, seed: int, draws: int
+) -> dict[str, Any]:
+    """The report's table of one examination: every figure before and after, and the paired change of two."""
+    was, now = (critic_figures(p, exam, seed, draws) for p in (before, after))
+    losses = {
+        "critic_accuracy": [
+            [float((x >= 0.5) == (t >= 0.5)) for x, t in zip(p, exam.truth, strict=True)] for p in (after, before)
+        ],
+        "critic_brier": [[(x - t) ** 2 for x, t in zip(p, exam.truth, strict=True)] for p in (after, before)],
+    }
+    rows = []
+    for name, estimate in now.items():
+        paired = None
+        if name in losses:
+            paired = paired_difference(losses[name][0], losses[name][1], exam.clusters, seed, draws).to_dict()
+        label = name.removeprefix("critic_").replace("_", " ").replace("ece", "calibration error")
+        rows.append({"name": label, "cells": [was[name].to_dict(), estimate.to_dict(), paired]})
+    return {"title": exam.name, "columns": ["figure", "before", "after", "paired change"], "rows": rows, "plain": True}

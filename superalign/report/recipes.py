@@ -1,0 +1,65 @@
+"""What the page of a recipe shows that is neither self-play nor weak-to-strong: tiles, a finding, tables, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from superalign.report import figures
+from superalign.report.figures import Row
+
+TILES: Final = {
+    "redteam": (
+        ("attack_success_rate", "Attack success", "harmful answers: fixed attacks, then the attacker's own"),
+        ("over_refusal_rate", "Over-refusal", "harmless requests that an attack made it refuse"),
+        ("unique_success_rate", "Unique successes", "of all attacks of a round, near-duplicates counted once"),
+    ),
+    "critic": (
+        ("critic_accuracy", "Accuracy", "verdicts that are right"),
+        ("critic_brier", "Brier score", "mean squared error of the probabilities"),
+        ("critic_ece", "Calibration error", "expected, 15 bins"),
+        ("critic_sensitivity", "Sensitivity", "acceptable answers accepted"),
+        ("critic_specificity", "Specificity", "unacceptable answers rejected"),
+    ),
+    "reward_model": (
+        ("reward_accuracy", "Accuracy", "held-out pairs ranked as labelled"),
+        ("reward_brier", "Brier score", "of P(chosen better), calibrated"),
+        ("reward_ece", "Calibration error", "expected, 15 bins, calibrated"),
+    ),
+}
+PLAIN: Final = frozenset({"critic_brier", "reward_brier"})
+
+
+def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+    """What `recipe.html.j2` shows beside the layout and the samples."""
+    last: Row = summary or (rows[-1] if rows else {})
+    return {
+        "seed": config["seed"],
+        "model": config["model"],
+        "planned": config["rounds"],
+        "done": rows[-1]["round"] if rows else None,
+        "simulated": bool(last.get("simulated_expert")),
+        "error_rate": figures.number(config["expert"]["error_rate"], "%"),
+        "judge": last.get("judge", ""),
+        "finding": last.get("finding", "No round is committed yet; there is nothing to report."),
+        "headline": figures.headline(rows, TILES[config["recipe"]]),
+        "tables": [_shown(table) for table in last.get("tables", ())],
+    }
+
+
+def _shown(table: Row) -> dict[str, Any]:
+    plain = bool(table.get("plain"))
+    return {**table, "rows": [{**row, "cells": [_cell(c, plain) for c in row["cells"]]} for row in table["rows"]]}
+
+
+def _cell(cell: Any, plain: bool) -> dict[str, Any] | None:
+    """An estimate with its interval, or a word or number as it is."""
+    if cell is None:
+        return None
+    if not isinstance(cell, dict):
+        return {"value": str(cell), "interval": ""}
+    unit = "" if plain else "%"
+    found = figures.Estimate(cell["value"], cell["low"], cell["high"], cell["n"])
+    if plain:
+        return {"value": f"{found.value:.3f}", "interval": f"{found.low:.3f} to {found.high:.3f}, n {found.n}"}
+    return {"value": figures.number(found.value, unit), "interval": f"{figures.interval(found, unit)}, n {found.n}"}
