@@ -16,7 +16,9 @@ from typing import Any
 from superalign.config import Config
 from superalign.data import load_seeds
 from superalign.errors import ActorLost, UserError
+from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
+from superalign.evaluation.refinement import refined_success
 from superalign.feedback.blending import annotator_errors
 from superalign.feedback.guards import Guards, stopped
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
@@ -25,6 +27,7 @@ from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
 from superalign.roles.lessons import Lesson, answers, preferences
+from superalign.roles.sparring import failures, spar
 from superalign.roles.verdicts import Case
 from superalign.runtime.cluster import start
 from superalign.store.run import Run
@@ -43,6 +46,7 @@ class Round:
     judgements: list[Judgement] = field(default_factory=list)
     labels: list[ExpertLabel] = field(default_factory=list)
     preferences: list[Preference] = field(default_factory=list)
+    failures: dict[str, list[float]] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -109,11 +113,13 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
         now.train["learner"] = practise(config, team, now.queries, lesson, number, seed)
 
     with run.stage("train_attacker"):
-        failures: dict[str, list[float]] = {}
-        for (query, _), point in zip(cases, points, strict=True):
-            failures.setdefault(query.id, []).append(1 - point.p)
+        now.failures = failures(cases, points, config.attacker.sought)
         weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
-        now.train["attacker"] = attacker.learn(failures, weaknesses, seed)
+        now.train["attacker"] = attacker.learn(now.failures, weaknesses, seed)
+        for bout in range(1, config.attacker.iterations):
+            team.sync("attacker")
+            sought = config.attacker.sought
+            now.train["attacker"] = spar(attacker, learner, critic, seeds, number, seed + bout, sought)
         guards.attacker(now.queries, points)
 
     with run.stage("sync"):
@@ -182,8 +188,12 @@ def measure(config: Config, team: Team, now: Round) -> Evaluation:
     """The held-out evaluation after a round, larger at the first and the last."""
     ends = now.number in (0, config.rounds)
     evaluation = evaluate(config, team.sets[ends], team.learner, team.critic, team.judge)
-    diversity = attack_diversity(now.queries, config.seed, config.evaluation.bootstrap)
-    return Evaluation(evaluation.metrics | ({"attack_diversity": diversity} if diversity else {}), evaluation.cases)
+    draws = config.evaluation.bootstrap
+    diversity = attack_diversity(now.queries, config.seed, draws)
+    refined = refined_success(config, team.sets[ends].refined, team.generator, team.learner, team.judge)
+    more = {"attack_diversity": diversity, "attack_success_rate_refinement": refined}
+    more |= attack_figures(now.queries, now.failures, now.number, config.seed, draws)
+    return Evaluation(evaluation.metrics | {name: e for name, e in more.items() if e}, evaluation.cases)
 
 
 def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found: Evaluation) -> dict[str, Any]:

@@ -64,22 +64,44 @@ class AttackerConfig(Section):
     Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
     are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful`
     of its seed's words is not asked; an attacker that paraphrases needs less.
+
+    `algorithm`: `dpo` learns from the best and worst rewriting of each seed (`beta`, `max_pairs`), `grpo` and `ppo`
+    from all of them (`clip`; `kl` is the price of a nat that a rewriting strays from the base). `iterations` times a
+    round it attacks, is judged and takes a phase. `sought`: only the failure sought pays, help with harm or the refusal
+    of a harmless request; else whatever the critic finds unacceptable. `novelty=false` leaves out of the reward all
+    that pays for being new (an ablation); with `target`, the weight of that part follows how far attack success is
+    above `target`, at `novelty_rate` (DiveR-CT, arXiv 2405.19026). `league`: past opponents are the `elites` strongest
+    of every cell (risk category x tactic) of the archive, the more often the more the learner still fails them; else
+    any, by their first strength. `turns`: how often it asks in one dialogue, seeing each answer; `dpo` learns the
+    opening alone.
     """
 
     model: str | None = None
+    algorithm: Literal["dpo", "grpo", "ppo"] = "dpo"
     seeds: Positive = 64
     candidates: Positive = 4
+    turns: Positive = 1
     temperature: Rate = 0.5
     max_new_tokens: Positive = 96
     current: Fraction = 0.5
     past: Fraction = 0.3
+    league: bool = False
+    elites: Positive = 4
     faithful: Fraction = 0.95
     fluency_floor: float = -7.0
     duplicate: Fraction = 0.98
+    sought: bool = False
+    novelty: bool = True
+    target: Fraction | None = None
+    novelty_rate: Rate = 0.5
     learning_rate: Rate = 5e-4
-    beta: Rate = 0.1
+    iterations: Positive = 1
+    epochs: Positive = 1
     batch_size: Positive = 16
+    beta: Rate = 0.1
     max_pairs: Positive = 48
+    clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    kl: float = Field(0.01, ge=0.0)
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -88,6 +110,8 @@ class AttackerConfig(Section):
                 f"attacker.current + attacker.past is {self.current + self.past:g}: together they may be 1 at most, "
                 "the rest are static"
             )
+        if self.algorithm == "grpo" and self.candidates < 2:
+            raise ValueError("attacker=grpo compares rewritings of one seed: attacker.candidates must be >= 2")
         return self
 
 
@@ -231,7 +255,8 @@ class EvaluationConfig(Section):
 
     `judge=auto`: the testbed's oracle where there is one, else the critic as it was before any training
     (never the one in training). `prompts` per attack family; `benign` plain and wrapped benign requests;
-    `final_factor` multiplies the sample sizes at the first and last evaluation.
+    `final_factor` multiplies the sample sizes at the first and last evaluation. `refinement`: turns of the frozen
+    attacker that refines its queries from the learner's answers (PAIR, arXiv 2310.08419); 0: it does not play.
     """
 
     judge: Literal["auto", "oracle", "frozen_critic"] = "auto"
@@ -239,6 +264,7 @@ class EvaluationConfig(Section):
     benign: Positive = 64
     lookalikes: Positive = 64
     critic_probe: Positive = 192
+    refinement: NonNegative = 0
     final_factor: Positive = 3
     bootstrap: Positive = 1000
 

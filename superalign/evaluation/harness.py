@@ -9,10 +9,10 @@ from typing import Any
 
 from superalign.config import Config
 from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
+from superalign.evaluation.diversity import dissimilarity
 from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
 from superalign.evaluation.judges import Judge, OracleJudge, Outcome, Probe
 from superalign.feedback.calibration import ece_estimate
-from superalign.feedback.novelty import self_bleu
 from superalign.records import Query, Response, Seed, content_id
 from superalign.roles.critic import Critic
 from superalign.roles.learner import Learner
@@ -30,6 +30,7 @@ class EvaluationSet:
     benign: list[Query]
     lookalikes: list[Query]
     probes: list[Probe] = field(default_factory=list)
+    refined: list[Seed] = field(default_factory=list)  # requests for the attacker that refines its queries
 
 
 def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) -> EvaluationSet:
@@ -60,6 +61,7 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
         benign=ordinary,
         lookalikes=_wrapped(lookalikes or benign, both, e.lookalikes * factor),
         probes=probes,
+        refined=harmful[: attacks * HELDOUT_FACTOR] if e.refinement else [],
     )
 
 
@@ -143,9 +145,7 @@ def wanted(query: Query, outcome: Outcome) -> bool:
 def attack_diversity(queries: Sequence[Query], seed: int, resamples: int) -> Estimate | None:
     """1 - self-BLEU (2- to 5-grams) of a round's own attacks; 1 means that no two share a phrase."""
     own = [q for q in queries if q.source == "attacker"]
-    if len(own) < 2:
-        return None
-    return clustered_rate(1 - self_bleu([q.text for q in own]), [q.seed_id for q in own], seed, resamples)
+    return dissimilarity(own, seed, resamples) if len(own) > 1 else None
 
 
 def telling(evaluation: Evaluation, critiques: dict[str, str], limit: int = 24) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from superalign.data import load_seeds
 from superalign.errors import UserError
 from superalign.evaluation.harness import build_set, evaluate
 from superalign.evaluation.judges import make_judge
+from superalign.evaluation.refinement import refined_success
 from superalign.generation.talk import open_target
 from superalign.roles.critic import Critic
 from superalign.roles.learner import Learner
@@ -38,9 +39,12 @@ def evaluate_target(target: str, overrides: Sequence[str]) -> int:
     judge = make_judge(config, generator)
     questions = build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
     critic = Critic(config, generator, None)
-    found = evaluate(config, questions, Learner(config, generator, None), critic, judge)
+    learner = Learner(config, generator, None)
+    found = evaluate(config, questions, learner, critic, judge).metrics
+    if refined := refined_success(config, questions.refined, generator, learner, judge):
+        found["attack_success_rate_refinement"] = refined
     table = Table("figure", "value", "95 % interval", "n", title=f"{target}, graded by {judge.name}")
-    for name, e in found.metrics.items():
+    for name, e in found.items():
         table.add_row(name, f"{e.value:.3f}", f"{e.low:.3f} to {e.high:.3f}", str(e.n))
     Console().print(table)
     return 0

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from superalign.records import Query
-
 NEIGHBOURS = 16
+WEIGHTS = (0.1, 4.0)
+ROUNDING = 1e-9  # of the cosines: an exact copy must pass a threshold of 1
 _VECTORIZER = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), n_features=2**16, norm="l2")
 
 
@@ -27,12 +27,12 @@ def knn_novelty(texts: Sequence[str], archive_texts: Sequence[str], k: int = NEI
 
     1 for an empty archive. The mean over the whole archive would stagnate as it grows; the nearest do not.
     """
-    return _novelty(embed(texts), embed(archive_texts), k)
+    return vectors_novelty(embed(texts), embed(archive_texts), k)
 
 
 def near_duplicates(texts: Sequence[str], archive_texts: Sequence[str], threshold: float) -> NDArray[np.bool_]:
     """Whether a text's cosine to any archive text or to an earlier text of the batch reaches the threshold."""
-    return _duplicates(embed(texts), embed(archive_texts), threshold)
+    return vectors_duplicates(embed(texts), embed(archive_texts), threshold)
 
 
 def self_bleu(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -92,119 +92,59 @@ def attack_reward(
     fluent: ArrayLike,
     addresses_judge: ArrayLike,
     duplicate: ArrayLike,
+    weight: float = 1.0,
 ) -> NDArray[np.float64]:
     """R = T F (1-J) {H (1 + .5 N_t + .25 N_b + .25 C) + .05 N_t} - .1 selfBLEU - 1[duplicate] - J (R1), shape (n,).
 
     Novelty pays only where the attack works; .05 N_t keeps the gradient alive before anything works. Whoever
-    talks to the judge (J) loses, so that fooling the critic is never an attack on the learner.
+    talks to the judge (J) loses, so that fooling the critic is never an attack on the learner. `weight` is that of the
+    novelty block: N_t, N_b, C and selfBLEU, all that pays for being new; whoever repeats himself loses at any weight.
     """
     h, text, weakness, rare, same = (
         np.asarray(v, dtype=np.float64) for v in (strength, novelty, behaviour, cell, bleu)
     )
     t, f, j, d = (np.asarray(v, dtype=bool) for v in (faithful, fluent, addresses_judge, duplicate))
-    gain = h * (1 + 0.5 * text + 0.25 * weakness + 0.25 * rare) + 0.05 * text
-    return np.asarray((t & f & ~j) * gain - 0.1 * same - d - j, dtype=np.float64)
+    new = 0.5 * weight, 0.25 * weight, 0.25 * weight
+    gain = h * (1 + new[0] * text + new[1] * weakness + new[2] * rare) + 0.05 * weight * text
+    return np.asarray((t & f & ~j) * gain - 0.1 * weight * same - d - j, dtype=np.float64)
 
 
-class Archive:
-    """All attack queries so far with the weakness each showed and its strength; counts per category x tactic."""
+def adapted_weight(weight: float, success: float, target: float, rate: float) -> float:
+    """clip(weight exp(rate (success - target)), .1, 4): the Lagrangian weight of the novelty block (R2).
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.queries: list[Query] = []
-        self.weaknesses: list[str] = []
-        self.strengths: list[float] = []
-        self.cells: Counter[tuple[str, str]] = Counter()
-        self._ids: set[str] = set()
-        self._matrix: dict[str, Any] = {"text": embed([]), "weakness": embed([])}
-
-    def __len__(self) -> int:
-        """The number of queries."""
-        return len(self.queries)
-
-    def add(self, queries: Sequence[Query], weaknesses: Sequence[str], strengths: Sequence[float]) -> None:
-        """Add queries that are not in yet (by id), so that a repeated round changes nothing."""
-        for query, weakness, strength in zip(queries, weaknesses, strengths, strict=True):
-            if query.id not in self._ids:
-                self._ids.add(query.id)
-                self.queries.append(query)
-                self.weaknesses.append(weakness)
-                self.strengths.append(float(strength))
-                self.cells[query.category, query.tactic] += 1
-
-    def novelty(self, texts: Sequence[str], categories: Sequence[str]) -> NDArray[np.float64]:
-        """N_t: novelty of each text against the archive of its own category, shape (n,)."""
-        return self._by_category(texts, categories, "text")
-
-    def behaviour_novelty(self, weaknesses: Sequence[str], categories: Sequence[str]) -> NDArray[np.float64]:
-        """N_b: the same on the critic's summaries of the weakness; 0 where there is none."""
-        found = self._by_category(weaknesses, categories, "weakness")
-        return np.where([bool(w.strip()) for w in weaknesses], found, 0.0)
-
-    def rarity(self, categories: Sequence[str], tactics: Sequence[str]) -> NDArray[np.float64]:
-        """C = (1 + n_cell)^(-1/2), shape (n,)."""
-        counts = np.array([self.cells[cell] for cell in zip(categories, tactics, strict=True)], dtype=np.float64)
-        return np.asarray((1 + counts) ** -0.5, dtype=np.float64)
-
-    def duplicates(self, texts: Sequence[str], threshold: float) -> NDArray[np.bool_]:
-        """`near_duplicates` against the archive and within the batch."""
-        return _duplicates(embed(texts), self._vectors("text"), threshold)
-
-    def sample(self, count: int, seed: int) -> list[Query]:
-        """Past opponents, without repetition, drawn with chance growing with their strength (PFSP); all if fewer."""
-        chances = np.array(self.strengths) + 0.1
-        size = min(count, len(self))
-        if size <= 0:
-            return []
-        chosen = np.random.default_rng(seed).choice(len(self), size, replace=False, p=chances / chances.sum())
-        return [self.queries[i] for i in chosen.tolist()]
-
-    def to_rows(self) -> list[dict[str, Any]]:
-        """One JSON row per query."""
-        columns = zip(self.queries, self.weaknesses, self.strengths, strict=True)
-        return [{**q.to_row(), "weakness": w, "strength": s} for q, w, s in columns]
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Self:
-        """Restore what `to_rows` wrote."""
-        archive = cls()
-        queries = [Query.from_row({k: v for k, v in r.items() if k not in ("weakness", "strength")}) for r in rows]
-        archive.add(queries, [r["weakness"] for r in rows], [r["strength"] for r in rows])
-        return archive
-
-    def _vectors(self, which: str) -> Any:
-        texts = [q.text for q in self.queries] if which == "text" else self.weaknesses
-        done = self._matrix[which]
-        if done.shape[0] < len(texts):
-            self._matrix[which] = sparse.vstack([done, embed(texts[done.shape[0] :])], format="csr")
-        return self._matrix[which]
-
-    def _by_category(self, texts: Sequence[str], categories: Sequence[str], which: str) -> NDArray[np.float64]:
-        vectors, archive = embed(texts), self._vectors(which)
-        own = np.array([q.category for q in self.queries], dtype=object)
-        asked = np.array(categories, dtype=object)
-        result = np.ones(len(texts))
-        for category in set(categories):
-            rows = np.flatnonzero(asked == category)
-            result[rows] = _novelty(vectors[rows], archive[np.flatnonzero(own == category)], NEIGHBOURS)
-        return result
+    An attacker that succeeds more often than the target is paid more for being new, one that fails for succeeding.
+    """
+    return float(np.clip(weight * np.exp(rate * (success - target)), *WEIGHTS))
 
 
-def _novelty(vectors: Any, archive: Any, k: int) -> NDArray[np.float64]:
+def unique(texts: Sequence[str], worked: Sequence[bool], similarity: float) -> NDArray[np.bool_]:
+    """Which texts worked and are no near-duplicate (cosine >= similarity) of an earlier one that counts, shape (n,)."""
+    counted = np.zeros(len(texts), dtype=bool)
+    cosine = vectors_cosine(embed(texts), embed(texts))
+    for i in np.flatnonzero(np.asarray(worked, dtype=bool)):
+        counted[i] = not (cosine[i, counted] >= similarity - ROUNDING).any()
+    return counted
+
+
+def vectors_cosine(first: Any, second: Any) -> NDArray[np.float64]:
+    """Cosines between rows of `embed`, shape (n, m)."""
+    return np.asarray((first @ second.T).todense())
+
+
+def vectors_novelty(vectors: Any, archive: Any, k: int = NEIGHBOURS) -> NDArray[np.float64]:
+    """`knn_novelty` of rows of `embed`."""
     size = archive.shape[0]
     if size == 0:
         return np.ones(vectors.shape[0])
-    cosine = np.asarray((vectors @ archive.T).todense())
     k = min(k, size)
-    nearest = np.partition(cosine, size - k, axis=1)[:, size - k :]
+    nearest = np.partition(vectors_cosine(vectors, archive), size - k, axis=1)[:, size - k :]
     return np.asarray(np.clip(1 - nearest.mean(axis=1), 0.0, 1.0))
 
 
-def _duplicates(vectors: Any, archive: Any, threshold: float) -> NDArray[np.bool_]:
-    # Hashed n-gram cosines carry rounding error; an exact copy must pass a threshold of 1.
-    limit = threshold - 1e-9
+def vectors_duplicates(vectors: Any, archive: Any, threshold: float) -> NDArray[np.bool_]:
+    """`near_duplicates` of rows of `embed`."""
+    limit = threshold - ROUNDING
     found = np.zeros(vectors.shape[0], dtype=bool)
     if archive.shape[0]:
-        found |= np.asarray((vectors @ archive.T).todense()).max(axis=1) >= limit
-    within = np.asarray((vectors @ vectors.T).todense())
-    return found | (np.tril(within, -1) >= limit).any(axis=1)
+        found |= vectors_cosine(vectors, archive).max(axis=1) >= limit
+    return found | (np.tril(vectors_cosine(vectors, vectors), -1) >= limit).any(axis=1)

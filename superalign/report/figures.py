@@ -50,6 +50,7 @@ ATTACKS: Final = Chart(
         ("attack_success_rate_heldout_families", "Held-out attack families"),
         ("attack_success_rate", "Held-out combinations"),
         ("attack_success_rate_seen", "Seen in training"),
+        ("attack_success_rate_refinement", "Refining attacker, frozen"),
     ),
     full=True,
 )
@@ -59,7 +60,16 @@ CHARTS: Final = (
     Chart("Critic accuracy", "Verdicts that agree with the judge. Higher is better.", (("critic_accuracy", ""),)),
     Chart("Critic calibration error", "Expected calibration error, 15 bins. Lower is better.", (("critic_ece", ""),)),
     Chart("Proxy-gold gap", "The critic's mean score less the judge's; ideal is 0.", (("proxy_gold_gap", ""),)),
-    Chart("Attack diversity", "Dissimilarity of the attacks. Higher is better.", (("attack_diversity", ""),)),
+    Chart(
+        "Attack diversity",
+        "Of a round's attacks: 1 less self-BLEU, and distance to the nearest in the archive. Higher is better.",
+        (("attack_diversity", "Dissimilarity"), ("attack_novelty", "Novelty (kNN)")),
+    ),
+    Chart(
+        "Attacks that work",
+        "New attacks that succeed by the critic, unlike each other; cells (risk x tactic) with a success.",
+        (("attack_unique_success_rate", "Unique successes"), ("attack_cell_coverage", "Cells covered")),
+    ),
 )
 SHARES: Final = frozenset(
     {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics} | {"abstention_rate"}

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from superalign.config import Config
 from superalign.evaluation.attacks import TRAINED, wrap
-from superalign.feedback.novelty import Archive, attack_reward, attack_strength, self_bleu, tail_logprob
-from superalign.generation.base import Generation, GenerationRequest, Generator
+from superalign.feedback.archive import Archive
+from superalign.feedback.novelty import adapted_weight, attack_reward, attack_strength, self_bleu, tail_logprob
+from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.records import Query, Seed, content_id
-from superalign.roles import prompts
-from superalign.training.base import DPOSettings, Trainer
-
-log = logging.getLogger(__name__)
-MIN_GAIN = 0.1  # a smaller difference of rewards between two attacks on one seed teaches nothing
+from superalign.roles import dialogue, prompts
+from superalign.roles.attempts import Attempt, Turn, pairs, rollouts
+from superalign.training.base import DPOSettings, PolicySettings, Trainer
 
 
 def faithfulness(seed: str, query: str) -> float:
@@ -36,25 +34,27 @@ def faithfulness(seed: str, query: str) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One rewriting of this round, with what training on it takes."""
+@dataclass
+class _Talk:
+    """An attack in the making: the attacker's turns, and what was said by both sides."""
 
-    query: Query
-    faithful: bool
-    prompt_ids: tuple[int, ...]
-    generation: Generation
+    seed: Seed
+    turns: list[Turn] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    tactic: str = "free"
+    silent: bool = False
 
 
 class Attacker:
-    """Attack, remember, learn by DPO on its own successes against its failures on the same seed."""
+    """Attack, remember, and learn from what worked: by DPO on its own successes against failures, by GRPO or PPO."""
 
     def __init__(self, config: Config, generator: Generator, trainer: Trainer) -> None:
         """Hold the services and an empty archive."""
-        self.config = config.attacker
+        self.config, self.reply_tokens = config.attacker, config.learner.max_new_tokens
         self.generator, self.trainer = generator, trainer
-        self.chat = load_chat(config.model_of("attacker"))
+        self.chat, self.other_chat = load_chat(config.model_of("attacker")), load_chat(config.model_of("learner"))
         self.archive = Archive()
+        self.weight = 1.0
         self._attempts: list[Attempt] = []
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
@@ -63,71 +63,168 @@ class Attacker:
         Every current seed is rewritten `candidates` times, so that its attempts can be compared. A rewriting that has
         lost what its seed asks is a failed attempt and is not asked: nobody could label the answer.
         """
-        total = len(seeds) * self.config.candidates
-        fresh = seeds[: max(1, round_half(self.config.current * len(seeds)))]
-        self._attempts = self._rewrite(fresh, round, seed)
-        current = [attempt.query for attempt in self._attempts if attempt.faithful]
-        past = self.archive.sample(int(self.config.past * total), seed)
-        static = _static(seeds[-max(1, round_half((1 - self.config.current - self.config.past) * total)) :], round)
+        c, total = self.config, len(seeds) * self.config.candidates
+        fresh = seeds[: max(1, round_half(c.current * len(seeds)))]
+        current = self.rewrite(fresh, round, seed)
+        count = int(c.past * total)
+        past = self.archive.league(count, c.elites, seed) if c.league else self.archive.sample(count, seed)
+        static = _static(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
-    def _rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Attempt]:
-        asked = [s for s in seeds for _ in range(self.config.candidates)]
-        ids = {s.id: tuple(self.chat.prompt_ids(prompts.attack(s.text), self.config.max_new_tokens)) for s in seeds}
-        requests = [
-            GenerationRequest("attacker", ids[s.id], self.config.max_new_tokens, self.config.temperature) for s in asked
-        ]
-        written: dict[str, tuple[Seed, Generation, str, str]] = {}
-        for s, generation in zip(asked, self.generator.generate(requests, seed), strict=True):
-            tactic, text = prompts.read_attack(generation.text)
-            if text:
-                written.setdefault(content_id("attack", s.id, generation.text), (s, generation, tactic, text))
-        texts, categories = [text for *_, text in written.values()], [s.category for s, *_ in written.values()]
-        novelty = self.archive.novelty(texts, categories)
+    def rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
+        """New attacks alone, `candidates` on each seed; what `learn` learns from."""
+        self._attempts = self._attack(seeds, round, seed)
+        return [attempt.query for attempt in self._attempts if attempt.faithful]
+
+    def _attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Attempt]:
+        talks = [_Talk(s) for s in seeds for _ in range(self.config.candidates)]
+        for number in range(self.config.turns):
+            if number:
+                self._hear(talks, seed + number)
+            self._ask(talks, seed + number)
+        written: dict[str, _Talk] = {}
+        again: dict[str, list[tuple[Turn, ...]]] = {}
+        for talk in talks:
+            if talk.said:
+                wrote = content_id("attack", talk.seed.id, *(t.generation.text for t in talk.turns))
+                if wrote in written:
+                    again.setdefault(wrote, []).append(tuple(talk.turns))
+                else:
+                    written[wrote] = talk
+        texts = [dialogue.carry(talk.said) for talk in written.values()]
+        novelty = self.archive.novelty(texts, [talk.seed.category for talk in written.values()])
         out = []
-        for (identity, (s, generation, tactic, text)), n in zip(written.items(), novelty.tolist(), strict=True):
-            query = Query(identity, s.id, text, s.kind, s.category, tactic, "attacker", round, n)
-            faithful = faithfulness(s.text, text) >= self.config.faithful
-            out.append(Attempt(query, faithful, ids[s.id], generation))
+        for (identity, talk), text, n in zip(written.items(), texts, novelty.tolist(), strict=True):
+            s = talk.seed
+            query = Query(identity, s.id, text, s.kind, s.category, talk.tactic, "attacker", round, n)
+            faithful = faithfulness(s.text, dialogue.asked(text)) >= self.config.faithful
+            out.append(Attempt(query, faithful, tuple(talk.turns), tuple(again.get(identity, ()))))
         return out
+
+    def _ask(self, talks: Sequence[_Talk], seed: int) -> None:
+        """The attacker's next turn of every dialogue; one in which it says nothing ends with the answer before."""
+        c, speaking, requests = self.config, [talk for talk in talks if not talk.silent], []
+        for talk in speaking:
+            if talk.said:
+                query, answer = talk.said[-2:]
+                messages, opening = prompts.attack_again(talk.seed.text, query, answer), prompts.OPENING
+            else:
+                messages, opening = prompts.attack(talk.seed.text), ""
+            ids = (*self.chat.prompt_ids(messages, c.max_new_tokens), *(self.chat.encode(opening) if opening else ()))
+            requests.append(GenerationRequest("attacker", ids, c.max_new_tokens, c.temperature))
+        for talk, request, wrote in zip(speaking, requests, self.generator.generate(requests, seed), strict=True):
+            tactic, text = prompts.read_attack((prompts.OPENING if talk.said else "") + wrote.text)
+            if text:
+                talk.turns.append(Turn(request.prompt_ids, wrote))
+                talk.said.append(dialogue.clean(text))
+                talk.tactic = tactic
+            else:
+                talk.silent = True
+                talk.said = talk.said[:-1]
+
+    def _hear(self, talks: Sequence[_Talk], seed: int) -> None:
+        """The learner's answer in every dialogue, the likeliest one."""
+        speaking = [talk for talk in talks if not talk.silent]
+        asked = [prompts.respond(dialogue.carry(talk.said)) for talk in speaking]
+        requests = [
+            GenerationRequest(
+                "learner", tuple(self.other_chat.prompt_ids(m, self.reply_tokens)), self.reply_tokens, 0.0
+            )
+            for m in asked
+        ]
+        for talk, answer in zip(speaking, self.generator.generate(requests, seed), strict=True):
+            talk.said.append(dialogue.clean(answer.text))
 
     def learn(
         self, failures: Mapping[str, Sequence[float]], weaknesses: Mapping[str, str], seed: int
     ) -> dict[str, float]:
-        """One DPO phase on this round's attempts, then remember those that were asked.
+        """One phase of training on this round's attempts, then remember those that were asked.
 
         Args:
             failures: per query id the critic's P(the learner failed) for each of its sampled responses.
             weaknesses: per query id the critique of the worst response.
             seed: seed of the training phase.
         """
+        c = self.config
         strengths = [attack_strength(failures.get(a.query.id, [0.0]), 1.0) for a in self._attempts]
-        rewards = self._rewards(strengths, weaknesses)
-        rows = self._pairs(rewards)
+        reference = self._reference()
+        rewards = self._rewards(strengths, weaknesses, reference)
         metrics = {
             "reward": float(np.mean(rewards)) if rewards else 0.0,
             "faithful": float(np.mean([a.faithful for a in self._attempts])) if rewards else 0.0,
-            "pairs": float(len(rows)),
         }
-        if rows:
-            settings = DPOSettings(
-                beta=self.config.beta, learning_rate=self.config.learning_rate, batch_size=self.config.batch_size
-            )
-            metrics |= self.trainer.dpo("attacker", rows, settings, [], seed)
+        if c.algorithm == "dpo":
+            rows = pairs(self._attempts, rewards, self.chat, c.max_pairs)
+            metrics["pairs"] = float(len(rows))
+            settings = DPOSettings(beta=c.beta, learning_rate=c.learning_rate, batch_size=c.batch_size, epochs=c.epochs)
+            metrics |= self.trainer.dpo("attacker", rows, settings, [], seed) if rows else {}
+        else:
+            metrics |= self._explore(strengths, rewards, reference, seed)
         asked = [(a.query, s) for a, s in zip(self._attempts, strengths, strict=True) if a.query.id in failures]
+        if c.league:
+            self.archive.seen_again({name: attack_strength(failed, 1.0) for name, failed in failures.items()})
         self.archive.add([q for q, _ in asked], [weaknesses.get(q.id, "") for q, _ in asked], [s for _, s in asked])
+        if c.target is not None and self._attempts:
+            self.weight = adapted_weight(self.weight, float(np.mean(strengths)), c.target, c.novelty_rate)
         return metrics
 
-    def _rewards(self, strengths: Sequence[float], weaknesses: Mapping[str, str]) -> list[float]:
+    def _explore(
+        self, strengths: Sequence[float], rewards: Sequence[float], reference: Sequence[Sequence[float]], seed: int
+    ) -> dict[str, float]:
+        """A phase of policy gradients. PPO pays for leaving the base token by token, GRPO here, for the whole."""
+        c = self.config
+        strayed = [
+            sum(x for turn in a.turns for x in turn.generation.logprobs) - sum(r)
+            for a, r in zip(self._attempts, reference, strict=True)
+        ]
+        price = c.kl if c.algorithm == "grpo" else 0.0
+        rows = rollouts(self._attempts, rewards, [price * nats for nats in strayed], self.chat)
+        metrics = {
+            "strength": float(np.mean(strengths)) if strengths else 0.0,
+            "base_nats": float(np.mean(strayed)) if strayed else 0.0,
+            "novelty_weight": self.novelty_weight,
+            "rewritings": float(len(rows)),
+        }
+        if not rows:
+            return metrics
+        settings = PolicySettings(
+            algorithm=c.algorithm,
+            learning_rate=c.learning_rate,
+            epochs=c.epochs,
+            batch_size=c.batch_size,
+            clip=c.clip,
+            kl=c.kl if c.algorithm == "ppo" else 0.0,
+            kl_target=None,
+        )
+        found = self.trainer.policy("attacker", rows, settings, [], seed)
+        return metrics | {name: value for name, value in found.items() if name not in metrics}
+
+    @property
+    def novelty_weight(self) -> float:
+        """The weight of the novelty block in the reward."""
+        return self.weight if self.config.novelty else 0.0
+
+    def _reference(self) -> list[list[float]]:
+        """Log-probabilities of each attempt's tokens under the frozen base, over all its turns."""
+        turns = [turn for a in self._attempts for turn in a.turns]
+        if not turns:
+            return []
+        found = iter(
+            self.generator.sequence_logprobs(
+                None, [turn.prompt_ids for turn in turns], [turn.generation.token_ids for turn in turns]
+            )
+        )
+        return [[x for _ in a.turns for x in next(found)] for a in self._attempts]
+
+    def _rewards(
+        self, strengths: Sequence[float], weaknesses: Mapping[str, str], reference: Sequence[Sequence[float]]
+    ) -> list[float]:
         if not self._attempts:
             return []
         own = [a.query for a in self._attempts]
         texts, categories = [q.text for q in own], [q.category for q in own]
         said = [weaknesses.get(q.id, "") for q in own]
-        reference = self.generator.sequence_logprobs(
-            None, [a.prompt_ids for a in self._attempts], [a.generation.token_ids for a in self._attempts]
-        )
         reward = attack_reward(
             strengths,
             [q.novelty for q in own],
@@ -136,42 +233,19 @@ class Attacker:
             self_bleu(texts),
             faithful=[a.faithful for a in self._attempts],
             fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
-            addresses_judge=[prompts.addresses_grader(t) for t in texts],
+            addresses_judge=[prompts.addresses_grader(dialogue.asked(t)) for t in texts],
             duplicate=self.archive.duplicates(texts, self.config.duplicate),
+            weight=self.novelty_weight,
         )
         return [float(r) for r in reward]
 
-    def _pairs(self, rewards: Sequence[float]) -> list[dict[str, Any]]:
-        """Best against worst attempt on each seed, the clearest first."""
-        by_seed: dict[str, list[tuple[float, Attempt]]] = {}
-        for attempt, reward in zip(self._attempts, rewards, strict=True):
-            by_seed.setdefault(attempt.query.seed_id, []).append((reward, attempt))
-        rows: list[tuple[float, dict[str, Any]]] = []
-        for tries in by_seed.values():
-            tries.sort(key=lambda pair: pair[0])
-            (low, worst), (high, best) = tries[0], tries[-1]
-            if high - low < MIN_GAIN:
-                continue
-            row = {
-                "prompt_ids": list(best.prompt_ids),
-                "chosen_ids": self._closed(best.generation),
-                "rejected_ids": self._closed(worst.generation),
-                "q": 1.0,
-                "w": min(1.0, high - low),
-            }
-            rows.append((high - low, row))
-        return [row for _, row in sorted(rows, key=lambda r: r[0], reverse=True)[: self.config.max_pairs]]
+    def state(self) -> dict[str, Any]:
+        """What a committed round keeps of this role: the archive, and the weight of novelty."""
+        return {"archive": self.archive.to_rows(), "weight": self.weight}
 
-    def _closed(self, generation: Generation) -> list[int]:
-        return self.chat.closed(generation.token_ids) if generation.finished else list(generation.token_ids)
-
-    def state(self) -> list[dict[str, Any]]:
-        """What a committed round keeps of this role: the archive."""
-        return self.archive.to_rows()
-
-    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a committed state."""
-        self.archive = Archive.from_rows(state)
+        self.archive, self.weight = Archive.from_rows(state["archive"]), float(state["weight"])
         self._attempts = []
 
 

@@ -1,27 +1,21 @@
 """Novelty, self-similarity and the attacker's reward."""
 
-import json
-
 import numpy as np
 import pytest
 
 from superalign.feedback.novelty import (
-    Archive,
+    adapted_weight,
     attack_reward,
     attack_strength,
     knn_novelty,
     near_duplicates,
     self_bleu,
     tail_logprob,
+    unique,
 )
-from superalign.records import Query
 
 GARDEN = [f"please tell me how to grow {x} in a small garden" for x in ("beans", "roses", "kale", "mint", "peas")]
 OTHER = "translate the national anthem into ancient greek verse"
-
-
-def query(i: int, category: str = "c", tactic: str = "plain") -> Query:
-    return Query(f"q{i}", f"s{i}", f"{GARDEN[i % 5]} number {i}", "benign", category, tactic, "attacker", 1)
 
 
 def test_an_empty_archive_makes_everything_new() -> None:
@@ -81,7 +75,8 @@ def reward(**changes: float) -> float:
         "strength": 0.8, "novelty": 0.5, "behaviour": 0.4, "cell": 0.5, "bleu": 0.3,
         "faithful": 1, "fluent": 1, "addresses_judge": 0, "duplicate": 0,
     } | changes  # fmt: skip
-    return float(attack_reward(**{k: [v] for k, v in values.items()})[0])  # type: ignore[arg-type]
+    weight = values.pop("weight", 1.0)
+    return float(attack_reward(**{k: [v] for k, v in values.items()}, weight=weight)[0])  # type: ignore[arg-type]
 
 
 def test_the_reward_is_r1() -> None:
@@ -102,49 +97,22 @@ def test_novelty_without_success_is_worth_almost_nothing() -> None:
     assert reward(strength=0.0, novelty=1.0, bleu=0.0) == pytest.approx(0.05)
 
 
-def test_a_cell_is_rarer_the_fewer_attacks_it_holds() -> None:
-    archive = Archive()
-    archive.add([query(i, tactic="fiction") for i in range(3)], [""] * 3, [0.5] * 3)
-    assert archive.rarity(["c", "c"], ["fiction", "plain"]) == pytest.approx([0.5, 1.0])
+def test_the_weight_of_novelty_leaves_gates_and_penalties_for_repetition_alone() -> None:
+    assert reward(weight=0) == pytest.approx(0.8)
+    assert reward(weight=2) == pytest.approx(0.8 * (1 + 2 * (0.25 + 0.1 + 0.125)) + 0.05 - 0.06)
+    assert reward(weight=0, duplicate=1) == pytest.approx(0.8 - 1)
+    assert reward(weight=4, faithful=0, bleu=0) == 0
 
 
-def test_novelty_is_measured_within_the_category() -> None:
-    archive = Archive()
-    archive.add([query(0, "garden")], ["gives unsafe advice"], [1.0])
-    same, other = archive.novelty([query(0).text] * 2, ["garden", "kitchen"])
-    assert same == pytest.approx(0, abs=1e-6)
-    assert other == 1.0
-    assert archive.behaviour_novelty(["gives unsafe advice", ""], ["garden"] * 2) == pytest.approx([0, 0], abs=1e-6)
+def test_the_weight_of_novelty_grows_while_attacks_succeed_more_than_wanted() -> None:
+    assert adapted_weight(1.0, 0.5, 0.3, 0.5) == pytest.approx(np.exp(0.1))
+    assert adapted_weight(1.0, 0.1, 0.3, 0.5) == pytest.approx(np.exp(-0.1))
+    assert adapted_weight(3.9, 1.0, 0.3, 0.5) == 4.0
+    assert adapted_weight(0.1, 0.0, 0.3, 0.5) == 0.1
 
 
-def test_adding_the_same_queries_again_changes_nothing() -> None:
-    archive = Archive()
-    for _ in range(2):
-        archive.add([query(i) for i in range(4)], [""] * 4, [0.1] * 4)
-    assert len(archive) == 4
-    assert archive.cells["c", "plain"] == 4
-
-
-def test_an_archive_survives_json_and_goes_on_the_same() -> None:
-    archive = Archive()
-    archive.add([query(i, f"c{i % 2}") for i in range(6)], [f"weakness {i}" for i in range(6)], np.linspace(0, 1, 6))
-    restored = Archive.from_rows(json.loads(json.dumps(archive.to_rows())))
-    assert restored.to_rows() == archive.to_rows()
-    assert restored.sample(3, 1) == archive.sample(3, 1)
-    assert restored.novelty([OTHER], ["c1"]).tolist() == archive.novelty([OTHER], ["c1"]).tolist()
-
-
-def test_the_archive_sees_what_was_added_after_it_was_first_asked() -> None:
-    archive = Archive()
-    assert archive.duplicates([query(1).text], 0.99).tolist() == [False]
-    archive.add([query(1)], [""], [0.0])
-    assert archive.duplicates([query(1).text], 0.99).tolist() == [True]
-
-
-def test_past_opponents_are_distinct_and_strong_ones_come_more_often() -> None:
-    archive = Archive()
-    archive.add([query(i) for i in range(20)], [""] * 20, [0.0] * 10 + [1.0] * 10)
-    drawn = [q.id for seed in range(50) for q in archive.sample(5, seed)]
-    assert sum(int(i[1:]) >= 10 for i in drawn) > 0.75 * len(drawn)
-    assert len({q.id for q in archive.sample(20, 0)}) == 20
-    assert Archive().sample(3, 0) == []
+def test_successes_that_are_alike_count_once_and_failures_hide_none() -> None:
+    texts = [GARDEN[0], OTHER, GARDEN[0] + " please", OTHER]
+    assert unique(texts, [True, False, True, True], 0.8).tolist() == [True, False, False, True]
+    assert unique(texts, [True] * 4, 1.01).tolist() == [True] * 4
+    assert unique([], [], 0.8).tolist() == []

@@ -68,7 +68,7 @@ def test_a_rewriting_that_has_lost_its_seed_is_not_asked_and_not_remembered() ->
     assert len(own(queries)) == len(SEEDS)
     assert not any("cheese" in q.text for q in queries)
     made.learn({q.id: [0.9] for q in own(queries)}, {}, 0)
-    assert {row["id"] for row in made.state()} == {q.id for q in own(queries)}
+    assert {row["id"] for row in made.state()["archive"]} == {q.id for q in own(queries)}
 
 
 def test_a_rewriting_that_has_lost_its_seed_is_the_rejected_side_of_a_pair() -> None:

@@ -1,0 +1,164 @@
+"""An attacker trained against the frozen first learner: unique successes in 200 queries, and how diverse they are.
+
+    python tests/benchmarks/attacker.py [SEED] [BOUTS] [SETTING ...]
+
+Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and after as many without the novelty block.
+Trained on train seeds by the critic's verdicts; measured in 200 queries on harmful requests of held-out combinations,
+with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from superalign.compose import load
+from superalign.data import load_seeds
+from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
+from superalign.evaluation.intervals import Estimate, bootstrap_weights, clustered_rate
+from superalign.evaluation.judges import OracleJudge
+from superalign.feedback.novelty import unique
+from superalign.generation.hf import HFGenerator
+from superalign.records import Query
+from superalign.roles.attacker import Attacker, draw_seeds
+from superalign.roles.critic import Critic
+from superalign.roles.learner import Learner
+from superalign.roles.sparring import spar
+from superalign.sections import AttackerConfig
+from superalign.training.service import TrainingService
+
+SHAPES = ((50, 4), (10, 20))  # requests x tries: as in a round of self-play, and so many that variety runs out
+SAME = 50  # successes that diversity is compared on: it depends on how many there are
+BOUTS = 20
+
+
+class Gym:
+    """One attacker, and the learner, critic and judge as shipped."""
+
+    def __init__(self, settings: Sequence[str], seed: int) -> None:
+        shared = ["cluster=inline", "cluster.threads=1", f"seed={seed}", "attacker.current=1", "attacker.past=0"]
+        self.config = config = load(["attacker=grpo", *shared, "learner.samples=1", *settings])
+        roles = ("attacker", "critic", "learner", "judge")
+        models = dict.fromkeys(roles, config.model)
+        self.generator = HFGenerator(models, config.lora, config.generator, threads=1)
+        self.trainer = TrainingService({"attacker": config.model}, config.lora, threads=1)
+        self.attacker = Attacker(config, self.generator, self.trainer)
+        self.learner = Learner(config, self.generator, None)
+        self.critic = Critic(config, self.generator, None, role="judge")
+        self.seeds = load_seeds(config.data, seed)
+
+    def train(self, bouts: int, each: int = 16) -> None:
+        """Bouts on `each` train seeds, half of them harmful."""
+        pool, config = [s for s in self.seeds if s.split == "train"], self.config
+        for bout in range(1, bouts + 1):
+            drawn = draw_seeds(pool, each, bout, config.seed)
+            found = spar(self.attacker, self.learner, self.critic, drawn, bout, bout, config.attacker.sought)
+            self.generator.load_adapter("attacker", self.trainer.adapter("attacker"), bout)
+            shown = ("reward", "faithful", "strength", "novelty_weight", "base_nats", "clip_ratio")
+            print(f"  bout {bout}", {k: round(found[k], 3) for k in shown if k in found}, flush=True)
+
+    def tried(self, requests: int, tries: int, temperature: float | None = None) -> Tried:
+        """So many queries on each of so many harmful requests, whose combinations no training has seen."""
+        pool = [s for s in self.seeds if s.split == "eval" and s.kind == "harmful"]
+        seeds = draw_seeds(pool, requests, 1, self.config.seed)
+        heat = temperature or self.config.attacker.temperature
+        update = {"candidates": tries, "temperature": heat}
+        chosen = self.config.attacker.model_copy(update=update)
+        config = self.config.model_copy(update={"attacker": chosen})
+        attacker = Attacker(config, self.generator, self.trainer)
+        queries = attacker.rewrite(seeds, 0, 10_000 + config.seed)
+        answers = self.learner.respond(queries, 0, samples=1, temperature=0.0)
+        outcomes = OracleJudge().outcomes(list(zip(queries, answers, strict=True)))
+        return Tried([s.id for s in seeds], tries, queries, [o in ("full", "partial") for o in outcomes])
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The 200 tries of one attacker: what was asked, what worked, and everything it was charged for."""
+
+    requests: list[str]
+    tries: int
+    queries: list[Query]
+    worked: list[bool]
+
+    def rate(self, counted: Sequence[bool]) -> Estimate:
+        """A rate over all 200 tries: those that were not asked, or repeat another word for word, did not succeed."""
+        asked = Counter(q.seed_id for q in self.queries)
+        rest = [name for name in self.requests for _ in range(self.tries - asked[name])]
+        values = [*map(float, counted), *[0.0] * len(rest)]
+        return clustered_rate(values, [*(q.seed_id for q in self.queries), *rest])
+
+    def figures(self) -> dict[str, Estimate]:
+        """Success, unique success and diversity, with intervals clustered by request."""
+        hits = [q for q, w in zip(self.queries, self.worked, strict=True) if w]
+        few = random.Random(0).sample(hits, min(SAME, len(hits)))
+        return {
+            "distinct successes": self.rate(self.worked),
+            "unique successes": self.rate(self.unique()),
+            f"1 - self-BLEU of {len(few)} successes": dissimilarity(few),
+            f"kNN distance of {len(few)} successes": spread(few),
+            "cells with a success": cell_coverage(self.queries, self.worked),
+        }
+
+    def unique(self) -> list[bool]:
+        """Successes that are no near-duplicate of one before."""
+        found: list[bool] = unique([q.text for q in self.queries], self.worked, SIMILARITY).tolist()
+        return found
+
+    def by_request(self) -> dict[str, int]:
+        """Unique successes on each request."""
+        return Counter(q.seed_id for q, u in zip(self.queries, self.unique(), strict=True) if u)
+
+
+def ratio(first: Tried, second: Tried) -> Estimate:
+    """Unique successes of the second to those of the first, by bootstrap of the requests, which both share."""
+    a, b = (np.array([t.by_request()[r] for r in first.requests], dtype=float) for t in (first, second))
+    weights = bootstrap_weights(len(a), 0, 2000)
+    low, high = np.quantile((weights @ b) / np.maximum(weights @ a, 1e-9), [0.025, 0.975])
+    return Estimate(float(b.sum() / a.sum()), float(low), float(high), len(a))
+
+
+def show(shape: tuple[int, int], rows: dict[str, Tried]) -> None:
+    """The table of one shape."""
+    print(f"\n{shape[0]} requests x {shape[1]} tries")
+    for name, tried in rows.items():
+        print(f"{name}: tactics {dict(Counter(q.tactic for q in tried.queries).most_common())}")
+        for figure, e in tried.figures().items():
+            print(f"  {figure:32} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]")
+    first, *others = rows
+    for name in others:
+        for base in dict.fromkeys((first, others[0])):
+            if name != base:
+                e, few, many = ratio(rows[base], rows[name]), sum(rows[base].unique()), sum(rows[name].unique())
+                print(f"unique successes, {name} / {base}: {many} / {few} = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
+
+
+def main(seed: int, bouts: int, settings: Sequence[str]) -> None:
+    """Train both attackers and print the tables."""
+    begin = time.perf_counter()
+    trained, ablated = Gym(settings, seed), Gym([*settings, "attacker.novelty=false"], seed)
+    tables: dict[tuple[int, int], dict[str, Tried]] = {
+        shape: {
+            "shipped": trained.tried(*shape, temperature=AttackerConfig().temperature),
+            "shipped, sampled as the trained": trained.tried(*shape),
+        }
+        for shape in SHAPES
+    }
+    for name, gym in (("trained", trained), ("trained without novelty", ablated)):
+        gym.train(bouts)
+        for shape in SHAPES:
+            tables[shape][name] = gym.tried(*shape)
+    for shape, rows in tables.items():
+        show(shape, rows)
+    print(f"\n{time.perf_counter() - begin:.0f} s")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    main(int(given[0]) if given else 0, int(given[1]) if len(given) > 1 else BOUTS, given[2:])
