@@ -22,6 +22,7 @@ from superalign.sync.base import Adapter
 
 GIB = 2**30
 CPU_BLOCK = 32  # tokens of a cache block; vLLM's 128 are more than most prompts here, which would then never be shared
+CPU_BATCH = 4096  # tokens of one step
 MOST_CHOICES = 128  # token ids whose log-probabilities one request may ask for
 
 # Before vLLM is imported: in this process, on the threads it is given, silent, without phoning home. A request may fill
@@ -92,13 +93,16 @@ class VLLMEngine:
             torch.cpu._init_amx()
         if not cuda:
             _check_heads(model)
-        memory: dict[str, Any] = (
+        device: dict[str, Any] = (
             {"gpu_memory_utilization": config.gpu_memory_utilization / engines}
             if cuda
             else {
                 "kv_cache_memory_bytes": int(config.kv_cache_gb * GIB),
                 "block_size": CPU_BLOCK,
                 "enforce_eager": True,
+                # A request with a seed whose prompt is cut in two fails: "CPU Generator does not use offset".
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(CPU_BATCH, context + 1),
             }
         )
         adapters: dict[str, Any] = {}
@@ -121,7 +125,7 @@ class VLLMEngine:
                 enable_prefix_caching=True,
                 use_tqdm_on_load=False,
                 seed=0,
-                **memory,
+                **device,
                 **adapters,
             )
         except (ValueError, RuntimeError, NotImplementedError) as error:  # what vLLM raises for settings and models
