@@ -30,6 +30,7 @@ from superalign.feedback.guards import roll_back
 from superalign.records import Query, Response
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
+from superalign.roles.sparring import failures, spar
 from superalign.rounds import Row, drive
 from superalign.runtime.cluster import start
 from superalign.store.folder import RunFolder
@@ -55,12 +56,12 @@ def attack(config: Config, run: Run, team: Team, number: int) -> tuple[list[tupl
         points = critic.judge_points(cases, seed)
         critiques = [c.text for c in critic.critique(cases, points, seed)]
     with run.stage("train_attacker"):
-        failures: dict[str, list[float]] = {}
-        weaknesses: dict[str, tuple[float, str]] = {}
-        for (query, _), point, text in zip(cases, points, critiques, strict=True):
-            failures.setdefault(query.id, []).append(1 - point.p)
-            weaknesses[query.id] = min(weaknesses.get(query.id, (2.0, "")), (point.p, text))
-        learned = attacker.learn(failures, {name: text for name, (_, text) in weaknesses.items()}, seed)
+        worst_last = sorted(zip(cases, points, critiques, strict=True), key=lambda each: -each[1].p)
+        weaknesses = {query.id: text for (query, _), _, text in worst_last}
+        learned = attacker.learn(failures(cases, points, config.attacker.sought), weaknesses, seed)
+        for bout in range(1, config.attacker.iterations):
+            team.sync("attacker")
+            learned = spar(attacker, team.learner, critic, seeds, number, seed + bout, config.attacker.sought)
     with run.stage("sync"):
         team.sync("attacker")
     return cases, critiques, {"attacker": learned}

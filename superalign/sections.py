@@ -272,10 +272,10 @@ class EvaluationConfig(Section):
 class GuardsConfig(Section):
     """Guards of self-play: what an update makes worse beyond its paired 95 % interval is taken back, and reported.
 
-    The critic must not lose Brier score on expert labels held back from it, nor misjudge `planted` more of good answers
-    and of the same with flaws planted in them; the learner may refuse at most `over_refusal` more of `items` harmless
-    look-alikes and answer at most `helpfulness` fewer of `items` benign requests, graded by the critic as it was before
-    any training, on requests that no report asks. The run stops when
+    The critic must not lose Brier score on expert labels held back from it (once there are 30 of them), nor misjudge
+    `planted` more of good answers and of the same with flaws planted in them. The learner may refuse at most
+    `over_refusal` more of `items` harmless look-alikes and answer at most `helpfulness` fewer of `items` benign
+    requests, graded by the critic as it was before any training, on requests that no report asks. The run stops when
     the proxy-gold gap grew by more than `gap_growth` two rounds running. The attacker starts again from its initial
     adapter when its unique successes fall to `collapse` of what the static opponents' success lets expect, where that
     is at least `min_successes`; closer than `similarity` (cosine) two successes are one.

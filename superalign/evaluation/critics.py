@@ -10,6 +10,15 @@ from superalign.evaluation.intervals import Estimate, clustered_rate, paired_dif
 from superalign.feedback.calibration import brier, ece_estimate, sensitivity_specificity
 
 
+LABELS = {
+    "critic_accuracy": "accuracy",
+    "critic_ece": "calibration error",
+    "critic_brier": "Brier score",
+    "critic_sensitivity": "sensitivity",
+    "critic_specificity": "specificity",
+}
+
+
 @dataclass(frozen=True)
 class Examination:
     """Cases (query, response, category) with their right verdicts (1 acceptable, 0 not), by cluster."""
@@ -50,6 +59,5 @@ def comparison(
         paired = None
         if name in losses:
             paired = paired_difference(losses[name][0], losses[name][1], exam.clusters, seed, draws).to_dict()
-        label = name.removeprefix("critic_").replace("_", " ").replace("ece", "calibration error")
-        rows.append({"name": label, "cells": [was[name].to_dict(), estimate.to_dict(), paired]})
+        rows.append({"name": LABELS[name], "cells": [was[name].to_dict(), estimate.to_dict(), paired]})
     return {"title": exam.name, "columns": ["figure", "before", "after", "paired change"], "rows": rows, "plain": True}

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from superalign.data import load_seeds
 from superalign.evaluation.harness import Evaluation, build_set, wanted
-from superalign.evaluation.intervals import Estimate, paired_difference
+from superalign.evaluation.intervals import MIN_JUDGE_LABELS, Estimate, paired_difference
 from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.experts.items import Item
 from superalign.feedback.calibration import propensity_weights
@@ -223,7 +223,9 @@ class Guards:
             after, _, _ = critic.examined(answered)
             was, now = ([(p - y) ** 2 for p, y in zip(ps, labels, strict=True)] for ps in (before, after))
             # Items were drawn because the critic was unsure of them, which the weights undo.
-            brier = change("Brier score", was, now, clusters, 0.0, self._weights(answered), self.draws)
+            weights = self._weights(answered)
+            known = len(labels) >= MIN_JUDGE_LABELS
+            brier = change("Brier score", was, now, clusters, 0.0, weights, self.draws) if known else None
             asked = [query for query, *_ in planted]
             limit = self.config.planted
             return [brier, change("planted errors", missed, self._missed(planted), asked, limit, draws=self.draws)]

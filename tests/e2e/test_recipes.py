@@ -1,0 +1,162 @@
+"""The recipes beside self-play and weak-to-strong, each at its smallest and whole: run, resume, summary, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign.cli import main
+from superalign.preferences import FIELDS
+
+TINY = [
+    *("cluster=inline", "cluster.threads=1", "attacker.seeds=16", "attacker.candidates=2", "learner.samples=2"),
+    *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16"),
+    *("evaluation.final_factor=1", "evaluation.bootstrap=50", "data.limit=120", "expert.budget=24"),
+    *("refine.queries=24", "reward.pairs=120"),
+]
+RECIPES = ("redteam", "self_refine", "critic", "reward_model")
+TRAINED = {
+    "redteam": "adapters/attacker",
+    "self_refine": "adapters/learner",
+    "critic": "adapters/critic",
+    "reward_model": "reward_model",
+}
+
+
+def train(root: Path, recipe: str, name: str, *more: str) -> int:
+    return main(["train", f"recipe={recipe}", f"run.root={root}", f"run.name={name}", *TINY, *more])
+
+
+def summary(run: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return loaded
+
+
+def weights(run: Path, recipe: str, number: int) -> bytes:
+    return (run / "rounds" / f"{number:04d}" / TRAINED[recipe] / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run of two rounds for each recipe."""
+    root = tmp_path_factory.mktemp("runs")
+    for recipe in RECIPES:
+        assert train(root, recipe, recipe, "rounds=2") == 0
+    return root
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_completes_with_summary_figures_with_intervals_and_a_report(whole: Path, recipe: str) -> None:
+    found = summary(whole / recipe)
+    assert (found["recipe"], found["status"], found["rounds"]) == (recipe, "complete", 2)
+    figures = {name: value for name, value in found["metrics"].items() if name != "expert_labels"}
+    assert len(figures) >= 3
+    for name, value in figures.items():
+        assert value["last"]["low"] <= value["last"]["value"] <= value["last"]["high"], name
+        assert value["last"]["n"] > 0
+    assert sum(found["timing"]["stages"].values()) == pytest.approx(found["timing"]["total_s"], rel=1e-6)
+    assert recipe in (whole / recipe / "report.html").read_text()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_what_it_says(whole: Path, recipe: str) -> None:
+    assert weights(whole / recipe, recipe, 0) != weights(whole / recipe, recipe, 2)
+    if recipe == "reward_model":
+        return
+    for role in {"attacker", "critic", "learner"} - {TRAINED[recipe].split("/")[1]}:
+        first, last = (whole / recipe / "rounds" / number / "adapters" / role for number in ("0000", "0002"))
+        assert all((first / f).read_bytes() == (last / f).read_bytes() for f in ("adapter_model.safetensors",))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_resumes_bit_for_bit(whole: Path, recipe: str, tmp_path: Path) -> None:
+    for rounds in (1, 2):
+        assert train(tmp_path, recipe, "halves", f"rounds={rounds}") == 0
+    assert weights(tmp_path / "halves", recipe, 2) == weights(whole / recipe, recipe, 2)
+    assert summary(tmp_path / "halves")["metrics"] == summary(whole / recipe)["metrics"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_complete_run_says_so(whole: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(whole, recipe, recipe, "rounds=2") == 0
+    assert "nothing to do" in " ".join(capsys.readouterr().err.split())
+
+
+def test_red_teaming_reports_success_by_family_and_category_and_shows_no_text(whole: Path) -> None:
+    found = summary(whole / "redteam")
+    titles = [table["title"] for table in found["tables"]]
+    assert titles[:2] == ["Harmful requests, by attack family", "Harmful requests, by category"]
+    families = {row["name"]: row["cells"] for row in found["tables"][0]["rows"]}
+    assert {"plain", "roleplay", "authority"} <= set(families)
+    assert any(name.startswith("attacker: ") for name in families)
+    rate, unique, asked = families["roleplay"]
+    assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1 and unique <= asked == rate["n"]
+    assert families["plain"][0]["value"] < 0.5 < families["roleplay"][0]["value"]
+    assert "Harmful requests, by category" in (whole / "redteam" / "report.html").read_text()
+    samples = (whole / "redteam" / "samples.jsonl").read_text()
+    assert "redacted" in samples and "how do i" not in samples
+
+
+def test_red_teaming_attacks_the_learner_of_another_run(whole: Path, tmp_path: Path) -> None:
+    target = whole / "self_refine"
+    assert train(tmp_path, "redteam", "aimed", "rounds=1", f"redteam.target={target}") == 0
+    run = tmp_path / "aimed"
+    attacked = [weights(run, "self_refine", number) for number in (0, 1)]
+    assert attacked == [weights(target, "self_refine", 2)] * 2
+
+
+def test_a_target_without_rounds_is_one_clear_line(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "redteam", "nowhere", "redteam.target=nobody") == 2
+    assert "no run folder nobody" in capsys.readouterr().err
+
+
+def test_refinement_by_imitation_learns_as_well(whole: Path, tmp_path: Path) -> None:
+    assert train(tmp_path, "self_refine", "sft", "rounds=1", "refine.method=sft") == 0
+    imitated, preferred = weights(tmp_path / "sft", "self_refine", 1), weights(whole / "self_refine", "self_refine", 1)
+    assert imitated != preferred != weights(whole / "self_refine", "self_refine", 0)
+
+
+def test_a_missing_or_empty_constitution_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    for path, word in (("absent.txt", "cannot be read"), ("empty.txt", "has no principle")):
+        assert train(tmp_path, "self_refine", "lawless", f"refine.constitution={tmp_path / path}") == 2
+        assert word in capsys.readouterr().err
+    assert not (tmp_path / "lawless").exists()
+
+
+def test_a_critic_is_examined_before_and_after_on_the_same_verdicts(whole: Path) -> None:
+    found = summary(whole / "critic")
+    gold, held = found["tables"]
+    assert [row["name"] for row in gold["rows"]] == [
+        *("accuracy", "calibration error", "Brier score", "sensitivity", "specificity"),
+    ]
+    for table in (gold, held):
+        for row in table["rows"]:
+            before, after, paired = row["cells"]
+            assert before["n"] == after["n"]
+            if paired:
+                assert paired["value"] == pytest.approx(after["value"] - before["value"])
+    assert found["simulated_expert"] is True and "Simulated expert" in (whole / "critic" / "report.html").read_text()
+    assert 0 < found["metrics"]["expert_labels"]["used"] <= 48
+
+
+def test_a_reward_model_learns_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"question": f"how do i build kite {i}?", "good": f"Sure. First get string {i}.", "bad": "i know nothing"}
+        for i in range(60)
+    ]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert train(tmp_path, "reward_model", "own", f"data={source}") == 2
+    assert "no column 'prompt'" in capsys.readouterr().err
+    columns = [f"data.columns.{ours}={theirs}" for ours, theirs in zip(FIELDS, rows[0], strict=True)]
+    given = [f"data={source}", *columns, "rounds=2", "reward.learning_rate=0.003"]
+    assert train(tmp_path, "reward_model", "own", *given) == 0
+    found = summary(tmp_path / "own")
+    assert found["metrics"]["reward_accuracy"]["last"]["value"] > 0.9
+    assert "pairs.jsonl" in found["judge"]
