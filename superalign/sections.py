@@ -348,7 +348,7 @@ class RewardConfig(Section):
 
     pairs: Positive = 800
     flips: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.1
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 3e-3
     batch_size: Positive = 16
     center: float = Field(0.01, ge=0.0)
 

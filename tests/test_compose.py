@@ -65,7 +65,10 @@ def test_the_last_of_two_overrides_wins() -> None:
 
 
 BAD = [
-    ("recipe=selfpaly", "unknown recipe 'selfpaly'; did you mean selfplay? (there is: selfplay, weak_to_strong)"),
+    (
+        "recipe=selfpaly",
+        "unknown recipe 'selfpaly'; did you mean selfplay? (there is: critic, redteam, reward_model, self_refine, selfplay, weak_to_strong)",
+    ),
     ("cluster=inlin", "did you mean inline?"),
     ("learner=ppooo", "unknown learner 'ppooo'"),
     ("expert.budgte=3", "unknown key expert.budgte; did you mean expert.budget?"),

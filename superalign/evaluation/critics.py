@@ -9,7 +9,6 @@ from typing import Any
 from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
 from superalign.feedback.calibration import brier, ece_estimate, sensitivity_specificity
 
-
 LABELS = {
     "critic_accuracy": "accuracy",
     "critic_ece": "calibration error",
