@@ -22,7 +22,7 @@ from superalign.sync.base import Adapter
 
 GIB = 2**30
 CPU_BLOCK = 32  # tokens of a cache block; vLLM's 128 are more than most prompts here, which would then never be shared
-CPU_BATCH = 4096  # tokens of one step
+CPU_BATCH = 1024  # tokens of one step: adapters copy their weights for every token, and larger copies leave the cache
 MOST_CHOICES = 128  # token ids whose log-probabilities one request may ask for
 
 # Before vLLM is imported: in this process, on the threads it is given, silent, without phoning home. A request may fill
