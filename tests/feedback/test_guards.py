@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from superalign.evaluation.harness import Evaluation
-from superalign.feedback.guards import change, collapsed, gap_growth, gaps, roll_back, stopped, successes
+from superalign.feedback.guards import change, collapsed, gap_growth, gaps, held_back, roll_back, stopped, successes
 from superalign.records import Query
 from superalign.roles import prompts
+from superalign.roles.critic import Critic
 from superalign.sections import GuardsConfig
 from superalign.training.base import SFTSettings
-from tests.roles.parts import CHAT, Listened, point, query, response
+from tests.roles.parts import CHAT, Listened, Scripted, config, labelled, point, query, response
 
 ON = GuardsConfig(enabled=True)
 ITEMS = [f"seed-{i}" for i in range(100)]
@@ -175,3 +176,11 @@ def test_few_successes_say_nothing_and_a_restarted_attacker_is_measured_anew() -
     assert collapsed([past(9)], past(0), ON) is None
     assert collapsed([past(40), past(5, restarted=True)], past(3), ON) is None
     assert collapsed([past(40), past(5, restarted=True), past(30)], past(3), ON) == 30
+
+
+def test_guards_and_critic_agree_on_what_is_held_back() -> None:
+    critic = Critic(config(critic={"calibration_share": 0.4}), Scripted(), None)
+    answered = [labelled(i, float(i % 2)) for i in range(60)] + [labelled(f"tie-{i}", 0.5) for i in range(10)]
+    _, labels, asked = critic.examined(answered)
+    mine = [(x.value, i.query_id) for i, x in answered if held_back(i.id, 0.4) and x.value != 0.5]
+    assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40
