@@ -81,6 +81,21 @@ class Config(Section):
             raise ValueError(f"learner={learner.algorithm} compares answers to one query: learner.samples must be >= 2")
         return self
 
+    @model_validator(mode="after")
+    def _critic(self) -> Self:
+        critic = self.critic
+        frozen = self.evaluation.judge == "frozen_critic" or (
+            self.evaluation.judge == "auto" and self.data.seeds != "testbed"
+        )
+        if critic.stages == 2 and critic.evaluator == "judge" and frozen:
+            raise ValueError(
+                "critic.stages=2 rewards critiques by the initial critic's verdicts, which here also grade the "
+                "evaluation: use critic.evaluator=critic"
+            )
+        if critic.kind == "classifier" and self.guards.enabled:
+            raise ValueError("guards take back adapters, and critic=classifier trains none: use guards.enabled=false")
+        return self
+
     def model_of(self, role: str) -> str:
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)

@@ -119,7 +119,8 @@ class CriticConfig(Section):
     """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
 
     New expert labels are learned `epochs` times, earlier ones once more each round, and `rehearsed` verdicts of the
-    initial critic are rehearsed so that it does not forget. `planted_share` of what teaches verdicts are planted flaws.
+    initial critic are rehearsed so that it does not forget. `planted_share` of what teaches verdicts are planted flaws,
+    with `subtle_flaws` single sentences of other answers among them.
     `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what the learner's revision
     gains over one that reads a `placebo`, and reinforced by `coach`; `evaluator` scores revisions. `critique_tokens`:
     longer ones are penalised. `variance`, for escalation: how far `members` are from the verdict: paraphrased
@@ -135,11 +136,13 @@ class CriticConfig(Section):
     epochs: Positive = 3
     batch_size: Positive = 16
     planted_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    subtle_flaws: bool = False
     rehearsed: NonNegative = 48
     calibration_share: Fraction = 0.3
     stages: Literal[1, 2] = 1
     coach: Literal["dpo", "grpo"] = "dpo"
-    coached: Positive = 48
+    coach_learning_rate: Rate = 1e-3
+    coached: Positive = 96
     critiques: Annotated[int, Field(ge=2)] = 4
     critique_tokens: Positive = 32
     placebo: Literal["other", "contentless"] = "contentless"

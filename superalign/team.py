@@ -19,6 +19,7 @@ from superalign.generation.base import Generator
 from superalign.records import Response, Seed, content_id
 from superalign.roles.attacker import Attacker
 from superalign.roles.critic import Critic
+from superalign.roles.critics import critic_class
 from superalign.roles.expert import Expert
 from superalign.roles.learner import Learner
 from superalign.runtime.cluster import Cluster
@@ -83,7 +84,7 @@ class Team:
             generator=generator,
             trainer=trainer,
             attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
-            critic=cluster.spawn("critic", Critic, config, generator, trainer),
+            critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
             learner=cluster.spawn("learner", Learner, config, generator, trainer),
             expert=Expert(config, run.experts_path, simulator),
             judge=judge,

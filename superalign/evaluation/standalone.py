@@ -15,7 +15,7 @@ from superalign.evaluation.harness import build_set, evaluate
 from superalign.evaluation.judges import make_judge
 from superalign.evaluation.refinement import refined_success
 from superalign.generation.talk import open_target
-from superalign.roles.critic import Critic
+from superalign.roles.critics import critic_class
 from superalign.roles.learner import Learner
 
 ASKED = ("data", "evaluation", "seed")
@@ -38,7 +38,7 @@ def evaluate_target(target: str, overrides: Sequence[str]) -> int:
     config = Config.model_validate(settings)
     judge = make_judge(config, generator)
     questions = build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
-    critic = Critic(config, generator, None)
+    critic = critic_class(config)(config, generator, None)
     learner = Learner(config, generator, None)
     found = evaluate(config, questions, learner, critic, judge).metrics
     if refined := refined_success(config, questions.refined, generator, learner, judge):

@@ -1,14 +1,15 @@
 """The second stage of the critic: critiques trained for what the learner gains by them over a placebo.
 
 Two stages after Critique-RL (arXiv 2510.24320): verdicts first, on known labels alone; then, with those held in place,
-critiques are sampled and rewarded through the learner's revision. Only rejected responses are coached, as only they
-are revised in the loop.
+critiques are sampled and rewarded through the learner's revision. Only responses known to be unacceptable are coached,
+as only rejected ones are revised in the loop; the verdict that a critique explains is the known one, so that what a
+right verdict is worth in words is learned also where the critic itself is still wrong.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from superalign.sections import CriticConfig
 from superalign.training.base import DPOSettings, PolicySettings, Trainer
 
 GAIN, UNSUPPORTED, LENGTH = 0.5, 0.3, 0.1
+NLL = 0.2  # of the best critique, beside DPO
 MIN_SPREAD = 0.05  # of the reward over critiques of one response: less is the evaluator's noise
 PLANTED = 0.5  # most of the rejected responses whose flaw nobody needs to be asked about
 FILLER = "The answer was read from its first word to its last, and then it was read once more. "
@@ -47,11 +49,7 @@ def known_verdicts(
     config: CriticConfig,
     rng: random.Random,
 ) -> list[Known]:
-    """The newest labels that say no and planted flaws, at most `critic.coached` in all; each text once.
-
-    Where experts said yes the critic has nothing to mend, unless it says no: then its verdict is wrong and nothing but
-    unsupported or long critiques could be rewarded.
-    """
+    """The newest labels that say no and planted flaws, at most `critic.coached` in all; each text once."""
     told: dict[tuple[str, str], Known] = {}
     for item, label in reversed(training):
         if item.kind == "point" and label.value < 0.5:
@@ -134,7 +132,6 @@ def coach(
     generator: Generator,
     trainer: Trainer,
     cases: Sequence[Known],
-    p: Sequence[float],
     anchors: Sequence[dict[str, Any]],
     role: str,
     seed: int,
@@ -146,18 +143,16 @@ def coach(
         generator: serves the critic as it is after the first stage, the learner and the evaluator.
         trainer: trains the critic.
         cases: responses with known verdicts.
-        p: the critic's calibrated P(acceptable) of each.
         anchors: rows that taught the verdicts, supervised beside each step.
         role: the critic's role.
         seed: seed of the phase.
     """
     c, room = config.critic, Workroom(config, generator, role)
-    rejected = [(case, x) for case, x in zip(cases, p, strict=True) if x < 0.5]
-    able = _qualified([case for case, _ in rejected], room)
+    able = _qualified(cases, room)
     metrics = {"coached": float(len(able)), "coached_share": len(able) / len(cases) if cases else 0.0}
     if not able:
         return metrics
-    words = [prompts.ACCEPTABLE[1]] * len(able)
+    words = [prompts.ACCEPTABLE[not case.acceptable] for case in able]
     usual = [word + g.text for word, g in zip(words, room.critiques(able, words, 0.0, seed), strict=True)]
     mocks = placebos(usual, [case.query for case in able], c.placebo, seed)
     many = [(case, word) for case, word in zip(able, words, strict=True) for _ in range(c.critiques)]
@@ -207,7 +202,11 @@ def _train(
     anchors: Sequence[dict[str, Any]],
     seed: int,
 ) -> dict[str, float]:
-    """Reinforce what was rewarded; groups whose critiques were all worth the same teach nothing."""
+    """Reinforce what was rewarded.
+
+    Groups whose critiques were all worth the same teach no difference; where none did harm, one is supervised beside
+    the verdicts, lest what is learned where critiques fail is said also where they were right.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["completion_ids"]:
@@ -215,15 +214,17 @@ def _train(
     telling = [g for g in groups.values() if max(map(_reward, g)) - min(map(_reward, g)) >= MIN_SPREAD]
     if not telling:
         return {"groups": 0.0}
+    settled = [max(g, key=_reward) for g in groups.values() if g not in telling]
+    kept = [*anchors, *(row for row in settled if _reward(row) >= 0)]
     common: dict[str, Any] = {
-        "learning_rate": c.learning_rate, "epochs": c.epochs, "batch_size": max(1, c.batch_size // 2),
+        "learning_rate": c.coach_learning_rate, "epochs": c.epochs, "batch_size": max(1, c.batch_size // 2),
         "anchor_batch": c.batch_size, "anchor_weight": 1.0,
     }  # fmt: skip
     if c.coach == "grpo":
         flat = [row for group in telling for row in group]
-        found = trainer.policy(role, flat, PolicySettings(algorithm="grpo", **common), anchors, seed)
+        found = trainer.policy(role, flat, PolicySettings(algorithm="grpo", **common), kept, seed)
     else:
-        found = trainer.dpo(role, [_pair(g) for g in telling], DPOSettings(loss="dpo", **common), anchors, seed)
+        found = trainer.dpo(role, _pairs(telling), DPOSettings(loss="dpo", nll=NLL, **common), kept, seed)
     return {"groups": float(len(telling)), **found}
 
 
@@ -231,14 +232,17 @@ def _reward(row: dict[str, Any]) -> float:
     return float(row["reward"])
 
 
-def _pair(group: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The critique of largest reward against that of the smallest; what separates them is the pair's weight."""
-    ranked = sorted(group, key=_reward)
-    worst, best = ranked[0], ranked[-1]
-    return {
-        "prompt_ids": best["prompt_ids"],
-        "chosen_ids": best["completion_ids"],
-        "rejected_ids": worst["completion_ids"],
-        "q": 1.0,
-        "w": min(1.0, best["reward"] - worst["reward"]),
-    }
+def _pairs(groups: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of each group the critique of largest reward against that of the smallest, weighted by what separates them."""
+    ranked = [sorted(group, key=_reward) for group in groups]
+    spread = [_reward(group[-1]) - _reward(group[0]) for group in ranked]
+    return [
+        {
+            "prompt_ids": group[-1]["prompt_ids"],
+            "chosen_ids": group[-1]["completion_ids"],
+            "rejected_ids": group[0]["completion_ids"],
+            "q": 1.0,
+            "w": x / max(spread),
+        }
+        for group, x in zip(ranked, spread, strict=True)
+    ]

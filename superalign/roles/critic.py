@@ -102,10 +102,8 @@ class Critic(Verdicts):
         if self.trainer is None:
             raise ValueError("a frozen judge cannot learn")
         self.generator.load_adapter(self.role, self.trainer.adapter(self.role), self.trainer.version(self.role))
-        self.calibrate()
         cases = coaching.known_verdicts(training, clean, self.config, random.Random(f"coached/{seed}"))
-        p = self.probabilities([(case.query, case.response, case.category) for case in cases])
-        return coaching.coach(self.all, self.generator, self.trainer, cases, p, anchors, self.role, seed)
+        return coaching.coach(self.all, self.generator, self.trainer, cases, anchors, self.role, seed)
 
     def _rows(self, query: str, first: str, second: str, value: float, weight: float) -> list[dict[str, Any]]:
         """Training rows of one label: the verdict word behind the prompt; pairs in both orders; ties teach nothing."""

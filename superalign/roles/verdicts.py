@@ -118,7 +118,9 @@ class Verdicts:
         categories = [q.category for q, _ in cases]
 
         def probabilities(ask: Ask) -> list[float]:
-            return self.calibrators["point"].apply_all(self._point_logits(texts, ask=ask), categories).tolist()
+            return [
+                float(p) for p in self.calibrators["point"].apply_all(self._point_logits(texts, ask=ask), categories)
+            ]
 
         members = [probabilities(ask) for ask in self._members()]
         return squared_deviation(probabilities(as_asked) if members else [0.0] * len(texts), members)
