@@ -68,7 +68,7 @@ def test_guards_tell_what_they_took_back_and_why_a_run_stopped(tmp_path: Path) -
     action = {"role": "learner", "action": "rolled back", "to_round": 0, "version": 2, "because": WHY}
     guards = {"checks": {"learner unhelpfulness": {}}, "actions": [action]}
     page = made(tmp_path / "a", "selfplay", guards=guards, status="stopped", stopped="the gap grew").read_text()
-    assert WHY in page and "rolled back to round 0" in page and "Stopped by a guard" in page
+    assert WHY[1:] in page and "learner rolled back to round 0" in page and "Stopped by a guard" in page
     quiet = made(tmp_path / "b", "selfplay", guards={"checks": {"x": {}}, "actions": []}).read_text()
     assert "Every update was kept" in quiet and "Stopped by a guard" not in quiet
     assert "guards" not in made(tmp_path / "c", "selfplay").read_text().split('<h2 id="configuration"')[0].lower()
