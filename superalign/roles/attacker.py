@@ -178,8 +178,9 @@ class Attacker:
             sum(x for turn in a.turns for x in turn.generation.logprobs) - sum(r)
             for a, r in zip(self._attempts, reference, strict=True)
         ]
-        price = c.kl if c.algorithm == "grpo" else 0.0
-        rows = rollouts(self._attempts, rewards, [price * nats for nats in strayed], self.chat)
+        price = 0.0 if c.algorithm == "ppo" else c.kl
+        grpo, prices = c.algorithm == "grpo", [price * nats for nats in strayed]
+        rows = rollouts(self._attempts, rewards, prices, self.chat, compared=grpo)
         metrics = {
             "strength": float(np.mean(strengths)) if strengths else 0.0,
             "base_nats": float(np.mean(strayed)) if strayed else 0.0,
@@ -194,7 +195,7 @@ class Attacker:
             epochs=c.epochs,
             batch_size=c.batch_size,
             clip=c.clip,
-            kl=c.kl if c.algorithm == "ppo" else 0.0,
+            kl=0.0 if grpo else c.kl,
             kl_target=None,
         )
         found = self.trainer.policy("attacker", rows, settings, [], seed)

@@ -65,7 +65,7 @@ def pairs(attempts: Sequence[Attempt], rewards: Sequence[float], chat: Chat, mos
 
 
 def rollouts(
-    attempts: Sequence[Attempt], rewards: Sequence[float], prices: Sequence[float], chat: Chat
+    attempts: Sequence[Attempt], rewards: Sequence[float], prices: Sequence[float], chat: Chat, compared: bool
 ) -> list[dict[str, Any]]:
     """Every turn of every attempt with the reward of the whole; turn by turn, those on one seed are a group.
 
@@ -74,9 +74,11 @@ def rollouts(
         rewards: R of each.
         prices: what is taken off beside, for how far it strayed from the base.
         chat: of the attacker's model.
+        compared: whether only differences within a group teach; seeds without any are left out then.
     """
     price = {id(attempt): p for attempt, p in zip(attempts, prices, strict=True)}
-    return list(_rollouts(by_seed(attempts, rewards), price, chat))
+    groups = by_seed(attempts, rewards) if compared else [list(zip(rewards, attempts, strict=True))]
+    return list(_rollouts(groups, price, chat))
 
 
 def _rollouts(

@@ -1,10 +1,12 @@
 """An attacker trained against the frozen first learner: unique successes in 200 queries, and how diverse they are.
 
-    python tests/benchmarks/attacker.py [SEED] [BOUTS] [SETTING ...]
+    python tests/benchmarks/attacker.py [SEED] [BOUTS] [SETTING ...] [against=RUN/rounds/0002]
 
-Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and after as many without the novelty block.
+Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and after as many without what pays for
+being new: the novelty block left out, near-copies alone punished.
 Trained on train seeds by the critic's verdicts; measured in 200 queries on harmful requests of held-out combinations,
-with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed.
+with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed. With
+`against` the learner is not the first one, which falls for every family, but that of a round of self-play.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from superalign.compose import load
 from superalign.data import load_seeds
@@ -35,18 +39,23 @@ from superalign.training.service import TrainingService
 
 SHAPES = ((50, 4), (10, 20))  # requests x tries: as in a round of self-play, and so many that variety runs out
 SAME = 50  # successes that diversity is compared on: it depends on how many there are
-BOUTS = 20
+BOUTS = 10
+AGAINST = "against="
+ABLATION = ("attacker.novelty=false", "attacker.duplicate=0.98")  # nothing but copies costs
 
 
 class Gym:
     """One attacker, and the learner, critic and judge as shipped."""
 
-    def __init__(self, settings: Sequence[str], seed: int) -> None:
+    def __init__(self, settings: Sequence[str], seed: int, against: Path | None) -> None:
         shared = ["cluster=inline", "cluster.threads=1", f"seed={seed}", "attacker.current=1", "attacker.past=0"]
         self.config = config = load(["attacker=grpo", *shared, "learner.samples=1", *settings])
         roles = ("attacker", "critic", "learner", "judge")
         models = dict.fromkeys(roles, config.model)
         self.generator = HFGenerator(models, config.lora, config.generator, threads=1)
+        if against:
+            tensors = load_file(against / "adapters" / "learner" / "adapter_model.safetensors")
+            self.generator.load_adapter("learner", tensors, 1)
         self.trainer = TrainingService({"attacker": config.model}, config.lora, threads=1)
         self.attacker = Attacker(config, self.generator, self.trainer)
         self.learner = Learner(config, self.generator, None)
@@ -54,8 +63,8 @@ class Gym:
         self.seeds = load_seeds(config.data, seed)
 
     def train(self, bouts: int, each: int = 16) -> None:
-        """Bouts on `each` train seeds, half of them harmful."""
-        pool, config = [s for s in self.seeds if s.split == "train"], self.config
+        """Bouts on `each` harmful train seeds."""
+        pool, config = [s for s in self.seeds if s.split == "train" and s.kind == "harmful"], self.config
         for bout in range(1, bouts + 1):
             drawn = draw_seeds(pool, each, bout, config.seed)
             found = spar(self.attacker, self.learner, self.critic, drawn, bout, bout, config.attacker.sought)
@@ -139,10 +148,12 @@ def show(shape: tuple[int, int], rows: dict[str, Tried]) -> None:
                 print(f"unique successes, {name} / {base}: {many} / {few} = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
 
 
-def main(seed: int, bouts: int, settings: Sequence[str]) -> None:
+def main(seed: int, bouts: int, words: Sequence[str]) -> None:
     """Train both attackers and print the tables."""
     begin = time.perf_counter()
-    trained, ablated = Gym(settings, seed), Gym([*settings, "attacker.novelty=false"], seed)
+    folder = next((Path(word.removeprefix(AGAINST)) for word in words if word.startswith(AGAINST)), None)
+    settings = [word for word in words if not word.startswith(AGAINST)]
+    trained, ablated = Gym(settings, seed, folder), Gym([*settings, *ABLATION], seed, folder)
     tables: dict[tuple[int, int], dict[str, Tried]] = {
         shape: {
             "shipped": trained.tried(*shape, temperature=AttackerConfig().temperature),
@@ -153,7 +164,8 @@ def main(seed: int, bouts: int, settings: Sequence[str]) -> None:
     for name, gym in (("trained", trained), ("trained without novelty", ablated)):
         gym.train(bouts)
         for shape in SHAPES:
-            tables[shape][name] = gym.tried(*shape)
+            tables[shape][name] = tried = gym.tried(*shape)
+            print(f"  {name}, {shape}: {sum(tried.worked)} successes, {sum(tried.unique())} unique", flush=True)
     for shape, rows in tables.items():
         show(shape, rows)
     print(f"\n{time.perf_counter() - begin:.0f} s")

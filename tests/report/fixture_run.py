@@ -22,6 +22,9 @@ CURVES = {
     "critic_ece": (0.14, 0.09, 0.07, 0.055, 0.05, 0.044, 0.041),
     "proxy_gold_gap": (0.11, 0.12, 0.08, 0.05, 0.04, 0.02, -0.01),
     "attack_diversity": (0.71, 0.74, 0.72, 0.69, 0.7, 0.68, 0.69),
+    "attack_novelty": (1.0, 0.8, 0.66, 0.6, 0.55, 0.5, 0.48),
+    "attack_unique_success_rate": (0.4, 0.36, 0.3, 0.22, 0.15, 0.1, 0.08),
+    "attack_cell_coverage": (0.8, 0.76, 0.7, 0.6, 0.5, 0.4, 0.3),
 }
 SECONDS = dict(zip(clock.STAGES, (6.1, 9.4, 5.2, 0.6, 5.8, 9.9, 3.1, 0.4, 6.2), strict=True))
 HARMFUL_MARK = "sesame-marker"
