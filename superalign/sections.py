@@ -222,8 +222,8 @@ class GeneratorConfig(Section):
     """Batched generation: `backend=hf` runs on CPU and small GPUs, `vllm` on CPU and GPUs (an extra to install).
 
     `batch_tokens` bounds one padded batch of hf. The rest is of vllm. `sync=adapter` serves every role as an adapter
-    beside the base; `full` merges and replaces the weights, for one role per model. `kv_cache_gb`: key-value cache of
-    each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
+    beside the base; `full` merges and replaces the weights, for one trained role per model. `kv_cache_gb`: key-value
+    cache of each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
     `tensor_parallel`: GPUs over which each engine is spread.
     """
 

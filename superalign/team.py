@@ -71,7 +71,7 @@ class Team:
         models = {role: config.model_of(role) for role in TRAINED}
         threads = config.cluster.threads
         served = {**models, "judge": models["critic"]}
-        backend = generator_class(config.generator)
+        backend = generator_class(config.generator, models)
         generator: Generator = cluster.spawn(
             "generator", backend, served, config.lora, config.generator, threads, threads=threads
         )

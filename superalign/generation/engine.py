@@ -33,7 +33,8 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
 }
-LOGGING = "VLLM_LOGGING_LEVEL"
+# Its errors are raised; logging them dumps every prompt of the batch.
+LOGGING = ("VLLM_LOGGING_LEVEL", "CRITICAL")
 
 
 def require_vllm() -> None:
@@ -81,7 +82,7 @@ class VLLMEngine:
     ) -> None:
         require_vllm()
         os.environ.update(ENVIRONMENT)
-        os.environ.setdefault(LOGGING, "ERROR")
+        os.environ.setdefault(*LOGGING)
         self.slots = room.slots if room else 0
         cuda = torch.cuda.is_available()
         if not cuda and config.tensor_parallel > 1:

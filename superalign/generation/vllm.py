@@ -16,11 +16,11 @@ from superalign.models import Chat, load_base, load_chat, resolve
 from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.sync.adapter import AdapterSync, engine_rank, room_for
 from superalign.sync.base import WeightSync
-from superalign.sync.full import FullSync, check_single
+from superalign.sync.full import FullSync
 
 
 class VLLMGenerator:
-    """One engine for each distinct model; its roles are adapters (`sync=adapter`) or its one role its weights (`full`).
+    """One engine for each distinct model; its roles are adapters (`sync=adapter`), or one role is its weights (`full`).
 
     Args:
         models: the model of each role.
@@ -39,9 +39,6 @@ class VLLMGenerator:
         roles = {model: [r for r in models if models[r] == model] for model in sorted(set(models.values()))}
         full = generator.sync == "full"
         rank = 0 if full else engine_rank(lora.r)
-        if full:
-            for model, sharing in roles.items():
-                check_single(model, sharing)
         self._chats: dict[str, Chat] = {model: load_chat(model) for model in roles}
         self._engines: dict[str, VLLMEngine] = {}
         self._syncs: dict[str, WeightSync] = {}
@@ -51,7 +48,7 @@ class VLLMGenerator:
             engine = VLLMEngine(model, self._chats[model].context, room, generator, engines=len(roles))
             self._engines[model] = engine
             self._syncs[model] = (
-                FullSync(engine, sharing[0], base) if full else AdapterSync(engine, sharing, lora, base.prepare)
+                FullSync(engine, sharing, base) if full else AdapterSync(engine, sharing, lora, base.prepare)
             )
 
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
@@ -156,8 +153,18 @@ class VLLMGenerator:
         prompts: Sequence[Sequence[int]],
         settings: Sequence[dict[str, Any]],
     ) -> list[Any]:
-        adapters = {role: self._syncs[model].serve(role) for role in set(roles)}
-        return self._engines[model].run(prompts, settings, [adapters[role] for role in roles])
+        """One batch of all roles, or one for each where they differ in the engine's weights."""
+        sync, engine = self._syncs[model], self._engines[model]
+        if engine.slots:
+            adapters = {role: sync.serve(role) for role in set(roles)}
+            return engine.run(prompts, settings, [adapters[role] for role in roles])
+        outputs: dict[int, Any] = {}
+        for role in dict.fromkeys(roles):
+            places = [i for i, each in enumerate(roles) if each == role]
+            sync.serve(role)
+            done = engine.run([prompts[i] for i in places], [settings[i] for i in places], [None] * len(places))
+            outputs.update(zip(places, done, strict=True))
+        return [outputs[i] for i in range(len(roles))]
 
 
 def _skeleton(model: str) -> Any:
@@ -175,7 +182,8 @@ def _generation(output: Any, chat: Chat, version: int) -> Generation:
     finished = output.finish_reason == "stop"
     end = -1 if finished else None
     tokens = tuple(output.token_ids)
-    logprobs = [found[token].logprob for found, token in zip(output.logprobs, tokens, strict=True)]
+    flat = output.logprobs
+    logprobs = [flat.logprobs[start] for start in flat.start_indices]  # the sampled token comes first
     return Generation(
         token_ids=tokens[:end],
         logprobs=tuple(logprobs[:end]),

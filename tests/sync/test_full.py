@@ -54,19 +54,19 @@ def adapter(value: float) -> Tensors:
 def test_merged_weights_are_sent_whole_with_the_output_head_of_tied_embeddings() -> None:
     engine, merging = Remembering(), base()
     before = merging.model.get_parameter(WEIGHT).clone()
-    sync = FullSync(engine, "learner", merging)
+    sync = FullSync(engine, ["learner", "judge"], merging)
     assert sync.push("learner", adapter(0.5), 3) == 3
     (sent,) = engine.weights
     assert set(sent) == set(merging.model.state_dict())
     assert torch.equal(sent["lm_head.weight"], sent["model.embed_tokens.weight"])
     assert torch.allclose(sent[WEIGHT], before + 2.0 * 2 * 0.5)
-    assert sync.versions() == {"learner": 3}
+    assert sync.versions() == {"judge": 0, "learner": 3}
 
 
 def test_weights_travel_only_when_others_are_needed() -> None:
     engine, merging = Remembering(), base()
     before = merging.model.get_parameter(WEIGHT).clone()
-    sync = FullSync(engine, "learner", merging)
+    sync = FullSync(engine, ["learner", "judge"], merging)
     sync.serve("learner")
     sync.serve(None)
     assert not engine.weights
@@ -81,17 +81,29 @@ def test_weights_travel_only_when_others_are_needed() -> None:
 
 def test_tensors_that_do_not_fit_and_unknown_roles_leave_all_as_it_was() -> None:
     engine = Remembering()
-    sync = FullSync(engine, "learner", base())
+    sync = FullSync(engine, ["learner", "judge"], base())
     with pytest.raises(ValueError, match="belongs to no linear layer"):
         sync.push("learner", {"x.lora_A.weight": torch.ones(2, 8).numpy()}, 1)
     with pytest.raises(ValueError, match="unknown role 'critic'"):
         sync.push("critic", adapter(0.5), 1)
     with pytest.raises(ValueError, match="unknown role 'critic'"):
         sync.serve("critic")
-    assert (engine.weights, sync.versions()) == ([], {"learner": 0})
+    assert (engine.weights, sync.versions()) == ([], {"judge": 0, "learner": 0})
 
 
-def test_roles_that_share_a_model_are_refused() -> None:
-    check_single("testbed", ["learner"])
-    with pytest.raises(UserError, match=r"generator\.sync=full serves one role per model, but critic, learner share"):
-        check_single("testbed", ["learner", "critic"])
+def test_a_role_never_pushed_is_the_base() -> None:
+    engine, merging = Remembering(), base()
+    before = merging.model.get_parameter(WEIGHT).clone()
+    sync = FullSync(engine, ["learner", "judge"], merging)
+    sync.push("learner", adapter(0.5), 1)
+    sync.serve("judge")
+    assert torch.equal(engine.weights[-1][WEIGHT], before)
+
+
+def test_a_second_trained_role_on_a_model_is_refused() -> None:
+    sync = FullSync(Remembering(), ["critic", "learner"], base())
+    sync.push("learner", adapter(0.5), 1)
+    with pytest.raises(UserError, match=r"generator\.sync=full serves one trained role per model, but critic, learner"):
+        sync.push("critic", adapter(0.5), 1)
+    assert sync.versions() == {"critic": 0, "learner": 1}
+    check_single({"critic": "testbed", "learner": "other"})

@@ -81,11 +81,6 @@ def test_heads_of_a_size_without_kernel_are_refused(make_model: Callable[..., st
         served({"learner": make_model()})
 
 
-def test_roles_that_share_a_model_cannot_be_synced_in_full() -> None:
-    with pytest.raises(UserError, match=r"generator\.sync=full serves one role per model, but attacker, learner share"):
-        served({"attacker": "testbed", "learner": "testbed"}, sync="full")
-
-
 def test_a_rank_beyond_the_engines_is_refused() -> None:
     with pytest.raises(UserError, match=r"lora\.r=600: vLLM serves adapters of rank 512 at most"):
         VLLMGenerator({"learner": "testbed"}, LoraConfig(r=600), GeneratorConfig(backend="vllm"), threads=1)

@@ -130,19 +130,22 @@ def test_tied_embeddings_are_replaced_whole_the_output_head_too(tied: tuple[str,
 @pytest.mark.parametrize("model", ["testbed", "qwen"])
 def test_full_sync_serves_merged_weights_and_gives_the_base_back(model: str, tmp_path: Path) -> None:
     model = save_qwen(tmp_path / "qwen", seed=3) if model == "qwen" else model
-    both = (hf({"learner": model}), served({"learner": model}, sync="full"))
-    rows = noise(6, vocabulary=300)
-    requests = [GenerationRequest("learner", row, 16, 0.0) for row in rows]
+    roles = {"judge": model, "learner": model}
+    both = (hf(roles), served(roles, sync="full"))
+    rows = noise(6)
+    requests = [GenerationRequest(role, row, 16, 0.0) for row in rows for role in roles]
     said = []
     for version in range(1, 4):
         load_both(both, "learner", adapter(model, version), version)
         one, two = (generator.generate(requests, seed=0) for generator in both)
         assert words(one) == words(two)
-        assert {generation.version for generation in two} == {version}
+        assert [generation.version for generation in two[:2]] == [0, version]
         said.append(words(two))
-    assert said[0] != said[1] != said[2]
-    args = (rows, words(two))
-    for role in (None, "learner", None):
+    judge, learner = ([each[place::2] for each in said] for place in (0, 1))
+    assert judge[0] == judge[1] == judge[2]
+    assert learner[0] != learner[1] != learner[2]
+    args = (rows, learner[2])
+    for role in (None, "learner", "judge"):
         assert furthest(*(generator.sequence_logprobs(role, *args) for generator in both)) < 1e-4
 
 
