@@ -122,7 +122,7 @@ class CriticConfig(Section):
     initial critic are rehearsed so that it does not forget. `planted_share` of what teaches verdicts are planted flaws,
     with `subtle_flaws` single sentences of other answers among them.
     `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what the learner's revision
-    gains over one that reads a `placebo`, and reinforced by `coach`; `evaluator` scores revisions. `critique_tokens`:
+    gains over one that reads a `placebo`, and reinforced by `coach`; the `evaluator` scores. `critique_tokens`:
     longer ones are penalised. `variance`, for escalation: how far `members` are from the verdict: paraphrased
     questions (`ensemble`) or adapters with `dropout` of their ranks; `views` of a pair cost nothing.
     """
@@ -141,7 +141,7 @@ class CriticConfig(Section):
     calibration_share: Fraction = 0.3
     stages: Literal[1, 2] = 1
     coach: Literal["dpo", "grpo"] = "dpo"
-    coach_learning_rate: Rate = 1e-3
+    coach_learning_rate: Rate = 2e-3
     coached: Positive = 96
     critiques: Annotated[int, Field(ge=2)] = 4
     critique_tokens: Positive = 32
