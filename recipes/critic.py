@@ -3,8 +3,8 @@
     superalign train recipe=critic expert.budget=48
     superalign train recipe=critic expert.source=queue expert.wait=true
 
-One round: the untrained learner answers static attacks, the critic judges, experts label what it is least sure of, the
-critic learns and is calibrated on labels held back from it. The learner never changes.
+One round: the untrained learner answers static attacks and revises, the critic judges, experts label what it is least
+sure of, the critic learns and is calibrated on labels held back from it. The learner never changes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from superalign.evaluation.attacks import posed
 from superalign.evaluation.critics import Examination, comparison, critic_figures
 from superalign.experts.items import Item
 from superalign.feedback.guards import held_back
-from superalign.records import ExpertLabel, Judgement, Query, Response
+from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import Critic, contrasts
+from superalign.roles.critics import critic_class
 from superalign.rounds import Row, drive
 from superalign.runtime.cluster import start
 from superalign.store.run import Plan, Run
@@ -42,10 +43,16 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
         cases = [(asked[r.query_id], r) for r in responses]
     with run.stage("critique"):
         points = team.critic.judge_points(cases, seed)
+        failing = [(case, point) for case, point in zip(cases, points, strict=True) if point.p < 0.5]
+        critiques = team.critic.critique([case for case, _ in failing], [point for _, point in failing], seed)
+        revisions = team.learner.revise([(*case, c) for (case, _), c in zip(failing, critiques, strict=True)], seed)
+        revised = [(asked[r.query_id], r) for r in revisions]  # a frozen learner alone would show one kind of answer
+        points += team.critic.judge_points(revised, seed + 1)
+        cases, responses = cases + revised, responses + revisions
         judged = [*points, *team.critic.judge_pairs(contrasts(cases, points))]
     with run.stage("experts"):
-        spoken = {r.id: r for r in responses}
-        team.expert.escalate(judged, asked, spoken, {}, number, seed)
+        spoken, said = {r.id: r for r in responses}, {c.response_id: c for c in critiques}
+        team.expert.escalate(judged, asked, spoken, said, number, seed)
         answered = team.expert.collect(number)
         labels = [label for item, label in answered if item.round == number]
     with run.stage("train_critic"):
@@ -56,6 +63,7 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
         learned |= team.critic.calibrate()
     for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
         write_records(folder, name, kind, rows)
+    write_records(folder, "critiques", Critique, critiques)
     write_records(folder, "judgements", Judgement, judged)
     write_records(folder, "labels", ExpertLabel, labels)
     return {"train": {"critic": learned}, "counts": {"expert_labels": len(labels)}}
@@ -124,7 +132,7 @@ def main(config: Config) -> int:
             with run.stage("sync"):
                 cluster = opened.enter_context(start(config.cluster, run.log_dir))
                 team = Team.make(config, run, cluster)
-            initial = Critic(config, team.generator, None, role="judge")
+            initial = critic_class(config)(config, team.generator, None, role="judge")
             drive(run, team, lambda number, folder: play(config, run, team, initial, number, folder))
         last = run.rows()[-1]
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
