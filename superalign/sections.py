@@ -72,8 +72,9 @@ class AttackerConfig(Section):
     that pays for being new (an ablation); with `target`, the weight of that part follows how far attack success is
     above `target`, at `novelty_rate` (DiveR-CT, arXiv 2405.19026). `league`: past opponents are the `elites` strongest
     of every cell (risk category x tactic) of the archive, the more often the more the learner still fails them; else
-    any, by their first strength. `turns`: how often it asks in one dialogue, seeing each answer; `dpo` learns the
-    opening alone.
+    any, by their first strength. `anchor_batch` elites that worked, drawn evenly, are supervised beside each step of
+    `grpo` and `ppo`, so that no tactic is unlearned. `turns`: how often it asks in one dialogue, seeing each answer;
+    `dpo` learns the opening alone.
     """
 
     model: str | None = None
@@ -102,6 +103,8 @@ class AttackerConfig(Section):
     max_pairs: Positive = 48
     clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     kl: float = Field(0.01, ge=0.0)
+    anchor_batch: NonNegative = 0
+    anchor_weight: float = Field(1.0, ge=0.0)
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

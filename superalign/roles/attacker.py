@@ -18,8 +18,10 @@ from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.records import Query, Seed, content_id
 from superalign.roles import dialogue, prompts
-from superalign.roles.attempts import Attempt, Turn, pairs, rollouts
+from superalign.roles.attempts import Attempt, Turn, anchor, pairs, rollouts
 from superalign.training.base import DPOSettings, PolicySettings, Trainer
+
+WORKS = 0.5  # how often an elite works that is an anchor
 
 
 def faithfulness(seed: str, query: str) -> float:
@@ -56,6 +58,7 @@ class Attacker:
         self.archive = Archive()
         self.weight = 1.0
         self._attempts: list[Attempt] = []
+        self._wrote: dict[str, dict[str, Any]] = {}
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """Queries of one round: a share `current` of new rewritings, `past` of archived ones, the rest static.
@@ -161,10 +164,14 @@ class Attacker:
             metrics |= self.trainer.dpo("attacker", rows, settings, [], seed) if rows else {}
         else:
             metrics |= self._explore(strengths, rewards, reference, seed)
-        asked = [(a.query, s) for a, s in zip(self._attempts, strengths, strict=True) if a.query.id in failures]
+        asked = [a for a in self._attempts if a.query.id in failures]
+        strength = {a.query.id: s for a, s in zip(self._attempts, strengths, strict=True)}
         if c.league:
             self.archive.seen_again({name: attack_strength(failed, 1.0) for name, failed in failures.items()})
-        self.archive.add([q for q, _ in asked], [weaknesses.get(q.id, "") for q, _ in asked], [s for _, s in asked])
+        found = [a.query for a in asked]
+        self.archive.add(found, [weaknesses.get(q.id, "") for q in found], [strength[q.id] for q in found])
+        if c.anchor_batch:
+            self._remember(asked)
         if c.target is not None and self._attempts:
             self.weight = adapted_weight(self.weight, float(np.mean(strengths)), c.target, c.novelty_rate)
         return metrics
@@ -197,9 +204,20 @@ class Attacker:
             clip=c.clip,
             kl=0.0 if grpo else c.kl,
             kl_target=None,
+            anchor_batch=c.anchor_batch,
+            anchor_weight=c.anchor_weight,
         )
-        found = self.trainer.policy("attacker", rows, settings, [], seed)
+        anchors = list(self._wrote.values()) if c.anchor_batch else []
+        found = self.trainer.policy("attacker", rows, settings, anchors, seed)
         return metrics | {name: value for name, value in found.items() if name not in metrics}
+
+    def _remember(self, asked: Sequence[Attempt]) -> None:
+        """Keep the openings of those elites that work, as anchors of the next phases."""
+        fresh = {row["id"]: row for row in (anchor(a, self.chat) for a in asked)}
+        known = self._wrote | fresh
+        places = [place for chosen in self.archive.elites(self.config.elites).values() for place in chosen]
+        working = [self.archive.queries[i].id for i in places if self.archive.strengths[i] >= WORKS]
+        self._wrote = {name: known[name] for name in working if name in known}
 
     @property
     def novelty_weight(self) -> float:
@@ -241,12 +259,13 @@ class Attacker:
         return [float(r) for r in reward]
 
     def state(self) -> dict[str, Any]:
-        """What a committed round keeps of this role: the archive, and the weight of novelty."""
-        return {"archive": self.archive.to_rows(), "weight": self.weight}
+        """What a committed round keeps of this role: the archive, the weight of novelty, the anchors."""
+        return {"archive": self.archive.to_rows(), "weight": self.weight, "anchors": list(self._wrote.values())}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a committed state."""
         self.archive, self.weight = Archive.from_rows(state["archive"]), float(state["weight"])
+        self._wrote = {row["id"]: row for row in state["anchors"]}
         self._attempts = []
 
 

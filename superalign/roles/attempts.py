@@ -64,6 +64,13 @@ def pairs(attempts: Sequence[Attempt], rewards: Sequence[float], chat: Chat, mos
     return [row for _, row in sorted(rows, key=lambda r: r[0], reverse=True)[:most]]
 
 
+def anchor(attempt: Attempt, chat: Chat) -> dict[str, Any]:
+    """The opening of an attempt as a row of supervised training."""
+    opening = attempt.turns[0]
+    completion = _closed(chat, opening.generation)
+    return {"id": attempt.query.id, "prompt_ids": list(opening.prompt_ids), "completion_ids": completion}
+
+
 def rollouts(
     attempts: Sequence[Attempt], rewards: Sequence[float], prices: Sequence[float], chat: Chat, compared: bool
 ) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ class Watched(Listened):
 
     def policy(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
         """As the service does."""
-        self.rows, self.settings = list(rows), settings
+        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
         return super().policy(role, rows, settings, anchors, seed)
 
 
@@ -114,6 +114,17 @@ def test_the_weight_of_novelty_follows_attack_success_and_is_kept_with_the_round
     again.restore(json.loads(json.dumps(made.state())))
     assert again.weight == made.weight
     assert again.state() == made.state()
+
+
+def test_elites_that_work_anchor_the_next_phase_and_are_kept_with_the_round() -> None:
+    made, trainer = attacker(rewriting(WORKS, FAILS), anchor_batch=4, elites=2)
+    made.learn(outcomes(made.rewrite(SEEDS, 1, 0)), {}, 0)
+    assert trainer.anchors == []
+    again, heard = attacker(rewriting(WORKS, FAILS), anchor_batch=4, elites=2)
+    again.restore(json.loads(json.dumps(made.state())))
+    again.learn(outcomes(again.rewrite(SEEDS, 2, 1)), {}, 0)
+    assert [CHAT.decode(row["completion_ids"])[:9] for row in heard.anchors] == ["[fiction]"] * 2
+    assert heard.settings.anchor_batch == 4
 
 
 def test_without_a_target_the_weight_stays_one() -> None:
