@@ -54,17 +54,19 @@ def attack(config: Config, run: Run, team: Team, number: int) -> tuple[list[tupl
         cases = [(asked[r.query_id], r) for r in team.learner.respond(queries, seed)]
     with run.stage("critique"):
         points = critic.judge_points(cases, seed)
-        critiques = [c.text for c in critic.critique(cases, points, seed)]
+        by_worth = sorted(zip(cases, points, strict=True), key=lambda each: -each[1].p)
+        worst = {query.id: ((query, response), point) for (query, response), point in by_worth}
+        said = critic.critique([case for case, _ in worst.values()], [point for _, point in worst.values()], seed)
+        weaknesses = dict(zip(worst, (c.text for c in said), strict=True))
     with run.stage("train_attacker"):
-        worst_last = sorted(zip(cases, points, critiques, strict=True), key=lambda each: -each[1].p)
-        weaknesses = {query.id: text for (query, _), _, text in worst_last}
         learned = attacker.learn(failures(cases, points, config.attacker.sought), weaknesses, seed)
         for bout in range(1, config.attacker.iterations):
             team.sync("attacker")
             learned = spar(attacker, team.learner, critic, seeds, number, seed + bout, config.attacker.sought)
     with run.stage("sync"):
         team.sync("attacker")
-    return cases, critiques, {"attacker": learned}
+    critiques = {c.response_id: c.text for c in said}
+    return cases, [critiques.get(r.id, "") for _, r in cases], {"attacker": learned}
 
 
 def fixed(config: Config, run: Run, team: Team) -> tuple[list[tuple[Query, Response]], list[str], Row]:
