@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
@@ -97,8 +98,16 @@ def test_nothing_asked_is_nothing_answered(engines: Engines) -> None:
     assert generator.sequence_logprobs(None, [], []) == []
 
 
+def test_the_process_can_still_set_its_threads(engines: Engines) -> None:
+    """vLLM replaces torch's function by a warning, and in an inline run the trainer shares the process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before)
+
+
 def test_unknown_roles_are_refused(engines: Engines) -> None:
-    with pytest.raises(ValueError, match="unknown role 'judge'"):
-        engines[1].choice_logits("judge", [(5,)], [1])
-    with pytest.raises(ValueError, match="unknown role 'judge'"):
-        engines[1].load_adapter("judge", {}, 1)
+    with pytest.raises(ValueError, match="unknown role 'nobody'"):
+        engines[1].choice_logits("nobody", [(5,)], [1])
+    with pytest.raises(ValueError, match="unknown role 'nobody'"):
+        engines[1].load_adapter("nobody", {}, 1)
