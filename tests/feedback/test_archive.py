@@ -44,7 +44,9 @@ def test_adding_the_same_queries_again_changes_nothing() -> None:
 
 def test_an_archive_survives_json_and_goes_on_the_same() -> None:
     archive = Archive()
-    archive.add([query(i, f"c{i % 2}") for i in range(6)], [f"weakness {i}" for i in range(6)], np.linspace(0, 1, 6))
+    archive.add(
+        [query(i, f"c{i % 2}") for i in range(6)], [f"weakness {i}" for i in range(6)], np.linspace(0, 1, 6).tolist()
+    )
     restored = Archive.from_rows(json.loads(json.dumps(archive.to_rows())))
     assert restored.to_rows() == archive.to_rows()
     assert restored.sample(3, 1) == archive.sample(3, 1)

@@ -90,7 +90,7 @@ def test_a_seed_whose_rewritings_are_worth_the_same_teaches_nothing() -> None:
 def test_straying_from_the_base_has_its_price_per_nat() -> None:
     def rewards(kl: float) -> list[float]:
         generator = rewriting(WORKS, FAILS)
-        generator.sequence_logprobs = lambda role, ps, cs: [[-1.5] * len(c) for c in cs]  # type: ignore[method-assign]
+        generator.sequence_logprobs = lambda role, ps, cs: [[-1.5] * len(c) for c in cs]  # type: ignore[method-assign, assignment]
         made, trainer = attacker(generator, kl=kl)
         found = made.learn(outcomes(made.rewrite(SEEDS, 1, 0)), {}, 0)
         assert found["base_nats"] == pytest.approx(0.5 * np.mean([len(r["completion_ids"]) - 1 for r in trainer.rows]))
