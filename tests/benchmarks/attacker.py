@@ -39,7 +39,7 @@ from superalign.training.service import TrainingService
 
 SHAPES = ((50, 4), (10, 20))  # requests x tries: as in a round of self-play, and so many that variety runs out
 SAME = 50  # successes that diversity is compared on: it depends on how many there are
-BOUTS = 10
+BOUTS = 9
 AGAINST = "against="
 ABLATION = ("attacker.novelty=false", "attacker.duplicate=0.98")  # nothing but copies costs
 
