@@ -168,7 +168,8 @@ def coach(
         quotes, unsupported = prompts.read_critique(texts[number], case.response)
         right = not case.acceptable
         rewards.append(critique_reward(right, gains[-1], len(quotes), unsupported, len(g.token_ids), c.critique_tokens))
-        rows.append(_row(room, case, word, g, rewards[-1], number // c.critiques))
+        row = _row(room, case, word, g, rewards[-1], number // c.critiques)
+        rows.append(row | {"mended": value[number] >= 0.5})
     metrics |= {"critique_gain": float(np.mean(gains)), "critique_reward": float(np.mean(rewards))}
     trained = _train(c, trainer, role, rows, anchors, seed)
     return metrics | {f"coach_{name}": x for name, x in trained.items()}
@@ -204,8 +205,8 @@ def _train(
 ) -> dict[str, float]:
     """Reinforce what was rewarded.
 
-    Groups whose critiques were all worth the same teach no difference; where none did harm, one is supervised beside
-    the verdicts, lest what is learned where critiques fail is said also where they were right.
+    Groups whose critiques were all worth the same teach no difference; where the learner mended its answer by all of
+    them, one is supervised beside the verdicts, lest what is learned where critiques fail is said also where they work.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -215,7 +216,7 @@ def _train(
     if not telling:
         return {"groups": 0.0}
     settled = [max(g, key=_reward) for g in groups.values() if g not in telling]
-    kept = [*anchors, *(row for row in settled if _reward(row) >= 0)]
+    kept = [*anchors, *(row for row in settled if row["mended"])]
     common: dict[str, Any] = {
         "learning_rate": c.coach_learning_rate, "epochs": c.epochs, "batch_size": max(1, c.batch_size // 2),
         "anchor_batch": c.batch_size, "anchor_weight": 1.0,
