@@ -55,7 +55,9 @@ def case(kind: str, outcome: Outcome, p: float, text: str) -> tuple[Query, Respo
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_small_set_is_a_prefix_of_a_larger_one(pool: list[Seed], group: str) -> None:
-    small, large = (getattr(build_set(SMALL, pool, OracleJudge(), factor), group) for factor in (1, 3))
+    refining = SMALL.evaluation.model_copy(update={"refinement": 1})  # off by default
+    settings = SMALL.model_copy(update={"evaluation": refining})
+    small, large = (getattr(build_set(settings, pool, OracleJudge(), factor), group) for factor in (1, 3))
     assert 0 < len(small) < len(large)
     assert large[: len(small)] == small
 
