@@ -3,8 +3,8 @@
     python tests/benchmarks/confidence_throughput.py [MODEL] [EXAMPLES] [REPEATS] [THREADS]
 
 Both ways train the same whole model on the same texts under the confidence loss, one epoch each, alternating in one
-process. Printed are the ratio of their throughputs (geometric mean over repeats) and its 95 % interval: on one thread by
-processor time, so that other processes do not count, on several by the clock, on an idle machine. Long texts fill a
+process. Printed are the ratio of their throughputs (geometric mean over repeats) and its 95 % interval: on one thread
+by processor time, so that other processes do not count, on several by the clock, on an idle machine. Long texts fill a
 processor by themselves: they gain least.
 """
 
@@ -79,7 +79,8 @@ def main(model: str = "testbed", count: str = "256", repeats: str = "5", threads
     """Print the ratio for short and long texts, and for each way of going one by one."""
     torch.set_num_threads(int(threads))
     print(
-        f"full:{model}, {count} examples, {repeats} repeats, {threads} thread(s): batches of {BATCHED.batch_size} are faster than"
+        f"full:{model}, {count} examples, {repeats} repeats, {threads} thread(s): "
+        f"batches of {BATCHED.batch_size} are faster than"
     )
     for kind, rows in (("comments", comments(int(count))), ("requests with answers", answers(int(count)))):
         for way, settings in ONE_BY_ONE.items():
