@@ -134,4 +134,5 @@ def test_make_shows_its_targets_without_building_anything() -> None:
     shown = subprocess.run(
         ["make", "VENV=/nonexistent/env"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert [line.split()[0] for line in shown.splitlines()] == ["help", "setup", "demo", "test", "check", "clean"]
+    targets = ["help", "setup", "demo", "test", "test-vllm", "check", "clean"]
+    assert [line.split()[0] for line in shown.splitlines()] == targets
