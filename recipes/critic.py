@@ -10,7 +10,6 @@ sure of, the critic learns and is calibrated on labels held back from it. The le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from superalign.config import Config
@@ -19,15 +18,13 @@ from superalign.evaluation.critics import Examination, comparison, critic_figure
 from superalign.experts.items import Item
 from superalign.feedback.guards import held_back
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
-from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import Critic, contrasts
 from superalign.roles.critics import critic_class
-from superalign.rounds import Row, drive
-from superalign.runtime.cluster import start
+from superalign.rounds import Row, assembled, conclude, drive
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
-from superalign.team import Team, stage_seed, versions
+from superalign.team import Team, stage_seed
 
 STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
 Answered = Sequence[tuple[Item, ExpertLabel]]
@@ -128,19 +125,10 @@ def main(config: Config) -> int:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
-        with ExitStack() as opened:
-            with run.stage("sync"):
-                cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                team = Team.make(config, run, cluster)
+        with assembled(config, run) as team:
             initial = critic_class(config)(config, team.generator, None, role="judge")
             drive(run, team, lambda number, folder: play(config, run, team, initial, number, folder))
-        last = run.rows()[-1]
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
-        run.finish(
-            run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
-            versions=versions(),
-            **{name: last[name] for name in ("judge", "tables", "finding", "simulated_expert")},
-        )
-        run.progress.say(last["finding"])
-        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+        labels = {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}}
+        conclude(run, run.first_and_last() | labels, ("judge", "tables", "simulated_expert"))
     return 0

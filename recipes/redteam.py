@@ -8,7 +8,6 @@ attacker, the evaluation's judge grades the report; the model under attack never
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,13 @@ from superalign.evaluation.vulnerabilities import (
 )
 from superalign.feedback.guards import roll_back
 from superalign.records import Query, Response
-from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.sparring import failures, spar
-from superalign.rounds import Row, drive
-from superalign.runtime.cluster import start
+from superalign.rounds import Row, assembled, conclude, drive
 from superalign.store.folder import RunFolder
 from superalign.store.run import Plan, Run
 from superalign.store.tables import read_records, write_records
-from superalign.team import WEIGHTS, Team, stage_seed, versions
+from superalign.team import WEIGHTS, Team, stage_seed
 
 STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
 FIXED = ("plain", *TRAINED, *HELDOUT)
@@ -137,10 +134,7 @@ def main(config: Config) -> int:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
-        with ExitStack() as opened:
-            with run.stage("sync"):
-                cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                team = Team.make(config, run, cluster)
+        with assembled(config, run) as team:
             if isinstance(team.judge, FrozenCriticJudge) and not config.critic.model:
                 run.progress.say("the attacker is rewarded and graded by one model: set critic.model for a second one")
             drive(
@@ -149,13 +143,5 @@ def main(config: Config) -> int:
                 lambda number, folder: play(config, run, team, number, folder),
                 lambda: aim(config, run, team),
             )
-        last = run.rows()[-1]
-        run.finish(
-            run.first_and_last(),
-            simulated_expert=False,
-            versions=versions(),
-            **{name: last[name] for name in ("judge", "tables", "finding", "counts")},
-        )
-        run.progress.say(last["finding"])
-        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+        conclude(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
     return 0

@@ -20,9 +20,9 @@ from superalign.preferences import Pair, load_pairs
 from superalign.records import content_id
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.rounds import Row
+from superalign.rounds import Row, conclude
 from superalign.store.run import Plan, Run
-from superalign.team import stage_seed, versions
+from superalign.team import stage_seed
 from superalign.training.reward import RewardModel, RewardSettings
 
 STAGES = ("load", "train", "score")
@@ -106,13 +106,5 @@ def main(config: Config) -> int:
             writers.log(number, flatten(row))
             page.write(run.folder)
         writers.close()
-        last_row = run.rows()[-1]
-        run.finish(
-            run.first_and_last(),
-            simulated_expert=False,
-            versions=versions(),
-            **{name: last_row[name] for name in ("judge", "tables", "finding", "counts")},
-        )
-        run.progress.say(last_row["finding"])
-        run.progress.say(f"report: {page.write(run.folder).resolve()}")
+        conclude(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
     return 0

@@ -8,7 +8,6 @@ are revised; `sft` learns what was accepted and the revisions that are, `dpo` pr
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.constitution import Constitution, SelfCritic
 from superalign.roles.lessons import Lesson
-from superalign.rounds import Row, drive
-from superalign.runtime.cluster import start
+from superalign.rounds import Row, assembled, drive
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed, versions
@@ -106,10 +104,7 @@ def main(config: Config) -> int:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
-        with ExitStack() as opened:
-            with run.stage("sync"):
-                cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                team = Team.make(config, run, cluster)
+        with assembled(config, run) as team:
             drive(run, team, lambda number, folder: play(config, run, team, law, number, folder))
         run.finish(
             run.first_and_last(),

@@ -8,14 +8,13 @@ One round: attack -> respond -> critique -> experts -> train critic -> blend -> 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from superalign.config import Config
 from superalign.data import load_seeds
-from superalign.errors import ActorLost, UserError
+from superalign.errors import UserError
 from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
 from superalign.evaluation.refinement import refined_success
@@ -23,13 +22,12 @@ from superalign.feedback.blending import annotator_errors
 from superalign.feedback.guards import Guards, stopped
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
-from superalign.report.writers import Writers, flatten
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
 from superalign.roles.lessons import Lesson, answers, preferences
 from superalign.roles.sparring import failures, spar
 from superalign.roles.verdicts import Case
-from superalign.runtime.cluster import start
+from superalign.rounds import Row, assembled, drive
 from superalign.store.run import Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed, versions
@@ -211,30 +209,17 @@ def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found
 
 
 def train(config: Config, run: Run, team: Team) -> None:
-    """All rounds that are still to do; after the loss of an actor the open round is done again from the last commit."""
-    writers, standing, guards = Writers.open(run, run.settings["track"]), False, Guards(config, run, team)
-    while (number := 0 if (last := run.last_round()) is None else last + 1) <= config.rounds:
-        if stopped(run.rows(), config.guards):
-            break
-        folder = run.begin_round(number)
-        try:
-            if not standing:
-                with run.stage("sync"):
-                    team.restore(run)
-                standing = True
-            now = play(config, run, team, guards, number) if number else Round(0)
-            with run.stage("evaluate"):
-                found = guards.compare(measure(config, team, now), number)
-            with run.stage("sync"):
-                row = commit(run, folder, team, guards, now, found)
-        except ActorLost as loss:
-            run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
-            team.cluster.restart(loss)
-            standing = False
-            continue
-        writers.log(number, flatten(row))
-        page.write(run.folder)
-    writers.close()
+    """All rounds that are still to do, up to the last or to the guard that stops them."""
+    guards = Guards(config, run, team)
+
+    def round(number: int, folder: Path) -> Row:
+        now = play(config, run, team, guards, number) if number else Round(0)
+        with run.stage("evaluate"):
+            found = guards.compare(measure(config, team, now), number)
+        with run.stage("sync"):
+            return commit(run, folder, team, guards, now, found)
+
+    drive(run, team, round, halt=lambda: stopped(run.rows(), config.guards))
 
 
 def main(config: Config) -> int:
@@ -247,10 +232,7 @@ def main(config: Config) -> int:
             run.progress.say(f"{run.folder} is complete: nothing to do")
             return 0
         if not stopped(run.rows(), config.guards):
-            with ExitStack() as opened:
-                with run.stage("sync"):
-                    cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                    team = Team.make(config, run, cluster)
+            with assembled(config, run) as team:
                 train(config, run, team)
         reason = stopped(run.rows(), config.guards)
         budget = config.expert.budget * config.rounds

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from superalign.config import Config
 from superalign.errors import ActorLost
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
+from superalign.runtime.cluster import start
 from superalign.store.run import Run
-from superalign.team import Team
+from superalign.team import Team, versions
 
 Row = dict[str, Any]
 
 
-def drive(run: Run, team: Team, do: Callable[[int, Path], Row], stand: Callable[[], None] | None = None) -> None:
+@contextmanager
+def assembled(config: Config, run: Run) -> Iterator[Team]:
+    """The team of a run on its cluster, which ends with the block."""
+    with ExitStack() as opened:
+        with run.stage("sync"):
+            cluster = opened.enter_context(start(config.cluster, run.log_dir))
+            team = Team.make(config, run, cluster)
+        yield team
+
+
+def drive(
+    run: Run,
+    team: Team,
+    do: Callable[[int, Path], Row],
+    stand: Callable[[], None] | None = None,
+    halt: Callable[[], object] | None = None,
+) -> None:
     """Do every round that is still to do.
 
     Args:
@@ -23,9 +42,12 @@ def drive(run: Run, team: Team, do: Callable[[int, Path], Row], stand: Callable[
         team: restored from the last committed round before the first one here and after every loss.
         do: does one round in the folder given, commits it and returns its row.
         stand: what else restores what rounds rest on.
+        halt: asked before every round; what is true ends the run there.
     """
     writers, standing = Writers.open(run, run.settings["track"]), False
     while (number := 0 if (last := run.last_round()) is None else last + 1) <= run.plan.last_round:
+        if halt and halt():
+            break
         folder = run.begin_round(number)
         try:
             if not standing:
@@ -43,3 +65,11 @@ def drive(run: Run, team: Team, do: Callable[[int, Path], Row], stand: Callable[
         writers.log(number, flatten(row))
         page.write(run.folder)
     writers.close()
+
+
+def conclude(run: Run, metrics: Row, told: tuple[str, ...], **facts: Any) -> None:
+    """Finish a run whose last row is its result: what it has under `told` and `finding` goes into the summary."""
+    last = run.rows()[-1]
+    run.finish(metrics, versions=versions(), **{name: last[name] for name in ("finding", *told)}, **facts)
+    run.progress.say(last["finding"])
+    run.progress.say(f"report: {page.write(run.folder).resolve()}")
