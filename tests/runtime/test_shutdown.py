@@ -14,8 +14,9 @@ from superalign.sections import ClusterConfig
 
 ROOT = Path(__file__).parents[2]
 DRIVER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with SIGINT ignored
 from superalign.sections import ClusterConfig
 from superalign.runtime.cluster import start
 from tests.runtime.parts import Counter
