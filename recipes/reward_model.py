@@ -23,10 +23,9 @@ from superalign.report.writers import Writers, flatten
 from superalign.rounds import Row, conclude
 from superalign.store.run import Plan, Run
 from superalign.team import stage_seed
-from superalign.training.reward import RewardModel, RewardSettings
+from superalign.training.reward import WEIGHTS, RewardModel, RewardSettings
 
 STAGES = ("load", "train", "score")
-WEIGHTS = "reward_model"
 
 
 def margins(model: RewardModel, pairs: Sequence[Pair]) -> list[tuple[float, float]]:

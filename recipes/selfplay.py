@@ -2,7 +2,7 @@
 
     superalign train recipe=selfplay seed=0
 
-One round: attack -> respond -> critique -> experts -> train critic -> blend -> train learner -> train attacker -> sync
+One round: attack -> respond -> critique -> experts -> train critic -> blend -> train attacker -> train learner -> sync
 -> evaluate -> commit. A round is a transaction; whoever dies in it, it is done again from the last commit.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from superalign.ahead import Ahead, write_queries
 from superalign.config import Config
 from superalign.data import load_seeds
 from superalign.errors import UserError
@@ -24,7 +25,7 @@ from superalign.records import Critique, ExpertLabel, Judgement, Preference, Que
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
-from superalign.roles.lessons import Lesson, answers, preferences
+from superalign.roles.lessons import Lesson, preferences
 from superalign.roles.sparring import failures, spar
 from superalign.roles.verdicts import Case
 from superalign.rounds import Row, assembled, drive
@@ -57,20 +58,20 @@ class Round:
         write_records(folder, "preferences", Preference, self.preferences)
 
 
-def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> Round:
+def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, number: int) -> Round:
     """One round of the game, up to the new weights."""
     now, seed = Round(number), stage_seed(config.seed, number)
     attacker, critic, learner, expert = team.attacker, team.critic, team.learner, team.expert
     guards.begin(number)
+    early = ahead.take(number)
 
     with run.stage("attack"):
-        seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
-        now.queries = attacker.attack(seeds, number, seed)
+        now.queries = early.queries if early else write_queries(config, team, number)
     asked = {q.id: q for q in now.queries}
 
     with run.stage("respond"):
-        now.responses = learner.respond(now.queries, seed)
-        now.train["generator"] = {"mismatch_kl": team.mismatch(now.responses)}
+        now.responses = early.responses if early else learner.respond(now.queries, seed)
+        now.train["generator"] = team.agreement(now.responses)
 
     with run.stage("critique"):
         cases = [(asked[r.query_id], r) for r in now.responses]
@@ -104,13 +105,11 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
         errors = annotator_errors(label for _, label in answered)
         now.preferences = preferences(pairs, judged, votes, errors)
         everything = cases + revised if config.learner.scores else []
-        scored = answers(everything, critic.judge_points(everything, seed), votes, errors)
-
-    with run.stage("train_learner"), guards.learner():
-        lesson = Lesson(now.preferences, scored)
-        now.train["learner"] = practise(config, team, now.queries, lesson, number, seed)
+        again = [] if team.reward else critic.judge_points(everything, seed)
+        scored = team.scores(everything, again, votes, errors)
 
     with run.stage("train_attacker"):
+        seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
         now.failures = failures(cases, points, config.attacker.sought)
         weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
         now.train["attacker"] = attacker.learn(now.failures, weaknesses, seed)
@@ -119,10 +118,14 @@ def play(config: Config, run: Run, team: Team, guards: Guards, number: int) -> R
             sought = config.attacker.sought
             now.train["attacker"] = spar(attacker, learner, critic, seeds, number, seed + bout, sought)
         guards.attacker(now.queries, points)
+        team.sync("attacker")
+
+    with run.stage("train_learner"), guards.learner(), ahead.beside(number + 1):
+        lesson = Lesson(now.preferences, scored)
+        now.train["learner"] = practise(config, team, now.queries, lesson, number, seed)
 
     with run.stage("sync"):
         team.sync("learner")
-        team.sync("attacker")
     return now
 
 
@@ -176,7 +179,7 @@ def practise(
             judged = team.critic.judge_pairs(pairs)
             if config.critic.verdicts == "shuffled":
                 judged = shuffled(judged, seed + step)
-            lesson = Lesson(preferences(pairs, judged, [], {}), answers(cases, points, [], {}))
+            lesson = Lesson(preferences(pairs, judged, [], {}), team.scores(cases, points, [], {}))
         found = team.learner.refine(lesson, team.anchors.rows(), number, seed + step)
         spent = {name: total + found.get(name, 0.0) for name, total in spent.items()}
     return found | spent
@@ -203,6 +206,7 @@ def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found
         "counts": {"expert_labels": len(now.labels), "queries": len(now.queries), "preferences": len(now.preferences)},
         "train": now.train,
         "judge": team.judge.name,
+        "idle": team.idle(),
         **guards.record(folder, found),
     }
     return run.commit_round(now.number, row, telling(found, {c.response_id: c.text for c in now.critiques}))
@@ -210,16 +214,16 @@ def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found
 
 def train(config: Config, run: Run, team: Team) -> None:
     """All rounds that are still to do, up to the last or to the guard that stops them."""
-    guards = Guards(config, run, team)
+    guards, ahead = Guards(config, run, team), Ahead(config, run, team)
 
     def round(number: int, folder: Path) -> Row:
-        now = play(config, run, team, guards, number) if number else Round(0)
+        now = play(config, run, team, guards, ahead, number) if number else Round(0)
         with run.stage("evaluate"):
             found = guards.compare(measure(config, team, now), number)
         with run.stage("sync"):
             return commit(run, folder, team, guards, now, found)
 
-    drive(run, team, round, halt=lambda: stopped(run.rows(), config.guards))
+    drive(run, team, round, stand=ahead.again, halt=lambda: stopped(run.rows(), config.guards))
 
 
 def main(config: Config) -> int:

@@ -68,7 +68,7 @@ def several() -> list[str]:
 def schema_keys(model: type[BaseModel] = Config, prefix: str = "") -> dict[str, Any]:
     """Every dotted key of the schema and its type; sections are keys too."""
     keys: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
+    for name, field in ((field.alias or name, field) for name, field in model.model_fields.items()):
         keys[prefix + name] = field.annotation
         if section := _section(field.annotation):
             keys |= schema_keys(section, f"{prefix}{name}.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from superalign.sections import (
+    AsyncConfig,
     AttackerConfig,
     ClusterConfig,
     CriticConfig,
@@ -38,6 +39,8 @@ class Config(Section):
     named.
     """
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     recipe: str = "selfplay"
     seed: NonNegative = 0
     rounds: Positive = 7
@@ -56,6 +59,7 @@ class Config(Section):
     expert: ExpertConfig = ExpertConfig()
     generator: GeneratorConfig = GeneratorConfig()
     cluster: ClusterConfig = ClusterConfig()
+    ahead: AsyncConfig = Field(AsyncConfig(), alias="async")
     evaluation: EvaluationConfig = EvaluationConfig()
     guards: GuardsConfig = GuardsConfig()
     redteam: RedteamConfig = RedteamConfig()
@@ -79,6 +83,31 @@ class Config(Section):
             )
         if learner.algorithm in ("grpo", "rloo") and learner.samples < 2:
             raise ValueError(f"learner={learner.algorithm} compares answers to one query: learner.samples must be >= 2")
+        return self
+
+    @model_validator(mode="after")
+    def _ahead(self) -> Self:
+        if not self.ahead.max_staleness:
+            return self
+        if self.recipe != "selfplay":
+            raise ValueError(
+                f"async.max_staleness=1 is for recipe=selfplay; recipe={self.recipe} has no loop to overlap"
+            )
+        if self.cluster.mode == "inline":
+            raise ValueError(
+                "async.max_staleness=1 needs processes that work side by side: use cluster=laptop, or max_staleness=0"
+            )
+        if self.generator.sleep:
+            raise ValueError(
+                "async.max_staleness=1 has the generator answer while the learner trains, generator.sleep=true has it "
+                "leave the GPU then: set one of them back"
+            )
+        if self.learner.iterations > 1:
+            raise ValueError(
+                f"async.max_staleness=1: learner={self.learner.algorithm} answers anew in each of "
+                f"learner.iterations={self.learner.iterations} phases, which leaves nothing to overlap: set "
+                "learner.iterations=1 or async.max_staleness=0"
+            )
         return self
 
     @model_validator(mode="after")

@@ -172,7 +172,8 @@ class LearnerConfig(Section):
     round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or `max_rows` single answers are used, those of
     largest weight. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`:
     the base; adapted so that a completion strays `kl_target` nats, null: fixed).
-    `gae_lambda`, `value_learning_rate`: of `ppo`.
+    `gae_lambda`, `value_learning_rate`: of `ppo`. `reward`: a run of recipe=reward_model, whose model
+    rewards answers in the critic's place (`grpo`, `rloo`, `ppo`).
     """
 
     algorithm: Literal["dpo", "kto", "grpo", "rloo", "ppo", "online_dpo"] = "dpo"
@@ -196,6 +197,15 @@ class LearnerConfig(Section):
     anchor_batch: NonNegative = 24
     anchor_weight: float = Field(1.0, ge=0.0)
     revise: bool = True
+    reward: str | None = None
+
+    @model_validator(mode="after")
+    def _rewarded(self) -> Self:
+        if self.reward and self.algorithm not in ("grpo", "rloo", "ppo"):
+            raise ValueError(
+                f"learner.reward is what grpo, rloo and ppo learn from; learner={self.algorithm} learns from labels"
+            )
+        return self
 
     @property
     def scores(self) -> bool:
@@ -227,7 +237,8 @@ class GeneratorConfig(Section):
     `batch_tokens` bounds one padded batch of hf. The rest is of vllm. `sync=adapter` serves every role as an adapter
     beside the base; `full` merges and replaces the weights, for one trained role per model. `kv_cache_gb`: key-value
     cache of each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
-    `tensor_parallel`: GPUs over which each engine is spread.
+    `tensor_parallel`: GPUs over which each engine is spread. `sleep`: engines leave the memory of a GPU that they share
+    with the trainer while it trains (vLLM's sleep level 1).
     """
 
     backend: Literal["hf", "vllm"] = "hf"
@@ -237,9 +248,12 @@ class GeneratorConfig(Section):
     kv_cache_gb: Rate = 1.0
     gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
     tensor_parallel: Positive = 1
+    sleep: bool = False
 
     @model_validator(mode="after")
     def _sync(self) -> Self:
+        if self.backend == "hf" and self.sleep:
+            raise ValueError("generator.sleep is for generator=vllm, which takes a share of the GPU for itself")
         if self.backend == "hf" and self.sync == "full":
             raise ValueError("generator.sync=full is for generator=vllm; hf merges adapters into its base anyway")
         return self
@@ -254,6 +268,17 @@ class ClusterConfig(Section):
     start_timeout_s: Rate = 180.0
     call_timeout_s: Rate = 3_600.0
     max_restarts: NonNegative = 5
+
+
+class AsyncConfig(Section):
+    """`max_staleness=1`: while the learner trains, its old weights answer the next round's queries already.
+
+    The answers that it then learns from are one update old. For `dpo`, `online_dpo` and `kto` that needs no correction:
+    their losses are of answers, whoever gave them. The others compare the policy with the recorded log-probabilities of
+    the one that answered, a ratio clipped at `learner.clip`.
+    """
+
+    max_staleness: Literal[0, 1] = 0
 
 
 class EvaluationConfig(Section):

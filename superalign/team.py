@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superalign.config import Config
 from superalign.data import load_seeds
@@ -16,18 +17,24 @@ from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
 from superalign.generation.base import Generator
-from superalign.records import Response, Seed, content_id
+from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.roles.attacker import Attacker
 from superalign.roles.critic import Critic
 from superalign.roles.critics import critic_class
 from superalign.roles.expert import Expert
 from superalign.roles.learner import Learner
+from superalign.roles.lessons import Answer, answers
 from superalign.runtime.cluster import Cluster
+from superalign.store.folder import RunFolder
 from superalign.store.run import Run
 from superalign.training.base import Trainer
 
+if TYPE_CHECKING:
+    from superalign.training.reward import TrainedReward
+
 log = logging.getLogger(__name__)
 MOST_MISMATCH = 0.01
+SERVICES = ("generator", "trainer")
 TRAINED = ("attacker", "critic", "learner")
 MEMORY, WEIGHTS = "memory.json", "adapters"
 PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
@@ -43,6 +50,14 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
+def remembered(run: RunFolder) -> dict[str, Any]:
+    """What roles remembered at the last committed round."""
+    last = run.last_round()
+    assert last is not None
+    memory: dict[str, Any] = json.loads((run.round_path(last) / MEMORY).read_text(encoding="utf-8"))
+    return memory
+
+
 @dataclass
 class Team:
     """Everybody who takes part in a run."""
@@ -56,8 +71,10 @@ class Team:
     expert: Expert
     judge: Judge
     anchors: Anchors
+    reward: TrainedReward | None
     train_seeds: Sequence[Seed]
     sets: dict[bool, EvaluationSet]
+    _seen: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def make(cls, config: Config, run: Run, cluster: Cluster) -> Team:
@@ -66,6 +83,7 @@ class Team:
         The sets are for the evaluations between (False) and at both ends (True).
         """
         from superalign.generation.backends import generator_class
+        from superalign.training.reward import TrainedReward
         from superalign.training.service import TrainingService
 
         models = {role: config.model_of(role) for role in TRAINED}
@@ -75,9 +93,13 @@ class Team:
         generator: Generator = cluster.spawn(
             "generator", backend, served, config.lora, config.generator, threads, threads=threads
         )
-        trainer: Trainer = cluster.spawn("trainer", TrainingService, models, config.lora, threads, threads=threads)
+        resting = generator if config.generator.sleep else None
+        trainer: Trainer = cluster.spawn(
+            "trainer", TrainingService, models, config.lora, threads, resting=resting, threads=threads
+        )
         seeds = load_seeds(config.data, config.seed)
         judge = make_judge(config, generator)
+        own = config.learner.reward
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
             cluster=cluster,
@@ -85,10 +107,11 @@ class Team:
             trainer=trainer,
             attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
             critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
-            learner=cluster.spawn("learner", Learner, config, generator, trainer),
+            learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
             expert=Expert(config, run.experts_path, simulator),
             judge=judge,
             anchors=Anchors(),
+            reward=cluster.spawn("reward", TrainedReward, own, threads, threads=threads) if own else None,
             train_seeds=[s for s in seeds if s.split == "train"],
             sets={
                 ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)
@@ -103,7 +126,7 @@ class Team:
         last = run.last_round()
         if last is not None:
             folder = run.round_path(last)
-            memory: dict[str, Any] = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
+            memory = remembered(run)
             self.trainer.load((folder / WEIGHTS).resolve())
             self.attacker.restore(memory["attacker"])
             self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
@@ -122,10 +145,12 @@ class Team:
         if served != version:
             raise RuntimeError(f"{role}: the generator serves version {served}, the trainer has {version}")
 
-    def mismatch(self, responses: Sequence[Response], limit: int = 64) -> float:
-        """KL per token (nats) between generator and trainer on answers that the learner has just given.
+    def agreement(self, responses: Sequence[Response], limit: int = 64) -> dict[str, float]:
+        """How far the policy that answered is from the one that is trained.
 
-        Warned above .01: gradients then belong to another policy than the one that answered.
+        `staleness` in updates; at 0 KL per token (nats) between generator and trainer is `mismatch_kl`, warned above
+        .01, since gradients then belong to another policy than the one that answered. Later it is `drift_kl`: that of
+        the updates as well.
         """
         rows = [
             {"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids), "logprobs": list(r.logprobs)}
@@ -133,9 +158,36 @@ class Team:
             if r.origin == "sample" and r.token_ids
         ]
         kl = self.trainer.mismatch("learner", rows[:limit]) if rows else 0.0
+        staleness = self.trainer.version("learner") - min((r.version for r in responses), default=0) if rows else 0
+        if staleness:
+            return {"staleness": float(staleness), "drift_kl": kl}
         if kl > MOST_MISMATCH:
             log.warning("mismatch_kl %.3g: generator and trainer disagree on the learner's own answers", kl)
-        return kl
+        return {"staleness": 0.0, "mismatch_kl": kl}
+
+    def idle(self) -> dict[str, float]:
+        """Share of the time since the last call that generator and trainer had nothing to do; empty inline."""
+        now, before = time.perf_counter(), self._seen
+        spent = {name: s for name in SERVICES if (s := self.cluster.worked(name)) is not None}
+        self._seen = {"clock": now, **spent}
+        if not before:
+            return {}
+        # A service that was started anew since counts from there.
+        busy = {name: s - before[name] if s >= before[name] else s for name, s in spent.items()}
+        return {name: max(0.0, 1 - s / (now - before["clock"])) for name, s in busy.items()}
+
+    def scores(
+        self,
+        cases: Sequence[tuple[Query, Response]],
+        points: Sequence[Judgement],
+        labels: Sequence[ExpertLabel],
+        errors: Mapping[str, float],
+    ) -> list[Answer]:
+        """The learner's answers as it learns from them: judged by critic and experts, or scored by `learner.reward`."""
+        if self.reward is None:
+            return answers(cases, points, labels, errors)
+        found = self.reward.acceptable([(q.text, r.text) for q, r in cases])
+        return [Answer(response, p, 1.0) for (_, response), p in zip(cases, found, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Write weights, optimizers and memories into a round's folder."""

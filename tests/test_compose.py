@@ -122,3 +122,27 @@ def test_the_nearest_key_is_sought_among_the_siblings_first() -> None:
 
 def test_nothing_is_suggested_for_a_word_like_no_key() -> None:
     assert nearest("zzzzzz", schema_keys()) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("cluster=inline",), "use cluster=laptop"),
+        (("learner=grpo",), "set learner.iterations=1 or async.max_staleness=0"),
+        (("recipe=critic",), "is for recipe=selfplay"),
+        (("generator=vllm", "generator.sleep=true"), "set one of them back"),
+        (("generator.sleep=true",), "generator.sleep is for generator=vllm"),
+        (("async.max_stalenes=1",), "did you mean async.max_staleness?"),
+        (("async.max_staleness=2",), "async.max_staleness=2: should be 0 or 1"),
+    ],
+)
+def test_what_cannot_overlap_is_refused(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(["async.max_staleness=1", *given])
+    assert said in str(refused.value)
+
+
+def test_a_learner_that_answers_once_a_round_overlaps_with_any_algorithm() -> None:
+    for learner in ("dpo", "online_dpo", "kto", "grpo", "rloo", "ppo"):
+        config = load(["async.max_staleness=1", f"learner={learner}", "learner.iterations=1"])
+        assert config.ahead.max_staleness == 1 and config.model_dump()["async"] == {"max_staleness": 1}

@@ -17,6 +17,7 @@ from superalign.evaluation.refinement import refined_success
 from superalign.generation.talk import open_target
 from superalign.roles.critics import critic_class
 from superalign.roles.learner import Learner
+from superalign.team import remembered
 
 ASKED = ("data", "evaluation", "seed")
 
@@ -24,7 +25,7 @@ ASKED = ("data", "evaluation", "seed")
 def evaluate_target(target: str, overrides: Sequence[str]) -> int:
     """Print the held-out figures; `overrides` choose seeds and sizes (data.*, evaluation.*, seed)."""
     chosen = load(overrides).model_dump()
-    config, generator = open_target(target)
+    config, generator, run = open_target(target)
     settings = config.model_dump()
     for key in (override.partition("=")[0].lstrip("+") for override in overrides):
         section, _, name = key.partition(".")
@@ -39,6 +40,8 @@ def evaluate_target(target: str, overrides: Sequence[str]) -> int:
     judge = make_judge(config, generator)
     questions = build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
     critic = critic_class(config)(config, generator, None)
+    if run:
+        critic.restore(remembered(run)["critic"], [])  # calibration and heads; the labels behind them are not asked for
     learner = Learner(config, generator, None)
     found = evaluate(config, questions, learner, critic, judge).metrics
     if refined := refined_success(config, questions.refined, generator, learner, judge):

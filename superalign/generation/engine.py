@@ -84,7 +84,10 @@ class VLLMEngine:
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault(*LOGGING)
         self.slots = room.slots if room else 0
+        self._sleeps, self._asleep = config.sleep, False
         cuda = torch.cuda.is_available()
+        if not cuda and config.sleep:
+            raise UserError("generator.sleep=true frees a GPU's memory; there is no GPU here")
         if not cuda and config.tensor_parallel > 1:
             raise UserError(
                 f"generator.tensor_parallel={config.tensor_parallel} needs as many GPUs; there is none here"
@@ -95,7 +98,7 @@ class VLLMEngine:
         if not cuda:
             _check_heads(model)
         device: dict[str, Any] = (
-            {"gpu_memory_utilization": config.gpu_memory_utilization / engines}
+            {"gpu_memory_utilization": config.gpu_memory_utilization / engines, "enable_sleep_mode": config.sleep}
             if cuda
             else {
                 "kv_cache_memory_bytes": int(config.kv_cache_gb * GIB),
@@ -146,15 +149,18 @@ class VLLMEngine:
         The prefix cache lasts for one call: what was cached before would change the rounding, and a result must depend
         on nothing but the call.
         """
+        self._wake()
         self._llm.reset_prefix_cache()
         return self._batch(prompts, settings, adapters)
 
     def add_lora(self, adapter: Adapter) -> bool:
         """Load an adapter; see `superalign.sync.base.Engine`."""
+        self._wake()  # what is loaded into a sleeping engine is overwritten when it wakes
         return bool(self._llm.llm_engine.add_lora(self._request(adapter)))
 
     def remove_lora(self, number: int) -> bool:
         """Forget an adapter; see `superalign.sync.base.Engine`."""
+        self._wake()
         return bool(self._llm.llm_engine.remove_lora(number))
 
     def loaded(self) -> set[int]:
@@ -163,9 +169,21 @@ class VLLMEngine:
 
     def reload(self, weights: Iterable[tuple[str, Any]]) -> None:
         """Replace all weights; see `superalign.sync.base.Engine`."""
+        self._wake()
         # A list: it can also travel to the workers of a parallel engine.
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": list(weights)})
         self._llm.reset_prefix_cache()
+
+    def rest(self) -> None:
+        """With `generator.sleep`: leave the GPU's memory until something is asked again."""
+        if self._sleeps and not self._asleep:
+            self._llm.sleep(level=1)
+            self._asleep = True
+
+    def _wake(self) -> None:
+        if self._asleep:
+            self._llm.wake_up()
+            self._asleep = False
 
     def _batch(
         self, prompts: Sequence[Sequence[int]], settings: Sequence[dict[str, Any]], adapters: Sequence[Adapter | None]

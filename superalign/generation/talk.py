@@ -15,8 +15,10 @@ from superalign.store.folder import RunFolder
 from superalign.team import TRAINED, WEIGHTS
 
 
-def open_target(target: str) -> tuple[Config, HFGenerator]:
+def open_target(target: str) -> tuple[Config, HFGenerator, RunFolder | None]:
     """The settings and a generator of a run with its last committed adapters, or of a model without any.
+
+    A run that was generated for by vLLM is read by transformers, too: the weights are the same, and nothing need start.
 
     Raises:
         UserError: the target is neither, or the run has committed no round.
@@ -27,7 +29,7 @@ def open_target(target: str) -> tuple[Config, HFGenerator]:
         if not (target == "testbed" or target.startswith("hub:") or (Path(target) / "config.json").is_file()):
             raise
         config = Config(model=target)
-        return config, _generator(config)
+        return config, _generator(config), None
     config = Config.model_validate(run.config())
     last = run.last_round()
     if last is None:
@@ -38,7 +40,7 @@ def open_target(target: str) -> tuple[Config, HFGenerator]:
     for role in TRAINED:
         tensors = load_file(run.round_path(last) / WEIGHTS / role / "adapter_model.safetensors")
         generator.load_adapter(role, tensors, last)
-    return config, generator
+    return config, generator, run
 
 
 def _generator(config: Config) -> HFGenerator:
@@ -49,7 +51,7 @@ def _generator(config: Config) -> HFGenerator:
 
 def talk(target: str, *, role: str, prompt: str | None, max_new_tokens: int, temperature: float, seed: int) -> int:
     """Print the answer to `prompt`, or to every line of standard input."""
-    config, generator = open_target(target)
+    config, generator, _ = open_target(target)
     chat = load_chat(config.model_of(role))
     for text in [prompt] if prompt is not None else _lines():
         ids = tuple(chat.prompt_ids([{"role": "user", "content": text}], max_new_tokens))

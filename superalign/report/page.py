@@ -169,7 +169,19 @@ def _timing(rows: Sequence[Any], summary: Mapping[str, Any] | None) -> dict[str,
         }
         for name, value in stages.items()
     ]
-    return {"total": figures.seconds(total), "bars": bars}
+    return {"total": figures.seconds(total), "bars": bars, "idle": _idle(rows)}
+
+
+def _idle(rows: Sequence[Any]) -> str:
+    """Which share of the rounds' time each service waited, in words; nothing of a run in one process."""
+    told = [row for row in rows if row.get("idle")]
+    if not told:
+        return ""
+    took = sum(row["timing"][TOTAL] for row in told)
+    shares = {
+        name: sum(row["idle"].get(name, 1.0) * row["timing"][TOTAL] for row in told) / took for name in told[-1]["idle"]
+    }
+    return " and ".join(f"the {name} was idle {figures.number(share, '%')} of it" for name, share in shares.items())
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Host:
         _write_everything_to(Path(log_file))
         logging.info("%s starts: pid %d, %d thread(s)", name, os.getpid(), threads)
         self.target: Any = None
+        self.worked_s = 0.0
         self.failure: Failure | None = None
         try:
             cls, args, kwargs = load(construction)
@@ -76,11 +77,18 @@ class Host:
         """Call a method of the object; the outcome is its result or a `Failure`."""
         if self.failure is not None:
             return dump(self.failure)
+        began = time.perf_counter()
         try:
             args, kwargs = load(payload)
             return dump(getattr(self.target, method)(*args, **kwargs))
         except Exception as error:
             return dump(self._failure(error, method))
+        finally:
+            self.worked_s += time.perf_counter() - began
+
+    def worked(self) -> bytes:
+        """Seconds spent in calls since the process began; meant for hosts that answer one call at a time."""
+        return dump(self.worked_s)
 
     def _failure(self, error: Exception, method: str) -> Failure:
         logging.exception("%s.%s failed", self.name, method)

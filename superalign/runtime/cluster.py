@@ -46,8 +46,11 @@ logger = logging.getLogger(__name__)
 class Cluster(Protocol):
     """Where objects are made. Callers cannot tell an object from the proxy of one."""
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
-        """Make `cls(*args, **kwargs)` under a unique name; returns at once, `ready` waits."""
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
+        """Make `cls(*args, **kwargs)` under a unique name; returns at once, `ready` waits.
+
+        It computes on so many threads, and answers so many calls at once.
+        """
         ...
 
     def ready(self) -> None:
@@ -73,14 +76,18 @@ class Cluster(Protocol):
         """The process that hosts `name`."""
         ...
 
+    def worked(self, name: str) -> float | None:
+        """Seconds that `name` has spent in calls since its process began; None where it has no process of its own."""
+        ...
+
 
 class InlineCluster:
-    """Objects live in this process. `threads` is then the caller's own matter."""
+    """Objects live in this process. `threads` and `calls` are then the caller's own matter."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
         """Construct the object here and now."""
         if name in self._names:
             raise ValueError(f"{name} is already spawned")
@@ -100,6 +107,10 @@ class InlineCluster:
             raise KeyError(name)
         return os.getpid()
 
+    def worked(self, name: str) -> float | None:
+        """Unknown: all share this process."""
+        return None
+
 
 @dataclass
 class _Actor:
@@ -109,6 +120,7 @@ class _Actor:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     threads: int
+    calls: int
     proxy: Proxy
     pid: int | None = None
 
@@ -122,14 +134,14 @@ class RayCluster:
         self._actors: dict[str, _Actor] = {}
         self._restarts = 0
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, **kwargs: Any) -> T:
+    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
         """Start an actor without waiting for it; the proxy can be passed on at once."""
         if name in self._actors:
             raise ValueError(f"{name} is already spawned")
         methods = frozenset(m for m, _ in inspect.getmembers(cls, callable) if not m.startswith("_"))
         log_file = str(self._log_dir / f"{name}.log")
         proxy = Proxy(name, methods, log_file, self._config.call_timeout_s, None)
-        actor = _Actor(cls, args, kwargs, threads, proxy)
+        actor = _Actor(cls, args, kwargs, threads, calls, proxy)
         self._launch(name, actor)
         self._actors[name] = actor
         return cast(T, proxy)
@@ -182,11 +194,18 @@ class RayCluster:
         assert actor.pid is not None
         return actor.pid
 
+    def worked(self, name: str) -> float | None:
+        """As the actor's process counts it."""
+        proxy = self._actors[name].proxy
+        reference = proxy._handle.worked.remote()
+        spent: float = outcome(name, f"{name}.worked", reference, proxy._log_file, self._config.call_timeout_s)
+        return spent
+
     def _launch(self, name: str, actor: _Actor) -> None:
         import ray
 
         # No CPU is reserved: roles wait on services most of the time, so all of them share a small machine.
-        options = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
+        options = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": actor.calls}
         log_file = str((self._log_dir / f"{name}.log").absolute())
         actor.pid = None
         actor.proxy._handle = (

@@ -64,6 +64,13 @@ class PolicySettings:
     anchor_weight: float = 0.0
 
 
+class Resting(Protocol):
+    """What can leave the accelerator's memory to a trainer until it is asked again."""
+
+    def rest(self) -> None:
+        """Leave it."""
+
+
 class Trainer(Protocol):
     """Trains one role's adapter at a time; knows nothing of what the roles are."""
 

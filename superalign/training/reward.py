@@ -25,10 +25,12 @@ from trl import RewardTrainer
 from superalign.errors import UserError
 from superalign.models import load_chat, load_tokenizer, resolve
 from superalign.sections import LoraConfig
+from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
 from superalign.training.phases import arguments, dataset
 
 SCORED_AT_ONCE = 64
+WEIGHTS = "reward_model"  # the folder in a round of recipe=reward_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +151,37 @@ class RewardModel:
     def tensors(self) -> dict[str, torch.Tensor]:
         """The trained tensors, head included."""
         return dict(get_peft_model_state_dict(self.net))
+
+
+class TrainedReward:
+    """The reward model of a run of recipe=reward_model as its last round left it, for scoring alone.
+
+    Raises:
+        UserError: there is no such run, or it has committed no round.
+    """
+
+    def __init__(self, run: str, threads: int) -> None:
+        folder = check_reward_run(run)
+        config, last = folder.config(), folder.last_round()
+        assert last is not None
+        self.model = RewardModel(config["model"], LoraConfig(**config["lora"]), threads)
+        self.model.load(folder.round_path(last) / WEIGHTS)
+
+    def acceptable(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        """sigma(reward) of each (prompt, response), in (0, 1): above 1/2 for what is better than most."""
+        return [float(1 / (1 + np.exp(-reward))) for reward in self.model.rewards(texts)]
+
+
+def check_reward_run(run: str) -> RunFolder:
+    """The run folder of a trained reward model.
+
+    Raises:
+        UserError: there is no run, it has another recipe, or it has committed no round.
+    """
+    folder = RunFolder.open(run)
+    recipe = folder.config()["recipe"]
+    if recipe != "reward_model":
+        raise UserError(f"learner.reward={run} is a run of recipe={recipe}: give one of recipe=reward_model")
+    if not folder.last_round():
+        raise UserError(f"learner.reward={run} has no trained round yet: let superalign train recipe=reward_model end")
+    return folder

@@ -25,7 +25,7 @@ from superalign.errors import UserError
 from superalign.models import load_chat, load_tokenizer
 from superalign.sections import LoraConfig
 from superalign.training import kto, policy, ppo, wspo
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Resting, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator
 from superalign.training.phases import SLOT, Settings, arguments, check_rows, dataset, summary, tensor_key, wrap
 from superalign.training.ppo import ValueFunction
@@ -60,13 +60,22 @@ class TrainingService:
         lora: rank and alpha of the adapters.
         threads: CPU threads of this process.
         dtype: number format of the frozen bases; adapters are always float32.
+        resting: what shares the accelerator and leaves its memory before every training.
 
     Raises:
         UserError: a model cannot be loaded.
     """
 
-    def __init__(self, models: dict[str, str], lora: LoraConfig, threads: int, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        models: dict[str, str],
+        lora: LoraConfig,
+        threads: int,
+        dtype: str = "float32",
+        resting: Resting | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
+        self._resting = resting
         self._models: dict[str, PeftModel] = {}
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
@@ -260,6 +269,8 @@ class TrainingService:
 
     def _train(self, name: str, build: Any, settings: Settings, seed: int) -> dict[str, float]:
         begin, role = time.perf_counter(), self._role(name)
+        if self._resting is not None:
+            self._resting.rest()
         for group in role.optimizer.param_groups:
             group["lr"] = group["initial_lr"] = settings.learning_rate
         scheduler = torch.optim.lr_scheduler.LambdaLR(role.optimizer, lambda step: 1.0)

@@ -46,9 +46,25 @@ def test_ppo_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole", 2) == weights(tmp_path / "halves", 2)
 
 
+def test_a_trained_reward_model_rewards_in_the_critics_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = ("recipe=reward_model", f"run.root={tmp_path}", "run.name=reward", "rounds=1", "reward.pairs=80", *SMALL)
+    assert main(["train", *of]) == 0
+    one = ("rounds=1", "learner=ppo")
+    assert train(tmp_path, "rewarded", *one, f"learner.reward={tmp_path / 'reward'}") == 0
+    assert train(tmp_path, "criticised", *one) == 0
+    rewarded, criticised = (weights(tmp_path / name, 1) for name in ("rewarded", "criticised"))
+    assert rewarded["adapter_model.safetensors"] != criticised["adapter_model.safetensors"]
+    for given, said in ((tmp_path / "rewarded", "give one of recipe=reward_model"), (tmp_path / "no", "no run folder")):
+        assert train(tmp_path, "refused", *one, f"learner.reward={given}") == 2
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        (("learner=dpo", "learner.reward=run"), "learner=dpo learns from labels"),
         (("learner=grpo", "learner.samples=1"), "learner.samples must be >= 2"),
         (("learner=ppo", "supervision=weak_to_strong"), "use learner=dpo or online_dpo"),
         (("learner=pp",), "did you mean ppo?"),

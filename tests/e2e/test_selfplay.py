@@ -23,6 +23,12 @@ def train(root: Path, name: str, *more: str) -> int:
     return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL, *more])
 
 
+def run_metrics(run: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The figures of the summary that have a first and a last value."""
+    metrics = json.loads((run / "summary.json").read_text())["metrics"]
+    return {name: found for name, found in metrics.items() if "last" in found}
+
+
 def adapters(run: Path, number: int) -> dict[str, bytes]:
     folder = run / "rounds" / f"{number:04d}" / "adapters"
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
@@ -60,6 +66,20 @@ def test_roles_as_ray_actors_give_the_same_bits_as_one_process(whole: Path, tmp_
     assert adapters(whole, 1) == adapters(tmp_path / "actors", 1)
 
 
+def test_a_run_that_asks_ahead_is_one_update_stale_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    ahead = ("cluster=laptop", "async.max_staleness=1")
+    assert train(tmp_path, "ahead", *ahead, "rounds=3") == 0
+    rows = [json.loads(line) for line in (tmp_path / "ahead" / "metrics.jsonl").read_text().splitlines()]
+    generators = [row["train"]["generator"] for row in rows[1:]]
+    assert [g["staleness"] for g in generators] == [0, 1, 1]
+    assert generators[0]["mismatch_kl"] < 1e-6 and all(g["drift_kl"] > 1e-6 for g in generators[1:])
+    assert all(0 < row["idle"][side] < 1 for row in rows[1:] for side in ("generator", "trainer"))
+    assert "the trainer was idle" in (tmp_path / "ahead" / "report.html").read_text()
+    assert train(tmp_path, "parts", *ahead, "rounds=2") == 0
+    assert train(tmp_path, "parts", *ahead, "rounds=3") == 0
+    assert adapters(tmp_path / "ahead", 3) == adapters(tmp_path / "parts", 3)
+
+
 def test_a_complete_run_says_so_and_does_nothing(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (whole / "summary.json").read_bytes()
     assert train(whole.parent, "whole", "cluster=inline", "rounds=2") == 0
@@ -92,6 +112,23 @@ def test_adapters_and_preferences_load_with_plain_peft_and_datasets(whole: Path,
     assert found["moved"] > 0
     assert found["rows"] == sum(count["preferences"] for count in counts) > 0
     assert {"prompt", "chosen", "rejected", "q", "w", "source"} <= set(found["columns"])
+
+
+@pytest.mark.parametrize("kind", ["generative", "classifier"])
+def test_an_evaluation_of_the_run_gives_the_figures_of_its_last_round(
+    kind: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = whole if kind == "generative" else tmp_path / kind
+    if run != whole:
+        assert train(tmp_path, kind, "cluster=inline", "rounds=1", f"critic={kind}") == 0
+    monkeypatch.setenv("COLUMNS", "120")
+    capsys.readouterr()
+    assert main(["eval", str(run)]) == 0
+    said = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    shown = {cells[1]: float(cells[2]) for cells in said}
+    last = {name: figure["last"]["value"] for name, figure in run_metrics(run).items() if name in shown}
+    assert len(last) >= 7 and {"critic_accuracy", "critic_ece"} <= set(last)
+    assert shown == pytest.approx(last, abs=6e-4)
 
 
 def test_without_experts_a_run_completes_and_asks_nobody(tmp_path: Path) -> None:

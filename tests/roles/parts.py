@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from superalign.config import Config
 from superalign.experts.items import Item
+from superalign.feedback.calibration import Calibrator
 from superalign.generation.base import Generation, GenerationRequest, Tensors
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
@@ -19,7 +21,7 @@ from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, co
 from superalign.roles import prompts
 from superalign.sections import ClusterConfig
 from superalign.store.run import Run
-from superalign.team import WEIGHTS
+from superalign.team import MEMORY, WEIGHTS
 from superalign.testbed.world import REFUSALS, seeds
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
@@ -173,5 +175,7 @@ def write_run(root: Path, settings: Config, trainer: TrainingService) -> Path:
     with Run.create_or_resume(settings.model_dump(), root, "tried", Console(file=io.StringIO())) as run:
         folder = run.begin_round(0)
         trainer.save((folder / WEIGHTS).resolve())
+        calibrators = dict.fromkeys(("point", "pair"), Calibrator().to_row())
+        (folder / MEMORY).write_text(json.dumps({"critic": calibrators}))
         run.commit_round(0, {"metrics": {}, "counts": {}, "train": {}})
         return run.folder

@@ -255,3 +255,25 @@ def test_loading_what_was_not_saved_or_belongs_to_another_rank_changes_nothing(t
 def test_every_loss_trains(tiny_model: str, loss: str) -> None:
     metrics = make(tiny_model).dpo("learner", pairs(q=0.9), DPOSettings(loss=loss, batch_size=4), [], seed=0)
     assert math.isfinite(metrics["loss"])
+
+
+class Sharing:
+    """Shares the accelerator with the trainer."""
+
+    def __init__(self) -> None:
+        self.rested = 0
+
+    def rest(self) -> None:
+        """Count."""
+        self.rested += 1
+
+
+def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_then(tiny_model: str) -> None:
+    sharing = Sharing()
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=sharing)
+    row = {"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}
+    service.mismatch("critic", [row | {"logprobs": [-1.0, -1.0]}])
+    assert sharing.rested == 0
+    for times in (1, 2):
+        service.sft("critic", [row], SFTSettings(1e-3))
+        assert sharing.rested == times

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from superalign.errors import UserError
 from superalign.generation.vllm import VLLMGenerator
 from superalign.sections import GeneratorConfig, LoraConfig
-from tests.vllm.parts import LORA, served
+from tests.vllm.parts import LORA, adapter, asked, served, words
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +92,21 @@ def test_memory_that_is_not_there_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match=r"vLLM cannot serve it here .*generator\.kv_cache_gb") as refused:
         VLLMGenerator({"learner": "testbed"}, LORA, config, threads=1)
     assert "\n" not in str(refused.value)
+
+
+def test_sleep_without_a_gpu_is_refused() -> None:
+    with pytest.raises(UserError, match=r"generator\.sleep=true frees a GPU's memory; there is no GPU here"):
+        served({"learner": "testbed"}, sleep=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, which is not here")
+def test_after_sleep_the_same_adapter_answers_the_same() -> None:
+    generator = served({"learner": "testbed"}, sleep=True)
+    generator.load_adapter("learner", adapter("testbed", 1), 1)
+    before, full = words(generator.generate(asked("learner", 8), seed=0)), torch.cuda.mem_get_info()[0]
+    generator.rest()
+    assert torch.cuda.mem_get_info()[0] > full
+    assert words(generator.generate(asked("learner", 8), seed=0)) == before
 
 
 def test_several_processors_without_a_gpu_are_refused() -> None:

@@ -1,0 +1,74 @@
+"""When an engine that shares its GPU sleeps and wakes; vLLM sleeps on GPUs only, so its `LLM` is a stand-in here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from superalign.generation.engine import VLLMEngine
+from superalign.sync.base import Adapter
+
+
+class Told:
+    """Notes what it is told, and refuses what a sleeping engine cannot do."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.asleep = False
+        loras = {name: self._awake(name) for name in ("add_lora", "remove_lora", "list_loras")}
+        self.llm_engine = SimpleNamespace(**loras)
+        self.collective_rpc, self.reset_prefix_cache = self._awake("reload"), self._awake("reset")
+
+    def sleep(self, level: int) -> None:
+        """To sleep."""
+        assert not self.asleep and level == 1
+        self.asleep = True
+        self.heard.append("sleep")
+
+    def wake_up(self) -> None:
+        """Awake."""
+        self.asleep = False
+        self.heard.append("wake")
+
+    def _awake(self, name: str) -> Any:
+        def call(*_: Any, **__: Any) -> bool:
+            assert not self.asleep, f"{name} while asleep"
+            self.heard.append(name)
+            return True
+
+        return call
+
+
+def engine(sleeps: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[VLLMEngine, Told]:
+    """An engine around a stand-in."""
+    made, told = VLLMEngine.__new__(VLLMEngine), Told()
+    made.slots, made._sleeps, made._asleep, made._llm = 0, sleeps, False, told
+    monkeypatch.setattr(made, "_request", lambda adapter: adapter)
+    return made, told
+
+
+def test_a_sleeping_engine_wakes_before_anything_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, told = engine(True, monkeypatch)
+    does = {
+        "reset": lambda: made.run([], [], []),
+        "add_lora": lambda: made.add_lora(Adapter("learner-v1", 1, "folder")),
+        "remove_lora": lambda: made.remove_lora(1),
+        "reload": lambda: made.reload([]),
+    }
+    for name, do in does.items():
+        made.rest()
+        made.rest()
+        told.heard.clear()
+        do()
+        assert told.heard[:2] == ["wake", name]
+        do()
+        assert "wake" not in told.heard[2:]
+
+
+def test_an_engine_that_shares_nothing_never_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, told = engine(False, monkeypatch)
+    made.rest()
+    made.run([], [], [])
+    assert told.heard == ["reset"]
