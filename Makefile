@@ -30,7 +30,7 @@ setup: $(READY)  ## make the environment in .venv
 $(READY): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock \
-	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev]'
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev,experts]'
 	touch $@
 
 demo: $(READY)  ## run self-play on the testbed and say where its report is

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,11 @@ JudgementKind = Literal["point", "pair"]
 def content_id(*parts: object) -> str:
     """A stable 16-hex-digit identity of some content; the same content has the same identity in every run."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Record:
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(row) - names):
             raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {sorted(names)}")
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         values = {k: tuple(v) if get_origin(hints[k]) is tuple else v for k, v in row.items()}
         try:
             return cls(**values)

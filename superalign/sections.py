@@ -217,18 +217,30 @@ class ExpertConfig(Section):
     """The experts. `budget` is a hard cap on labels per round.
 
     `source=simulated` lets the testbed's oracle answer with `error_rate`; `queue` waits for people
-    (`superalign experts label RUN`). Training never waits for them unless `wait=true`.
+    (`superalign experts serve RUN`). Training never waits for them unless `wait=true`. `store`: the URL of a database
+    that several runs may share, null for a file in the run folder. `policy`: how items are chosen. `votes` annotators
+    answer each item. For people only: `blind_share` of the items hide the critique until they have answered,
+    `gold_share` are traps whose answer is known; `notify_webhook` and `notify_command` tell them that items wait;
+    `hourly_rate` prices their time.
     """
 
     budget: NonNegative = 48
     source: Literal["simulated", "queue"] = "simulated"
     error_rate: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    store: str | None = None
+    policy: Literal["default", "random", "uncertainty", "none", "all"] = "default"
+    votes: Positive = 1
     wait: bool = False
     wait_timeout_s: Rate = 86_400.0
     uniform_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
     forced_share: Fraction = 0.2
     double_share: Fraction = 0.1
+    blind_share: Fraction = 0.5
+    gold_share: Fraction = 0.03
     lease_s: Rate = 600.0
+    notify_webhook: str | None = None
+    notify_command: str | None = None
+    hourly_rate: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class GeneratorConfig(Section):

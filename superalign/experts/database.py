@@ -1,105 +1,162 @@
-"""The tables of the expert queue and the questions asked of them."""
+"""Where the expert queue is kept: one SQLite file, or a schema of a PostgreSQL database."""
 
 from __future__ import annotations
 
-import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from superalign.errors import UserError
+from superalign.experts import tables
+from superalign.records import content_id
 
-VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS item(
-    position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, round INTEGER NOT NULL, forced INTEGER NOT NULL,
-    need INTEGER NOT NULL, payload TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS budget(round INTEGER PRIMARY KEY, cap INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS lease(
-    token TEXT PRIMARY KEY, item_id TEXT NOT NULL, annotator TEXT NOT NULL, expires_at REAL NOT NULL,
-    state TEXT NOT NULL DEFAULT 'held');
-CREATE TABLE IF NOT EXISTS skipped(item_id TEXT, annotator TEXT, PRIMARY KEY(item_id, annotator));
-CREATE TABLE IF NOT EXISTS label(
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, item_id TEXT NOT NULL REFERENCES item(id),
-    annotator TEXT NOT NULL, value REAL, simulated INTEGER NOT NULL, token TEXT UNIQUE, supersedes TEXT,
-    created_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS label_item ON label(item_id, annotator, seq);
-CREATE INDEX IF NOT EXISTS lease_item ON lease(item_id, state);
-CREATE INDEX IF NOT EXISTS item_round ON item(round);
-CREATE VIEW IF NOT EXISTS live AS
-    SELECT label.*, item.round FROM label JOIN item ON item.id = label.item_id
-    WHERE value IS NOT NULL AND seq = (
-        SELECT MAX(seq) FROM label AS later
-        WHERE later.item_id = label.item_id AND later.annotator = label.annotator);
-CREATE VIEW IF NOT EXISTS held AS
-    SELECT lease.*, item.round FROM lease JOIN item ON item.id = lease.item_id WHERE state = 'held';
-"""
-
-# `live` are the labels that stand, `held` the leases not given back; a lease past its time counts for nothing.
-# The rounds with room are found once, not once per item: a claim stays at a few milliseconds.
-NEXT_ITEM = """
-WITH room AS MATERIALIZED (
-    SELECT round FROM budget
-    WHERE (SELECT COUNT(*) FROM live WHERE live.round = budget.round)
-        + (SELECT COUNT(*) FROM held WHERE held.round = budget.round AND expires_at > :now) < cap)
-SELECT payload FROM item
-WHERE round IN (SELECT round FROM room)
-  AND (SELECT COUNT(*) FROM live WHERE item_id = item.id)
-    + (SELECT COUNT(*) FROM held WHERE item_id = item.id AND expires_at > :now) < need
-  AND NOT EXISTS (SELECT 1 FROM live WHERE item_id = item.id AND annotator = :who)
-  AND NOT EXISTS (SELECT 1 FROM held WHERE item_id = item.id AND annotator = :who AND expires_at > :now)
-  AND NOT EXISTS (SELECT 1 FROM skipped WHERE item_id = item.id AND annotator = :who)
-ORDER BY round DESC, forced DESC, position LIMIT 1
-"""
-ROOM = """
-SELECT (SELECT COUNT(*) FROM live WHERE item_id = :item AND annotator = :who) AS own,
-    (SELECT COUNT(*) FROM live WHERE item_id = :item)
-    + (SELECT COUNT(*) FROM held WHERE item_id = :item AND annotator != :who AND expires_at > :now) AS item,
-    (SELECT COUNT(*) FROM live WHERE round = :round)
-    + (SELECT COUNT(*) FROM held WHERE round = :round AND expires_at > :now
-       AND NOT (item_id = :item AND annotator = :who)) AS round,
-    (SELECT cap FROM budget WHERE round = :round) AS cap
-"""
-LABELS = """
-SELECT label.id AS label_id, annotator, value, simulated, payload
-FROM label JOIN item ON item.id = label.item_id
-WHERE value IS NOT NULL AND seq > :since AND seq = (
-    SELECT MAX(seq) FROM label AS later
-    WHERE later.item_id = label.item_id AND later.annotator = label.annotator AND seq <= :until)
-ORDER BY item.round, position, annotator
-"""
-PROGRESS = """
-SELECT COALESCE((SELECT SUM(need) FROM item WHERE round = :r), 0) AS need,
-    COALESCE((SELECT cap FROM budget WHERE round = :r), 0) AS cap,
-    (SELECT COUNT(*) FROM live WHERE round = :r) AS used
-"""
-ROUNDS = """
-SELECT round, cap AS budget, (SELECT COUNT(*) FROM live WHERE live.round = budget.round) AS used,
-    (SELECT COUNT(*) FROM item WHERE item.round = budget.round) AS items,
-    (SELECT COUNT(*) FROM held WHERE held.round = budget.round AND expires_at > :now) AS leased
-FROM budget ORDER BY round
-"""
-DOUBLES = """
-SELECT a.value = b.value AS same FROM live a JOIN live b ON a.item_id = b.item_id AND a.annotator < b.annotator
-"""
+BUSY_S = 30
+START = "0" * 64
+LONGEST_SCHEMA = 63  # bytes; PostgreSQL cuts longer names, and two runs would share one schema
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the queue's file, readable by its owner only, every commit on disk before it is acknowledged.
+class Database:
+    """Transactions on the queue's store; may be shared by threads, not across a fork.
 
-    Raises:
-        UserError: the file cannot be opened, is no queue, or is of another version.
+    SQLite: WAL, every commit on disk before it is acknowledged, the file readable by its owner only. PostgreSQL: all
+    tables in the schema `space`. Writers take turns: BEGIN IMMEDIATE there, an advisory lock of the schema here.
     """
-    try:
-        # The file holds harmful text; create it closed to others before SQLite opens it.
-        path.touch(mode=0o600)
-        db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            raise UserError(f"{path} is an expert queue of format {version}; this superalign reads {VERSION}")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
+
+    def __init__(self, store: str | Path, space: str = "") -> None:
+        """Open or create the store: a path is an SQLite file, else a SQLAlchemy URL.
+
+        Raises:
+            UserError: the store cannot be opened, is no queue, or is of another format.
+        """
+        url = _url(store)
+        self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self.name = str(self.path or url.render_as_string(hide_password=True))
+        # Threads of one process wait here, in order, not in SQLite's sleeping retries.
+        self._turn = threading.Lock() if self.path else nullcontext()
+        try:
+            if self.path:
+                # The file holds harmful text; create it closed to others before SQLite opens it.
+                self.path.touch(mode=0o600)
+            engine = _sqlite(url) if self.path else _postgresql(url, space)
+        except ModuleNotFoundError as error:
+            raise UserError(f"{self.name} needs {error.name}: pip install 'superalign[experts]'") from None
+        except OSError as error:
+            raise UserError(f"cannot open the expert queue {self.name}: {error}") from None
+        self._engine = engine
+        self._writer = engine.execution_options(write=True)
+        self._reader = engine if self.path else engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._told("open"), self._turn, self._writer.begin() as connection:
+            self._prepare(connection, _schema(space))
+
+    def close(self) -> None:
+        """Close all connections; what was acknowledged is on disk already."""
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view of the store."""
+        with self._told("read"), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, alone: all of it is on disk when this ends, or nothing if it raises."""
+        with self._told("write", "; nothing was changed"), self._turn, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self, verb: str, outcome: str = "") -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            line = str(cause).strip().partition("\n")[0]
+            raise UserError(f"cannot {verb} the expert queue {self.name}: {line}{outcome}") from None
+
+    def _prepare(self, connection: Connection, schema: str) -> None:
+        if self.path:
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        else:
+            if schema and not inspect(connection).has_schema(schema):
+                connection.execute(text(f"CREATE SCHEMA {_quoted(schema)}"))
+            there = inspect(connection).has_table("head")
+            version = int(connection.execute(select(tables.head.c.version)).scalar_one()) if there else 0
+        if version not in (0, tables.VERSION):
+            raise UserError(
+                f"{self.name} is an expert queue of format {version}; this superalign reads {tables.VERSION}"
+            )
         if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
-    except (sqlite3.Error, OSError) as error:
-        raise UserError(f"cannot open the expert queue {path}: {error}") from None
-    return db
+            tables.metadata.create_all(connection, checkfirst=False)
+            connection.execute(text(tables.LIVE))
+            connection.execute(insert(tables.head).values(version=tables.VERSION, seq=0, hash=START))
+            if self.path:
+                connection.exec_driver_sql(f"PRAGMA user_version={tables.VERSION}")
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, space: str) -> Engine:
+    schema = _schema(space)
+    # Read committed: what a transaction reads after its turn came is what the one before it wrote.
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        if schema:
+            connection.execute(f"SET search_path TO {_quoted(schema)}")
+        connection.execute(f"SET lock_timeout TO '{BUSY_S}s'")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        if connection.get_execution_options().get("write"):
+            key = f"superalign experts {schema}"
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
+
+    return engine
+
+
+def _url(store: str | Path) -> URL:
+    if isinstance(store, Path) or "://" not in store:
+        return URL.create("sqlite", database=str(store))
+    try:
+        url = make_url(store)
+    except ArgumentError:
+        raise UserError("expert.store is no database URL; try postgresql+psycopg://USER@HOST/DATABASE") from None
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite" and url.database:
+        return URL.create("sqlite", database=url.database)
+    raise UserError(f"expert.store cannot be {url.get_backend_name()}; it is SQLite or PostgreSQL")
+
+
+def _schema(space: str) -> str:
+    name = "".join(c for c in space if c.isprintable())
+    if len(name.encode()) <= LONGEST_SCHEMA:
+        return name
+    return name.encode()[:40].decode(errors="ignore") + "-" + content_id("expert space", space)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""What experts are asked, what they hold, and how their answers can fail."""
+"""What experts are asked, what they hold, what they answered, and how their answers can fail."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class LabelRefused(ValueError):
 class Item(Record):
     """What an expert is asked: is the response acceptable (point; `second` is ""), or which is better (pair).
 
-    `id` is that of the judgement, so that a repeated round pushes the same items. `double` items need two
-    annotators. `harmful` marks a request of harmful intent, which surfaces redact.
+    `id` is that of the judgement, so that a repeated round pushes the same items. `votes` annotators must answer, a
+    `double` one more. `harmful` marks a request of harmful intent, which surfaces redact. On `blind` items critique
+    and verdict stay folded away until the expert has answered alone. `gold` is the known answer about (first, second)
+    of a trap, which no training reads. `p` is the critic's probability when the item was escalated.
     """
 
     id: str
@@ -43,6 +45,15 @@ class Item(Record):
     lane: str
     double: bool
     harmful: bool
+    votes: int = 1
+    blind: bool = False
+    gold: float | None = None
+    p: float = 0.5
+
+    @property
+    def need(self) -> int:
+        """How many answers the item needs, each from another annotator."""
+        return self.votes + self.double
 
     @property
     def swapped(self) -> bool:
@@ -61,9 +72,47 @@ class Item(Record):
 
 @dataclass(frozen=True, slots=True)
 class LeasedItem:
-    """An item held for one annotator until `expires_at` (seconds of the queue's clock)."""
+    """An item held for one annotator until `expires_at` (seconds of the queue's clock).
+
+    `alone` is what the annotator answered before the critique was seen (about what was SHOWN), None before that.
+    """
 
     token: str
     item: Item
     annotator: str
     expires_at: float
+    alone: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A standing label as statistics read it, gold and doubles included; values are about (first, second).
+
+    `alone` is the answer before the critique was seen (blind items), `critique` the expert's edited critique, `seconds`
+    the time spent on the item; each None where it was not given.
+    """
+
+    id: str
+    item: Item
+    annotator: str
+    value: float
+    simulated: bool
+    created_at: float
+    alone: float | None = None
+    critique: str | None = None
+    seconds: float | None = None
+
+    @property
+    def item_id(self) -> str:
+        """The item that was answered."""
+        return self.item.id
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An item that an annotator gave back with a reason, for an adjudicator to look at."""
+
+    item_id: str
+    annotator: str
+    reason: str
+    created_at: float

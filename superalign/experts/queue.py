@@ -1,37 +1,31 @@
-"""The expert queue: one SQLite file (WAL) with leases, append-only labels and a hard budget per round."""
+"""The expert queue: leases, append-only labels and a hard budget per round, in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from sqlalchemy import Connection, Row, insert, select, update
+
 from superalign.errors import UserError
-from superalign.experts import database
+from superalign.experts import audit, tables
+from superalign.experts.audit import Action
 from superalign.experts.items import Item, LabelRefused, LeasedItem, LeaseLost
+from superalign.experts.readings import Readings, item_of, label_of
 from superalign.records import ExpertLabel, content_id
 
+PUSHER = "superalign"  # the actor of what no annotator did
+LEASE, LABEL = insert(tables.lease), insert(tables.label)
 
-class ExpertQueue:
-    """Items to answer and the answers, shared by any number of processes through one file.
 
-    Make one object per process and thread. Raises UserError when the file is no queue, of another version,
-    locked for more than 30 s, or on a full disk.
+class ExpertQueue(Readings):
+    """Items to answer and the answers, shared by any number of threads and processes through one store.
+
+    Every change is one transaction with its entry in the audit log; writers take turns. Raises UserError when the
+    store is no queue, of another format, locked for more than 30 s, or on a full disk. Not to be used across a fork.
     """
-
-    def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
-        """Open or create the queue at `path` (readable by its owner only); `clock` gives seconds."""
-        self.path, self._clock = Path(path), clock
-        self._db = database.connect(self.path)
-
-    def close(self) -> None:
-        """Close the file; what was acknowledged is on disk already."""
-        self._db.close()
 
     def push(self, items: Sequence[Item], round: int, budget: int) -> int:
         """Add the items of a round with its cap on labels; items already there stay as they are. Returns how many new.
@@ -41,38 +35,92 @@ class ExpertQueue:
         """
         if budget < 0 or any(item.round != round for item in items):
             raise ValueError(f"round {round} takes items of its own and a budget of at least 0, not {budget}")
-        with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO budget VALUES (?, ?)", (round, budget))
-            cap = db.execute("SELECT cap FROM budget WHERE round = ?", (round,)).fetchone()[0]
-            if cap != budget:
+        with self.database.write() as db:
+            cap = db.execute(select(tables.budget.c.cap).where(tables.budget.c.round == round)).scalar()
+            if cap is None:
+                opened = {"round": round, "cap": budget, "used": 0}
+                db.execute(insert(tables.budget), opened)
+                self._log(db, Action(PUSHER, "open", f"round {round}", opened))
+            elif cap != budget:
                 raise ValueError(f"round {round} has a budget of {cap} labels already; it cannot become {budget}")
-            rows = [(i.id, round, i.lane == "forced", 1 + i.double, json.dumps(i.to_row())) for i in items]
-            sql = "INSERT OR IGNORE INTO item(id, round, forced, need, payload) VALUES (?, ?, ?, ?, ?)"
-            return max(0, db.executemany(sql, rows).rowcount)
+            known = set(db.execute(select(tables.item.c.id)).scalars())
+            new = [item for item in {item.id: item for item in items}.values() if item.id not in known]
+            rows = [_row(item, len(known) + number) for number, item in enumerate(new, start=1)]
+            if rows:
+                db.execute(insert(tables.item), rows)
+                self._log(db, *(Action(PUSHER, "push", f"item {row['id']}", row) for row in rows))
+            return len(rows)
 
-    def claim(self, annotator: str, lease_s: float) -> LeasedItem | None:
-        """Lease the next item to this annotator: newest round first, forced lane first; None if there is none.
+    def claim(self, annotator: str, lease_s: float, declined: Collection[str] = ()) -> LeasedItem | None:
+        """Lease the next item to this annotator: newest round, forced lane, highest propensity first; None if none.
 
-        A claim reserves one label of the budget, so labels given and leases held never exceed the cap.
+        A claim reserves one label of the budget, so labels given and leases held never exceed the cap. Items of
+        `declined` categories are not offered.
         """
-        if not annotator.strip():
-            raise UserError("an annotator needs a name")
-        with self._transaction() as db:
-            now = self._clock()
-            found = db.execute(
-                database.NEXT_ITEM,
-                {"now": now, "who": annotator},
-            ).fetchone()
-            if found is None:
+        _check_name(annotator)
+        with self.database.write() as db:
+            now = self.clock()
+            bind = {"now": now, "who": annotator, "categories": [storable(c) for c in declined]}
+            for round in db.execute(tables.ROOMS, {"now": now}).scalars().all():
+                payload = db.execute(tables.NEXT_ITEM, bind | {"round": round}).scalar()
+                if payload is not None:
+                    break
+            else:
                 return None
-            leased = LeasedItem(secrets.token_hex(8), _item(found), annotator, now + lease_s)
-            db.execute(
-                "INSERT INTO lease(token, item_id, annotator, expires_at) VALUES (?, ?, ?, ?)",
-                (leased.token, leased.item.id, annotator, leased.expires_at),
-            )
-            return leased
+            item, token = item_of(payload), secrets.token_hex(16)
+            row: dict[str, Any] = {
+                "token": token,
+                "item_id": item.id,
+                "round": round,
+                "annotator": annotator,
+                "claimed_at": now,
+                "expires_at": now + lease_s,
+                "state": "held",
+                # What was said under an earlier lease, before seeing the critique, cannot be said again.
+                "alone": db.execute(tables.SAID_ALONE, {"item": item.id, "who": annotator}).scalar(),
+            }
+            db.execute(LEASE, row)
+            self._log(db, Action(annotator, "claim", f"item {item.id}"))
+            alone = None if row["alone"] is None else item.as_shown(row["alone"])
+            return LeasedItem(token, item, annotator, now + lease_s, alone)
 
-    def submit(self, token: str, value: float, simulated: bool = False) -> ExpertLabel:
+    def heartbeat(self, token: str, lease_s: float) -> float:
+        """Hold a lease for `lease_s` from now; returns when it then ends.
+
+        Raises:
+            LeaseLost: the lease was given back or answered, or it ran out and somebody else took item or budget.
+        """
+        with self.database.write() as db:
+            self._holding(db, token)
+            expires_at = self.clock() + lease_s
+            _change_lease(db, token, expires_at=expires_at)
+            return expires_at
+
+    def answer_alone(self, token: str, value: float) -> None:
+        """Note what the annotator answers before seeing the critique (value as SHOWN); the same again changes nothing.
+
+        Raises:
+            LeaseLost: see `heartbeat`.
+            ValueError: the value is none of 0, 0.5, 1, or another one was given before.
+        """
+        _check_value(value)
+        with self.database.write() as db:
+            lease, item = self._holding(db, token)
+            stored = item.as_shown(value)
+            if lease.alone is None:
+                _change_lease(db, token, alone=stored)
+                self._log(db, Action(lease.annotator, "answer alone", f"item {item.id}", detail=repr(stored)))
+            elif lease.alone != stored:
+                raise ValueError("another answer was given before the critique was seen; it cannot change now")
+
+    def submit(
+        self,
+        token: str,
+        value: float,
+        simulated: bool = False,
+        critique: str | None = None,
+        seconds: float | None = None,
+    ) -> ExpertLabel:
         """Answer a leased item; when this returns, the label is on disk. The same answer again changes nothing.
 
         Args:
@@ -80,60 +128,59 @@ class ExpertQueue:
             value: about what was SHOWN: 1 accept / A better, 0 refuse / B better, 0.5 tie. Stored, and returned,
                 about (first, second).
             simulated: whether a program answered.
+            critique: the critique as the annotator corrected it.
+            seconds: how long the annotator worked on the item.
 
         Raises:
             LeaseLost: see there.
             ValueError: the value is none of 0, 0.5, 1, or the lease was answered with another value.
         """
         _check_value(value)
-        with self._transaction() as db:
-            lease = db.execute(
-                "SELECT lease.*, item.payload FROM lease JOIN item ON item.id = item_id WHERE token = ?", (token,)
-            ).fetchone()
-            if lease is None:
-                raise LeaseLost("no such lease")
-            item, annotator = _item(lease), str(lease["annotator"])
-            stored = item.as_shown(value)
-            done = db.execute("SELECT id, value FROM label WHERE token = ?", (token,)).fetchone()
+        with self.database.write() as db:
+            done = db.execute(tables.BY_TOKEN, {"token": token}).mappings().one_or_none()
             if done is not None:
-                if done["value"] != stored:
+                item = item_of(done["payload"])
+                if done["value"] != item.as_shown(value):
                     raise ValueError("this lease was answered with another value; undo that answer first")
-                return _label(item, done["id"], annotator, stored, simulated)
-            if lease["state"] != "held":
-                raise LeaseLost("the item was given back")
-            late = lease["expires_at"] <= self._clock()
-            if late and (refusal := self._refusal(db, item, annotator)):
-                raise LeaseLost(f"the lease ran out; {refusal}")
-            db.execute("UPDATE lease SET state = 'answered' WHERE token = ?", (token,))
-            return self._append(db, item, annotator, stored, simulated, token)
+                return label_of(item, done)
+            lease, item = self._holding(db, token)
+            return self._append(
+                db,
+                item,
+                lease.annotator,
+                "answer",
+                value=item.as_shown(value),
+                alone=lease.alone,
+                critique=None if critique is None else storable(critique),
+                seconds=None if seconds is None else float(seconds),
+                simulated=simulated,
+                token=token,
+            )
 
-    def record(self, answers: Sequence[tuple[str, str, float]]) -> int:
+    def record(self, answers: Sequence[tuple[str, str, float]], source: str = "") -> int:
         """Take answers (item id, annotator, value about what was SHOWN) made elsewhere: all, or none.
 
-        An answer that is there already changes nothing, another one supersedes it. Returns how many were new.
+        An answer that is there already changes nothing, another one supersedes it. `source` goes into the log.
+        Returns how many were new.
 
         Raises:
-            LabelRefused: an item is unknown or answered by enough others, the budget is used up, or the value is
-                wrong; names the position of the answer.
+            LabelRefused: an item is unknown or answered by enough others, the budget is used up, or the value or the
+                name is wrong; names the position of the answer.
         """
         new = 0
-        with self._transaction() as db:
+        with self.database.write() as db:
             for index, (item_id, annotator, value) in enumerate(answers):
-                row = db.execute("SELECT payload FROM item WHERE id = ?", (item_id,)).fetchone()
-                if row is None:
-                    raise LabelRefused(index, f"no item {item_id!r} in {self.path}")
                 try:
+                    _check_name(annotator)
                     _check_value(value)
-                except ValueError as error:
+                    item = self._item(db, item_id)
+                except (UserError, ValueError) as error:
                     raise LabelRefused(index, str(error)) from None
-                item = _item(row)
-                stored = item.as_shown(value)
-                sql = "SELECT value FROM live WHERE item_id = ? AND annotator = ?"
-                own = db.execute(sql, (item_id, annotator)).fetchone()
+                stored, own = item.as_shown(value), _own(db, item, annotator)[1]
                 if own is None and (refusal := self._refusal(db, item, annotator)):
                     raise LabelRefused(index, f"item {item_id}: {refusal}")
-                if own is None or own["value"] != stored:
-                    self._append(db, item, annotator, stored, False, None)
+                if own != stored:
+                    self._append(db, item, annotator, "record", detail=source, value=stored, simulated=False)
                     new += 1
         return new
 
@@ -143,161 +190,147 @@ class ExpertQueue:
         Raises:
             ValueError: there is no such label.
         """
-        with self._transaction() as db:
-            row = db.execute(
-                "SELECT label.*, item.payload FROM label JOIN item ON item.id = item_id WHERE label.id = ?", (label_id,)
-            ).fetchone()
+        with self.database.write() as db:
+            row = db.execute(select(tables.label).where(tables.label.c.id == label_id)).one_or_none()
             if row is None:
                 raise ValueError(f"no label {label_id!r}")
-            if db.execute("SELECT 1 FROM live WHERE id = ?", (label_id,)).fetchone() is None:
+            item = self._item(db, row.item_id)
+            earlier, standing = _own(db, item, row.annotator)
+            if standing is None or earlier[-1] != label_id:
                 return False
-            self._append(db, _item(row), row["annotator"], None, bool(row["simulated"]), None)
+            self._append(db, item, row.annotator, "undo", value=None, simulated=row.simulated)
             return True
 
     def release(self, token: str, skip: bool = False) -> None:
         """Give a leased item back; with `skip` it is not offered to this annotator again."""
-        with self._transaction() as db:
-            db.execute("UPDATE lease SET state = 'released' WHERE token = ? AND state = 'held'", (token,))
-            if skip:
-                db.execute(
-                    "INSERT OR IGNORE INTO skipped SELECT item_id, annotator FROM lease WHERE token = ?", (token,)
-                )
+        with self.database.write() as db:
+            self._give_back(db, token, "skip" if skip else "release")
+
+    def flag(self, token: str, reason: str) -> None:
+        """Give a leased item back with a reason; it is not offered to this annotator again, adjudicators see it."""
+        with self.database.write() as db:
+            self._give_back(db, token, "flag", storable(reason))
+
+    def reveal(self, token: str) -> None:
+        """Log that the annotator uncovered harmful text.
+
+        Raises:
+            LeaseLost: see `heartbeat`.
+        """
+        with self.database.write() as db:
+            lease, item = self._holding(db, token)
+            self._log(db, Action(lease.annotator, "reveal", f"item {item.id}"))
 
     def release_all(self, annotator: str) -> None:
         """Give back all that a dead process of this annotator still holds."""
-        with self._transaction() as db:
-            db.execute("UPDATE lease SET state = 'released' WHERE annotator = ? AND state = 'held'", (annotator,))
+        lease = tables.lease.c
+        query = select(lease.token).where(lease.annotator == annotator, lease.state == "held")
+        with self.database.write() as db:
+            for token in db.execute(query.order_by(lease.claimed_at, lease.token)).scalars().all():
+                self._give_back(db, token, "release")
 
-    def labels(self, since: int = 0, until: int | None = None) -> list[ExpertLabel]:
-        """The labels that stood at cursor `until` (default now) and were given after cursor `since`.
+    def _log(self, db: Connection, *actions: Action) -> None:
+        audit.append(db, self.clock(), *actions)
 
-        In the order of rounds, items and annotators, whatever the order of answering. A label taken back later
-        still stands at an earlier cursor, so a repeated round reads the same labels.
-        """
-        rows = self._read(
-            database.LABELS,
-            {"since": since, "until": 2**62 if until is None else until},
-        )
-        return [_label(_item(r), r["label_id"], r["annotator"], r["value"], bool(r["simulated"])) for r in rows]
+    def _item(self, db: Connection, item_id: str) -> Item:
+        payload = db.execute(tables.ITEM, {"item": item_id}).scalar()
+        if payload is None:
+            raise ValueError(f"no item {item_id!r} in {self.database.name}")
+        return item_of(payload)
 
-    def cursor(self) -> int:
-        """The number of the last row of labels: what a committed round keeps to know what it has seen."""
-        return int(self._read("SELECT COALESCE(MAX(seq), 0) AS last FROM label", {})[0]["last"])
+    def _holding(self, db: Connection, token: str) -> tuple[Row[Any], Item]:
+        """The lease of this token and its item, as long as it is, or can again be, held."""
+        lease = db.execute(tables.LEASE, {"token": token}).one_or_none()
+        if lease is None:
+            raise LeaseLost("no such lease")
+        if lease.state != "held":
+            raise LeaseLost(f"the item was {'answered' if lease.state == 'answered' else 'given back'}")
+        item = item_of(lease.payload)
+        if lease.expires_at <= self.clock() and (refusal := self._refusal(db, item, lease.annotator)):
+            raise LeaseLost(f"the lease ran out; {refusal}")
+        return lease, item
 
-    def items(self, round: int | None = None, unanswered: bool = False) -> list[Item]:
-        """The items of a round (default all) in order; with `unanswered` those that still need answers."""
-        rows = self._read(
-            "SELECT payload FROM item WHERE (:round IS NULL OR round = :round) AND (NOT :open OR "
-            "(SELECT COUNT(*) FROM live WHERE item_id = item.id) < need) ORDER BY round, position",
-            {"round": round, "open": unanswered},
-        )
-        return [_item(row) for row in rows]
-
-    def pending(self, round: int) -> int:
-        """How many labels of a round are still to come: answers needed, at most what is left of the budget."""
-        row = self._read(
-            database.PROGRESS,
-            {"r": round},
-        )[0]
-        return int(max(0, min(row["need"], row["cap"]) - row["used"]))
-
-    def stats(self) -> dict[str, Any]:
-        """Budget, labels and items per round; labels per annotator; agreement of the blind doubles.
-
-        `agreement` is the share of doubles on which both gave the same value, None before the first.
-        """
-        rounds = self._read(database.ROUNDS, {"now": self._clock()})
-        people = self._read("SELECT annotator, COUNT(*) AS labels FROM live GROUP BY annotator ORDER BY annotator", {})
-        pairs = self._read(database.DOUBLES, {})
-        return {
-            "rounds": [dict(row) for row in rounds],
-            "annotators": {row["annotator"]: row["labels"] for row in people},
-            "doubles": len(pairs),
-            "agreement": sum(row["same"] for row in pairs) / len(pairs) if pairs else None,
-        }
-
-    def _refusal(self, db: sqlite3.Connection, item: Item, annotator: str) -> str | None:
+    def _refusal(self, db: Connection, item: Item, annotator: str) -> str | None:
         """Why a label without a valid lease cannot be taken, or None."""
-        bind = {"item": item.id, "round": item.round, "who": annotator, "now": self._clock()}
-        counts = db.execute(
-            database.ROOM,
-            bind,
-        ).fetchone()
-        if counts["own"]:
+        counts = db.execute(tables.ROOM, {"item": item.id, "who": annotator, "now": self.clock()}).one()
+        if counts.own:
             return f"{annotator} has answered it already"
-        if counts["item"] >= 1 + item.double:
+        if counts.answers + counts.item_held >= counts.need:
             return "it has, or is getting, all the answers it needs"
-        if counts["round"] >= counts["cap"]:
-            return f"the budget of {counts['cap']} labels of round {item.round} is used up"
+        if counts.used + counts.round_held >= counts.cap:
+            return f"the budget of {counts.cap} labels of round {item.round} is used up"
         return None
 
+    def _give_back(self, db: Connection, token: str, action: str, detail: str = "") -> None:
+        lease = db.execute(tables.LEASE, {"token": token}).one_or_none()
+        if lease is None or lease.state != "held":
+            return
+        _change_lease(db, token, state="released")
+        keys = {"item_id": lease.item_id, "annotator": lease.annotator}
+        there = select(tables.declined).filter_by(**keys)
+        if action != "release" and db.execute(there).first() is None:
+            db.execute(insert(tables.declined), keys)
+        self._log(db, Action(lease.annotator, action, f"item {lease.item_id}", detail=detail))
+
     def _append(
-        self,
-        db: sqlite3.Connection,
-        item: Item,
-        annotator: str,
-        value: float | None,
-        simulated: bool,
-        token: str | None,
+        self, db: Connection, item: Item, annotator: str, action: str, detail: str = "", **given: Any
     ) -> ExpertLabel:
-        earlier = db.execute(
-            "SELECT id FROM label WHERE item_id = ? AND annotator = ? ORDER BY seq", (item.id, annotator)
-        ).fetchall()
-        # The identity holds no clock and no token, so that a repeated run gives its labels the same names.
-        label_id = content_id("label", item.id, annotator, len(earlier))
-        db.execute(
-            "INSERT INTO label(id, item_id, annotator, value, simulated, token, supersedes, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                label_id,
-                item.id,
-                annotator,
-                value,
-                simulated,
-                token,
-                earlier[-1]["id"] if earlier else None,
-                self._clock(),
-            ),
-        )
-        return _label(item, label_id, annotator, 0.5 if value is None else value, simulated)
-
-    def _read(self, sql: str, bind: dict[str, Any]) -> list[sqlite3.Row]:
-        try:
-            return self._db.execute(sql, bind).fetchall()
-        except sqlite3.Error as error:
-            raise UserError(f"cannot read the expert queue {self.path}: {error}") from None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise UserError(f"cannot write the expert queue {self.path}: {error}; nothing was changed") from None
+        """Write a label's row and all that follows from it; `given` are its columns (value, alone, ...)."""
+        earlier, standing = _own(db, item, annotator)
+        row = dict.fromkeys(tables.label.c.keys()) | given
+        row |= {
+            "seq": db.execute(tables.NEXT_LABEL).scalar_one(),
+            # The identity holds no clock and no token, so that a repeated run gives its labels the same names.
+            "id": content_id("label", item.id, annotator, len(earlier)),
+            "item_id": item.id,
+            "annotator": annotator,
+            "supersedes": earlier[-1] if earlier else None,
+            "created_at": self.clock(),
+        }
+        db.execute(LABEL, row)
+        bind = {"item": item.id, "who": annotator, "round": item.round}
+        if more := (row["value"] is not None) - (standing is not None):
+            db.execute(tables.COUNT_ITEM, bind | {"more": more})
+            db.execute(tables.COUNT_ROUND, bind | {"more": more})
+        if row["value"] is not None:
+            db.execute(tables.ANSWERED, bind)
+        self._log(db, Action(annotator, action, f"label {row['id']}", row, detail))
+        return label_of(item, row)
 
 
-def _item(row: sqlite3.Row) -> Item:
-    return Item.from_row(json.loads(row["payload"]))
+def storable(text: str) -> str:
+    """The text with what no database takes (NUL, half characters) replaced."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-def _label(item: Item, label_id: str, annotator: str, value: float, simulated: bool) -> ExpertLabel:
-    return ExpertLabel(
-        id=label_id,
-        item_id=item.id,
-        kind=item.kind,
-        annotator=annotator,
-        value=value,
-        pi=item.pi,
-        lane=item.lane,
-        round=item.round,
-        simulated=simulated,
-    )
+def _row(item: Item, position: int) -> dict[str, Any]:
+    return {
+        "position": position,
+        "id": item.id,
+        "round": item.round,
+        "forced": item.lane == "forced",
+        "pi": float(item.pi),
+        "category": storable(item.category),
+        "trap": item.gold is not None,
+        "need": item.need,
+        "payload": json.dumps(item.to_row()),
+        "answers": 0,
+    }
+
+
+def _own(db: Connection, item: Item, annotator: str) -> tuple[list[str], float | None]:
+    """The ids of the labels this annotator ever gave on the item, and the value that stands."""
+    rows = db.execute(tables.OWN, {"item": item.id, "who": annotator}).all()
+    return [row.id for row in rows], rows[-1].value if rows else None
+
+
+def _change_lease(db: Connection, token: str, **values: Any) -> None:
+    db.execute(update(tables.lease).where(tables.lease.c.token == token).values(**values))
+
+
+def _check_name(annotator: str) -> None:
+    if not annotator.strip() or not annotator.isprintable():
+        raise UserError("an annotator needs a name, of printable characters")
 
 
 def _check_value(value: float) -> None:

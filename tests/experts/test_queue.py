@@ -1,16 +1,12 @@
-"""The queue: a hard budget, leases, append-only labels; real processes on one real file."""
+"""The queue: a hard budget, leases, append-only labels; on a real SQLite file and a real PostgreSQL."""
 
 import json
-import multiprocessing
-import os
-import signal
-import sqlite3
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from superalign.errors import UserError
 from superalign.experts.items import Item, LabelRefused, LeaseLost
@@ -45,8 +41,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(tmp_path: Path, clock: Clock) -> ExpertQueue:
-    return ExpertQueue(tmp_path / "experts.sqlite", clock)
+def queue(open_queue: Callable[..., ExpertQueue], clock: Clock) -> ExpertQueue:
+    return open_queue(clock=clock)
 
 
 def answer(queue: ExpertQueue, who: str, value: float = 1.0) -> str:
@@ -168,7 +164,8 @@ def test_undo_supersedes_and_deletes_nothing(queue: ExpertQueue, clock: Clock) -
     second = answer(queue, "ann", 0.0)
     assert [(label.id, label.value) for label in queue.labels()] == [(second, 0.0)]
     assert [(label.id, label.value) for label in queue.labels(until=before)] == [(first, 1.0)]
-    rows = sqlite3.connect(queue.path).execute("SELECT value, supersedes FROM label ORDER BY seq").fetchall()
+    with queue.database.read() as db:
+        rows = db.exec_driver_sql("SELECT value, supersedes FROM label ORDER BY seq").all()
     assert [value for value, _ in rows] == [1.0, None, 0.0]
     assert rows[1][1] == first
     with pytest.raises(ValueError, match="no label"):
@@ -268,103 +265,209 @@ def test_statistics_count_rounds_and_people(queue: ExpertQueue) -> None:
     assert json.dumps(stats)
 
 
-def test_a_file_that_is_no_queue_or_of_another_version_is_named(tmp_path: Path) -> None:
-    stranger = tmp_path / "stranger.sqlite"
-    stranger.write_bytes(b"this is no database, it only looks like a file" * 50)
-    with pytest.raises(UserError, match=r"stranger\.sqlite"):
-        ExpertQueue(stranger)
-    newer = tmp_path / "newer.sqlite"
-    with sqlite3.connect(newer) as db:
-        db.execute("PRAGMA user_version=99")
-    with pytest.raises(UserError, match="format 99"):
-        ExpertQueue(newer)
-    with pytest.raises(UserError, match="cannot open"):
-        ExpertQueue(tmp_path / "missing" / "experts.sqlite")
-
-
-def test_an_annotator_without_a_name_is_refused(queue: ExpertQueue) -> None:
+@pytest.mark.parametrize("name", ["  ", "", "a\nb", "a\0b"])
+def test_an_annotator_without_a_printable_name_is_refused(queue: ExpertQueue, name: str) -> None:
+    queue.push([item(1)], 1, 5)
     with pytest.raises(UserError, match="name"):
-        queue.claim("  ", 60)
+        queue.claim(name, 60)
+    with pytest.raises(LabelRefused, match="name"):
+        queue.record([("item001", name, 1.0)])
 
 
-def test_the_file_is_readable_by_its_owner_only(queue: ExpertQueue) -> None:
-    assert queue.path.stat().st_mode & 0o077 == 0
+def test_votes_ask_for_as_many_annotators(queue: ExpertQueue) -> None:
+    queue.push([item(1, votes=3), item(2, votes=2, double=True)], 1, 9)
+    assert queue.pending(1) == 6
+    for who in ("a", "b", "c"):
+        answer(queue, who)
+        answer(queue, who)
+        assert queue.claim(who, 60) is None
+    assert queue.claim("d", 60) is None
+    assert queue.pending(1) == 0
 
 
-def test_a_disk_that_is_full_loses_no_acknowledged_label(queue: ExpertQueue) -> None:
-    queue.push([item(1), item(2, query="x" * 20_000)], 1, 5)
-    answer(queue, "ann")
-    queue._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    pages = queue._db.execute("PRAGMA page_count").fetchone()[0]
-    queue._db.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(UserError, match="full"):
-        queue.push([item(3, round=2, query="y" * 50_000)], 2, 5)
-    queue._db.execute("PRAGMA max_page_count=1000000")
-    assert len(queue.labels()) == 1
-    assert len(queue.items()) == 2
-    answer(queue, "ann")
+def test_within_a_lane_the_highest_propensity_comes_first(queue: ExpertQueue) -> None:
+    queue.push([item(1, pi=0.2), item(2, pi=0.9), item(3, pi=0.9), item(4, pi=0.1, lane="forced")], 1, 9)
+    claimed = [queue.claim(who, 60) for who in "abcd"]
+    assert [c.item.id for c in claimed if c] == ["item004", "item002", "item003", "item001"]
 
 
-def work(path: str, who: str) -> None:
-    queue = ExpertQueue(path)
-    while (leased := queue.claim(who, 60)) is not None:
-        queue.submit(leased.token, 1.0)
+def test_categories_that_an_annotator_declines_are_offered_to_others(queue: ExpertQueue) -> None:
+    queue.push([item(1, category="poison"), item(2, category="o'brien"), item(3)], 1, 9)
+    leased = queue.claim("ann", 60, declined=["poison", "o'brien"])
+    assert leased is not None
+    assert leased.item.id == "item003"
+    assert queue.claim("ann", 60, declined={"poison", "o'brien"}) is None
+    assert queue.claim("bob", 60) is not None
 
 
-def test_the_budget_holds_when_many_processes_race_for_the_last_labels(tmp_path: Path) -> None:
-    path = tmp_path / "experts.sqlite"
-    context = multiprocessing.get_context("spawn")
-    ExpertQueue(path).push([item(i, double=i % 3 == 0) for i in range(60)], 1, 47)
-    workers = [context.Process(target=work, args=(str(path), f"ann{n}")) for n in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert worker.exitcode == 0
-    queue = ExpertQueue(path)
-    labels = queue.labels()
-    assert len(labels) == 47
-    assert len({(label.item_id, label.annotator) for label in labels}) == 47
-    doubles = {i.id for i in queue.items() if i.double}
-    singles = [label.item_id for label in labels if label.item_id not in doubles]
-    assert len(singles) == len(set(singles))
+def test_a_page_loaded_again_finds_what_is_held(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([pair(i) for i in range(3)], 1, 9)
+    assert queue.held("ann") is None
+    first = queue.claim("ann", 60)
+    clock.now += 1
+    assert first is not None
+    assert queue.claim("ann", 60) is not None
+    assert queue.held("ann") == first
+    queue.answer_alone(first.token, 0.0)
+    assert queue.held("ann") == replace(first, alone=0.0)
+    assert queue.held("bob") is None
+    clock.now += 60
+    assert queue.held("ann") is None
 
 
-def test_many_processes_may_create_the_queue_at_once(tmp_path: Path) -> None:
-    code = "import sys; from superalign.experts.queue import ExpertQueue; ExpertQueue(sys.argv[1])"
-    path = str(tmp_path / "experts.sqlite")
-    openers = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(6)]
-    assert [opener.wait(60) for opener in openers] == [0] * 6
+def test_a_heartbeat_keeps_the_item(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1)], 1, 5)
+    leased = queue.claim("ann", 60)
+    assert leased is not None
+    for _ in range(5):
+        clock.now += 50
+        assert queue.heartbeat(leased.token, 60) == clock.now + 60
+    assert queue.claim("bob", 60) is None
+    queue.submit(leased.token, 1.0)
+    with pytest.raises(LeaseLost, match="answered"):
+        queue.heartbeat(leased.token, 60)
 
 
-SUBMITTER = """
-import sys
-from superalign.experts.queue import ExpertQueue
-queue = ExpertQueue(sys.argv[1])
-while (leased := queue.claim("ann", 5)) is not None:
-    print(queue.submit(leased.token, 1.0).id, flush=True)
-"""
+def test_a_heartbeat_revives_a_lease_only_while_nobody_took_the_item(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1)], 1, 5)
+    leased = queue.claim("ann", 60)
+    assert leased is not None
+    clock.now += 61
+    queue.heartbeat(leased.token, 60)
+    assert queue.claim("bob", 60) is None
+    clock.now += 61
+    assert queue.claim("bob", 60) is not None
+    for late in (lambda: queue.heartbeat(leased.token, 60), lambda: queue.reveal(leased.token)):
+        with pytest.raises(LeaseLost, match="ran out"):
+            late()
+    with pytest.raises(LeaseLost, match="no such lease"):
+        queue.heartbeat("nonsense", 60)
 
 
-@pytest.mark.parametrize("lines", [1, 7, 30])
-def test_a_submitter_killed_at_any_moment_loses_no_acknowledged_label(tmp_path: Path, lines: int) -> None:
-    path = tmp_path / "experts.sqlite"
+def test_what_was_answered_alone_is_kept_beside_the_final_answer(queue: ExpertQueue) -> None:
+    asked = [pair(i) for i in range(6)]
+    queue.push([replace(i, blind=True) for i in asked], 1, 9)
+    while (leased := queue.claim("ann", 60)) is not None:
+        queue.answer_alone(leased.token, 1.0)
+        queue.answer_alone(leased.token, 1.0)
+        with pytest.raises(ValueError, match="cannot change"):
+            queue.answer_alone(leased.token, 0.0)
+        with pytest.raises(ValueError, match=r"0\.3"):
+            queue.answer_alone(leased.token, 0.3)
+        queue.submit(leased.token, 0.0)
+    given = queue.answers()
+    assert [a.alone for a in given] == [i.as_shown(1.0) for i in asked]
+    assert [a.value for a in given] == [i.as_shown(0.0) for i in asked]
+
+
+def test_an_answer_carries_the_corrected_critique_and_the_time(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1, p=0.9)], 1, 5)
+    leased = queue.claim("ann", 60)
+    assert leased is not None
+    queue.submit(leased.token, 0.0, critique="no: \0 bad \ud800 'quote\" \u202e", seconds=12)
+    (given,) = queue.answers()
+    assert given.critique == "no: \ufffd bad ? 'quote\" \u202e"
+    assert (given.seconds, given.created_at, given.simulated, given.alone) == (12.0, clock.now, False, None)
+    assert given.item == item(1, p=0.9)
+
+
+def test_a_flagged_item_goes_to_others_and_its_reason_to_adjudicators(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1)], 1, 5)
+    leased = queue.claim("ann", 60)
+    assert leased is not None
+    queue.flag(leased.token, "two questions\0 in one")
+    queue.flag(leased.token, "again")
+    (flag,) = queue.flags()
+    assert (flag.item_id, flag.annotator, flag.created_at) == ("item001", "ann", clock.now)
+    assert flag.reason == "two questions\ufffd in one"
+    assert queue.claim("ann", 60) is None
+    assert queue.claim("bob", 60) is not None
+    assert queue.pending(1) == 1
+
+
+def test_traps_cost_budget_and_teach_nothing(queue: ExpertQueue) -> None:
+    queue.push([item(1, gold=1.0, pi=0.9), item(2)], 1, 2)
+    answer(queue, "ann", 0.0)
+    answer(queue, "ann", 1.0)
+    assert [label.item_id for label in queue.labels()] == ["item002"]
+    assert [(a.item_id, a.item.gold) for a in queue.answers()] == [("item001", 1.0), ("item002", None)]
+    assert queue.pending(1) == 0
+    assert queue.stats()["rounds"][0]["used"] == 2
+
+
+def test_an_item_taken_back_is_open_again_for_everybody(queue: ExpertQueue) -> None:
+    queue.push([item(1)], 1, 1)
+    queue.undo(answer(queue, "ann"))
+    assert queue.items(unanswered=True) == [item(1)]
+    answer(queue, "bob", 0.0)
+    assert [a.annotator for a in queue.answers()] == ["bob"]
+    assert queue.claim("ann", 60) is None
+
+
+def test_one_annotator_with_two_leases_of_an_item_gives_one_answer(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1, double=True)], 1, 2)
+    first = queue.claim("ann", 60)
+    clock.now += 61
+    second = queue.claim("ann", 60)
+    assert first and second
+    queue.submit(first.token, 1.0)
+    with pytest.raises(LeaseLost, match="answered"):
+        queue.submit(second.token, 0.0)
+    answer(queue, "bob")
+    assert len(queue.labels()) == 2
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["claim", "submit", "late", "release", "skip", "flag", "undo", "heartbeat", "wait", "import"]),
+        st.sampled_from(["ann", "bob", "cid"]),
+        st.integers(0, 5),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(actions=ACTIONS, cap=st.integers(0, 6))
+def test_whatever_happens_no_item_and_no_budget_is_passed(
+    open_queue: Callable[..., ExpertQueue], actions: list[tuple[str, str, int]], cap: int
+) -> None:
     clock = Clock()
-    queue = ExpertQueue(path)
-    queue.push([item(i) for i in range(400)], 1, 400)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SUBMITTER, str(path)], stdout=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stdout is not None
-    acknowledged = [process.stdout.readline() for _ in range(lines)]
-    process.send_signal(signal.SIGKILL)
-    acknowledged += process.stdout.readlines()
-    process.wait()
-    whole = {line.strip() for line in acknowledged if line.endswith("\n")}
-    reopened = ExpertQueue(path)
-    stored = {label.id for label in reopened.labels()}
-    assert len(whole) >= lines
-    assert whole <= stored
-    assert len(stored) <= len(whole) + 1
-    clock.now = 1e12
-    assert ExpertQueue(path, clock).claim("ann", 5) is not None
+    queue = open_queue(clock=clock)
+    round = max([i.round for i in queue.items()], default=0) + 1  # every example has a round of its own
+    queue.push([item(10 * round + i, round, votes=1 + i % 2, double=i == 2) for i in range(4)], round, cap)
+    tokens: list[str] = []
+    given_labels: list[str] = []
+    for action, who, n in actions:
+        token = tokens[n % len(tokens)] if tokens else "none"
+        try:
+            if action == "claim" and (leased := queue.claim(who, 60)):
+                tokens.append(leased.token)
+            elif action in ("submit", "late"):
+                clock.now += 61 * (action == "late")
+                given_labels.append(queue.submit(token, [0.0, 0.5, 1.0][n % 3]).id)
+            elif action in ("release", "skip"):
+                queue.release(token, skip=action == "skip")
+            elif action == "flag":
+                queue.flag(token, "odd")
+            elif action == "undo" and given_labels:
+                queue.undo(given_labels[n % len(given_labels)])
+            elif action == "heartbeat":
+                queue.heartbeat(token, 60)
+            elif action == "wait":
+                clock.now += 30
+            elif action == "import":
+                queue.record([(f"item{10 * round + n % 4:03d}", who, 1.0)])
+        except (LeaseLost, ValueError):
+            pass
+        counts = queue.stats()["rounds"][round - 1]
+        assert counts["used"] + counts["leased"] <= cap
+        answers = [a for a in queue.answers() if a.item.round == round]
+        assert counts["used"] == len(answers)
+        for i in queue.items(round):
+            assert len({a.annotator for a in answers if a.item_id == i.id}) <= i.need
+    assert queue.verify() == []
+    for who in ("ann", "bob", "cid"):
+        queue.release_all(who)
+    queue.close()

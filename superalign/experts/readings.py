@@ -1,0 +1,139 @@
+"""What can be read from an expert queue without changing it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from superalign.experts import audit, tables
+from superalign.experts.audit import Entry
+from superalign.experts.database import Database
+from superalign.experts.items import Answer, Flag, Item, LeasedItem
+from superalign.records import ExpertLabel
+
+ALL = 2**31 - 1  # a cursor beyond every label
+
+
+class Readings:
+    """The reading half of `ExpertQueue`."""
+
+    def __init__(self, store: str | Path, clock: Callable[[], float] = time.time, space: str = "") -> None:
+        """Open or create the queue at `store`; see `Database`. `clock` gives seconds."""
+        self.database, self.clock = Database(store, space), clock
+
+    def close(self) -> None:
+        """Close the store; what was acknowledged is on disk already."""
+        self.database.close()
+
+    def labels(self, since: int = 0, until: int | None = None) -> list[ExpertLabel]:
+        """The labels that stood at cursor `until` (default now) and were given after cursor `since`, without traps.
+
+        In the order of rounds, items and annotators, whatever the order of answering. A label taken back later
+        still stands at an earlier cursor, so a repeated round reads the same labels.
+        """
+        with self.database.read() as db:
+            rows = db.execute(tables.LABELS, {"since": since, "until": ALL if until is None else until}).mappings()
+            return [label_of(item_of(r["payload"]), r) for r in rows]
+
+    def answers(self) -> list[Answer]:
+        """Every standing label with its item, traps included: what statistics read."""
+        with self.database.read() as db:
+            rows = [dict(row) for row in db.execute(tables.ANSWERS).mappings()]
+        return [Answer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows]
+
+    def cursor(self) -> int:
+        """The number of the last row of labels: what a committed round keeps to know what it has seen."""
+        with self.database.read() as db:
+            return int(db.execute(select(func.coalesce(func.max(tables.label.c.seq), 0))).scalar_one())
+
+    def items(self, round: int | None = None, unanswered: bool = False) -> list[Item]:
+        """The items of a round (default all) in order; with `unanswered` those that still need answers."""
+        t = tables.item.c
+        query = select(t.payload).order_by(t.round, t.position)
+        if round is not None:
+            query = query.where(t.round == round)
+        if unanswered:
+            query = query.where(t.answers < t.need)
+        with self.database.read() as db:
+            return [item_of(payload) for payload in db.execute(query).scalars()]
+
+    def held(self, annotator: str) -> LeasedItem | None:
+        """The item this annotator has held longest and still holds, None if there is none."""
+        lease = tables.lease.c
+        query = (
+            select(lease.token, lease.expires_at, lease.alone, tables.item.c.payload)
+            .join_from(tables.lease, tables.item, tables.item.c.id == lease.item_id)
+            .where(lease.annotator == annotator, lease.state == "held", lease.expires_at > self.clock())
+            .order_by(lease.claimed_at, lease.token)
+            .limit(1)
+        )
+        with self.database.read() as db:
+            row = db.execute(query).one_or_none()
+        if row is None:
+            return None
+        item = item_of(row.payload)
+        alone = None if row.alone is None else item.as_shown(row.alone)
+        return LeasedItem(row.token, item, annotator, row.expires_at, alone)
+
+    def pending(self, round: int) -> int:
+        """How many labels of a round are still to come: answers needed, at most what is left of the budget."""
+        with self.database.read() as db:
+            row = db.execute(tables.PROGRESS, {"round": round}).one_or_none()
+        return 0 if row is None else int(max(0, min(row.need, row.cap) - row.used))
+
+    def stats(self) -> dict[str, Any]:
+        """Budget, labels and items per round; labels per annotator; agreement of items with two answers.
+
+        `agreement` is the share of such pairs with the same value, None before the first.
+        """
+        with self.database.read() as db:
+            rounds = [dict(row) for row in db.execute(tables.ROUNDS, {"now": self.clock()}).mappings()]
+            people = {row.annotator: row.labels for row in db.execute(tables.PEOPLE)}
+            pairs = db.execute(tables.DOUBLES).one()
+        return {
+            "rounds": rounds,
+            "annotators": people,
+            "doubles": pairs.doubles,
+            "agreement": int(pairs.agreed) / pairs.doubles if pairs.doubles else None,
+        }
+
+    def flags(self) -> list[Flag]:
+        """What annotators flagged, oldest first, for adjudicators."""
+        return [
+            Flag(e.subject.removeprefix("item "), e.actor, e.detail, e.at) for e in self.audit() if e.action == "flag"
+        ]
+
+    def audit(self) -> list[Entry]:
+        """The log of every action, oldest first."""
+        with self.database.read() as db:
+            return list(audit.entries(db))
+
+    def verify(self) -> list[str]:
+        """One line for each row of log, items, labels, budgets and users that was tampered with or is missing."""
+        with self.database.read() as db:
+            return audit.verify(db)
+
+
+def item_of(payload: str) -> Item:
+    """The item that was stored as JSON."""
+    return Item.from_row(json.loads(payload))
+
+
+def label_of(item: Item, row: Mapping[Any, Any]) -> ExpertLabel:
+    """The record of a label's row; a row that takes an answer back says neither."""
+    return ExpertLabel(
+        id=row["id"],
+        item_id=item.id,
+        kind=item.kind,
+        annotator=row["annotator"],
+        value=0.5 if row["value"] is None else row["value"],
+        pi=item.pi,
+        lane=item.lane,
+        round=item.round,
+        simulated=bool(row["simulated"]),
+    )
