@@ -40,7 +40,7 @@ class Record:
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(row) - names):
             raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {sorted(names)}")
-        hints = _hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes a dataclass's type to be unhashable
         values = {k: tuple(v) if get_origin(hints[k]) is tuple else v for k, v in row.items()}
         try:
             return cls(**values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class Database:
         url = _url(store)
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self.name = str(self.path or url.render_as_string(hide_password=True))
-        # Threads of one process wait here, in order, not in SQLite's sleeping retries.
-        self._turn = threading.Lock() if self.path else nullcontext()
+        # Threads of one process wait here, not in SQLite's sleeping retries, nor each with a connection of its own.
+        self._turn = threading.Lock()
         try:
             if self.path:
                 # The file holds harmful text; create it closed to others before SQLite opens it.
@@ -49,9 +49,9 @@ class Database:
         except OSError as error:
             raise UserError(f"cannot open the expert queue {self.name}: {error}") from None
         self._engine = engine
-        self._writer = engine.execution_options(write=True)
+        self._writers = {durable: engine.execution_options(write=True, durable=durable) for durable in (True, False)}
         self._reader = engine if self.path else engine.execution_options(isolation_level="REPEATABLE READ")
-        with self._told("open"), self._turn, self._writer.begin() as connection:
+        with self._told("open"), self._turn, self._writers[True].begin() as connection:
             self._prepare(connection, _schema(space))
 
     def close(self) -> None:
@@ -65,9 +65,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction, alone: all of it is on disk when this ends, or nothing if it raises."""
-        with self._told("write", "; nothing was changed"), self._turn, self._writer.begin() as connection:
+    def write(self, durable: bool = True) -> Iterator[Connection]:
+        """One transaction, alone: all of it is on disk when this ends, or nothing if it raises.
+
+        One that is not `durable` need not be on disk yet: when the machine (not the process) dies, it may be undone,
+        but never one before it without it.
+        """
+        with self._told("write", "; nothing was changed"), self._turn, self._writers[durable].begin() as connection:
             yield connection
 
     @contextmanager
@@ -106,12 +110,13 @@ def _sqlite(url: URL) -> Engine:
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        write = connection.get_execution_options().get("write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        options = connection.get_execution_options()
+        if options.get("write"):
+            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options['durable'] else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
 
     return engine
 
@@ -130,9 +135,11 @@ def _postgresql(url: URL, space: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        if connection.get_execution_options().get("write"):
+        options = connection.get_execution_options()
+        if options.get("write"):
+            lazy = "" if options["durable"] else ", set_config('synchronous_commit', 'off', true)"
             key = f"superalign experts {schema}"
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)){lazy}", (key,))
 
     return engine
 

@@ -23,8 +23,9 @@ LEASE, LABEL = insert(tables.lease), insert(tables.label)
 class ExpertQueue(Readings):
     """Items to answer and the answers, shared by any number of threads and processes through one store.
 
-    Every change is one transaction with its entry in the audit log; writers take turns. Raises UserError when the
-    store is no queue, of another format, locked for more than 30 s, or on a full disk. Not to be used across a fork.
+    Every change is one transaction with its entry in the audit log; writers take turns. What annotators say is on disk
+    when a call returns; leases need not be: a machine that loses power may forget the last ones. Not to be used across
+    a fork. Raises UserError when the store is no queue, of another format, locked for more than 30 s, or out of space.
     """
 
     def push(self, items: Sequence[Item], round: int, budget: int) -> int:
@@ -58,7 +59,7 @@ class ExpertQueue(Readings):
         `declined` categories are not offered.
         """
         _check_name(annotator)
-        with self.database.write() as db:
+        with self.database.write(durable=False) as db:
             now = self.clock()
             bind = {"now": now, "who": annotator, "categories": [storable(c) for c in declined]}
             for round in db.execute(tables.ROOMS, {"now": now}).scalars().all():
@@ -68,7 +69,9 @@ class ExpertQueue(Readings):
             else:
                 return None
             item, token = item_of(payload), secrets.token_hex(16)
-            row: dict[str, Any] = {
+            # What was said under an earlier lease, before seeing the critique, cannot be said again.
+            said = db.execute(tables.SAID_ALONE, {"item": item.id, "who": annotator}).scalar() if item.blind else None
+            row = {
                 "token": token,
                 "item_id": item.id,
                 "round": round,
@@ -76,13 +79,11 @@ class ExpertQueue(Readings):
                 "claimed_at": now,
                 "expires_at": now + lease_s,
                 "state": "held",
-                # What was said under an earlier lease, before seeing the critique, cannot be said again.
-                "alone": db.execute(tables.SAID_ALONE, {"item": item.id, "who": annotator}).scalar(),
+                "alone": said,
             }
             db.execute(LEASE, row)
             self._log(db, Action(annotator, "claim", f"item {item.id}"))
-            alone = None if row["alone"] is None else item.as_shown(row["alone"])
-            return LeasedItem(token, item, annotator, now + lease_s, alone)
+            return LeasedItem(token, item, annotator, now + lease_s, None if said is None else item.as_shown(said))
 
     def heartbeat(self, token: str, lease_s: float) -> float:
         """Hold a lease for `lease_s` from now; returns when it then ends.
@@ -90,7 +91,7 @@ class ExpertQueue(Readings):
         Raises:
             LeaseLost: the lease was given back or answered, or it ran out and somebody else took item or budget.
         """
-        with self.database.write() as db:
+        with self.database.write(durable=False) as db:
             self._holding(db, token)
             expires_at = self.clock() + lease_s
             _change_lease(db, token, expires_at=expires_at)
@@ -203,7 +204,7 @@ class ExpertQueue(Readings):
 
     def release(self, token: str, skip: bool = False) -> None:
         """Give a leased item back; with `skip` it is not offered to this annotator again."""
-        with self.database.write() as db:
+        with self.database.write(durable=False) as db:
             self._give_back(db, token, "skip" if skip else "release")
 
     def flag(self, token: str, reason: str) -> None:
@@ -225,7 +226,7 @@ class ExpertQueue(Readings):
         """Give back all that a dead process of this annotator still holds."""
         lease = tables.lease.c
         query = select(lease.token).where(lease.annotator == annotator, lease.state == "held")
-        with self.database.write() as db:
+        with self.database.write(durable=False) as db:
             for token in db.execute(query.order_by(lease.claimed_at, lease.token)).scalars().all():
                 self._give_back(db, token, "release")
 

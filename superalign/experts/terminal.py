@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 from collections.abc import Callable
 
@@ -30,8 +31,9 @@ def label(
 ) -> int:
     """Offer item after item until none is left or the annotator quits; returns how many labels now stand.
 
-    Text around a harmful request stays hidden until `v`; critiques are folded until `c`; control characters of
-    the texts are shown, not obeyed. `read` returns one key (default: the keyboard); end of input quits.
+    Text around a harmful request stays hidden until `v`, which is logged; critiques are folded until `c`, of blind
+    items until they have been answered once: then the critique unfolds and the answer that counts is asked for. Control
+    characters of the texts are shown, not obeyed. `read` returns one key (default: the keyboard); end of input quits.
     """
     press = read or read_key
     given: list[str] = []
@@ -72,7 +74,8 @@ def read_key() -> str:
 
 def _ask(queue: ExpertQueue, leased: LeasedItem, console: Console, press: Callable[[], str], given: list[str]) -> bool:
     """Show one item until it is answered, skipped or undone; False to quit."""
-    item, visible, unfolded = leased.item, not leased.item.harmful, False
+    item, visible, began = leased.item, not leased.item.harmful, time.monotonic()
+    blind, unfolded = item.blind and leased.alone is None, leased.alone is not None
     while True:
         _show(item, console, visible, unfolded)
         key = press().lower()
@@ -92,11 +95,24 @@ def _ask(queue: ExpertQueue, leased: LeasedItem, console: Console, press: Callab
             queue.release(leased.token)
             console.print("Taken back; it is asked again.")
             return True
-        if key in "vc":
-            visible, unfolded = visible or key == "v", unfolded or key == "c"
+        if key == "c":
+            unfolded = not blind
+            if blind:
+                console.print("Answer first; then the critique is shown.")
             continue
         try:
-            given.append(queue.submit(leased.token, VALUES[item.kind][key]).id)
+            if key == "v":
+                if not visible:
+                    queue.reveal(leased.token)
+                visible = True
+                continue
+            if blind:
+                queue.answer_alone(leased.token, VALUES[item.kind][key])
+                blind, unfolded = False, True
+                console.print("Kept. Now with the critique:")
+                continue
+            label = queue.submit(leased.token, VALUES[item.kind][key], seconds=time.monotonic() - began)
+            given.append(label.id)
         except LeaseLost as lost:
             console.print(f"Not counted: {lost}.", markup=False)
         return True
@@ -117,5 +133,6 @@ def _show(item: Item, console: Console, visible: bool, unfolded: bool) -> None:
 
 
 def clean(text: str) -> str:
-    """The text with control and direction-changing characters made visible: no answer may drive the terminal."""
-    return "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf") else f"\\x{ord(c):02x}" for c in text)
+    """The text with control and direction-changing characters and half ones made visible: none drives the terminal."""
+    obeyed = ("Cc", "Cf", "Cs")
+    return "".join(c if c == "\n" or unicodedata.category(c) not in obeyed else f"\\x{ord(c):02x}" for c in text)

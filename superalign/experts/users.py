@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, insert, select, update
@@ -21,11 +21,12 @@ LONGEST_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One who may log in; a disabled one no longer may, and keeps name and labels."""
+    """One who may log in; a disabled one no longer may, and keeps name and labels. `mark` changes with the token."""
 
     name: str
     role: Role
     disabled: bool = False
+    mark: str = field(default="", compare=False, repr=False)
 
 
 class Users:
@@ -93,7 +94,7 @@ class Users:
 
 
 def _user(row: dict[str, Any]) -> User:
-    return User(**{key: row[key] for key in ("name", "role", "disabled")})
+    return User(**{key: row[key] for key in ("name", "role", "disabled")}, mark=row["token_hash"][:16])
 
 
 def _hash(token: str) -> str:

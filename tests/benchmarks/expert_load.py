@@ -3,10 +3,11 @@
     python tests/benchmarks/expert_load.py                  # SQLite and PostgreSQL, 32 annotators, 2,000 items
     python tests/benchmarks/expert_load.py --store postgresql+psycopg://me@host/database
 
-Two parts on every store. "speed": nobody is killed; how long a claim and a submit take when all annotators answer
-without pausing, and when each pauses between answers as a (very quick) person would. "killing": annotators are ended by
-SIGKILL and replaced, dawdle until their lease runs out, submit twice, skip and undo; then every item must have exactly
-the answers it needs, every acknowledged label must be there, and no sample of the budget may pass its cap.
+Two parts on every store. "speed": annotators are threads of one process, as in the server; how long a claim and a
+submit take when all answer without pausing, and when each pauses between answers as a very quick person would.
+"killing": every annotator is a process, ended by SIGKILL and replaced, dawdles until the lease runs out, submits twice,
+skips and undoes. Then every item must have exactly the answers it needs (or the budget be used up), every acknowledged
+label must be there, and no sample of the budget may pass its cap.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import json
 import multiprocessing
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,14 @@ def made(count: int, round: int) -> list[Item]:
     ]  # fmt: skip
 
 
-def annotate(store: tuple[str, str], who: str, log: str, pause: float, wild: bool, seed: int) -> None:
-    """One annotator: claims and answers until nothing is open; every event goes to the log as it is acknowledged."""
-    rng = random.Random(seed)
-    queue = ExpertQueue(store[0], space=store[1])
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def tell(event: str, value: object, seconds: float = 0.0) -> None:
-        os.write(out, (json.dumps([event, value, seconds]) + "\n").encode())
-
+def annotate(
+    queue: ExpertQueue, who: str, tell: Callable[[str, str, float], None], pause: float, lease_s: float, wild: bool
+) -> None:
+    """One annotator: claims and answers until nothing is open, and tells of every event once it is acknowledged."""
+    rng = random.Random(f"{who} {time.time_ns()}")
     while True:
         began = time.perf_counter()
-        leased = queue.claim(who, LEASE_S)
+        leased = queue.claim(who, lease_s)
         if leased is None:
             if all(r["used"] == r["budget"] for r in queue.stats()["rounds"]) or not queue.items(unanswered=True):
                 return
@@ -75,55 +72,75 @@ def annotate(store: tuple[str, str], who: str, log: str, pause: float, wild: boo
             queue.release(leased.token, skip=True)
             continue
         if chance < 0.02:
-            time.sleep(LEASE_S * rng.uniform(0.9, 1.3))
+            time.sleep(lease_s * rng.uniform(0.9, 1.3))
         try:
-            began = time.perf_counter()
-            label = queue.submit(leased.token, float(rng.random() < 0.5))
+            value, began = float(rng.random() < 0.5), time.perf_counter()
+            label = queue.submit(leased.token, value)
             tell("label", label.id, time.perf_counter() - began)
         except LeaseLost:
             continue
         if chance < 0.06:
-            value = leased.item.as_shown(label.value)
             assert queue.submit(leased.token, value).id == label.id
         elif chance < 0.08:
+            tell("undoing", label.id, 0.0)
             assert queue.undo(label.id)
-            tell("undone", label.id)
 
 
-def run(
-    store: tuple[str, str], clients: int, round: int, pause: float = 0.0, kill_every_s: float = 0.0
-) -> dict[str, Any]:
-    """Let `clients` annotators answer all that is open; returns what the checks and the figures need."""
+def annotate_alone(store: tuple[str, str], who: str, log: str, pause: float, lease_s: float) -> None:
+    """An annotator with a process of its own, whose log survives its end."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def tell(*event: object) -> None:
+        os.write(out, (json.dumps(event) + "\n").encode())
+
+    annotate(ExpertQueue(store[0], space=store[1]), who, tell, pause, lease_s, wild=True)
+
+
+def speed(store: tuple[str, str], clients: int, pause: float) -> list[Any]:
+    """All annotators as threads on one queue; returns their events."""
+    queue, events = ExpertQueue(store[0], space=store[1]), list[Any]()
+    with ThreadPoolExecutor(clients) as pool:
+        work = [
+            pool.submit(annotate, queue, f"annotator {n}", lambda *event: events.append(event), pause, LEASE_S, False)
+            for n in range(clients)
+        ]
+        for done in work:
+            done.result()
+    queue.close()
+    return events
+
+
+def killing(
+    store: tuple[str, str], clients: int, pause: float, every_s: float, lease_s: float = LEASE_S
+) -> tuple[list[Any], int, int]:
+    """All annotators as processes, one of them killed every so often; returns events, kills, budgets passed."""
     queue, rng, killed, passed, started = ExpertQueue(store[0], space=store[1]), random.Random(0), 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
 
         def start(n: int) -> Any:
             nonlocal started
             started += 1
-            arguments = (store, f"annotator {n}", f"{folder}/{started}.log", pause, bool(kill_every_s), started)
-            process = context.Process(target=annotate, args=arguments)
+            arguments = (store, f"annotator {n}", f"{folder}/{started}.log", pause, lease_s)
+            process = context.Process(target=annotate_alone, args=arguments)
             process.start()
             return process
 
-        began = time.perf_counter()
         workers = {n: start(n) for n in range(clients)}
         while workers:
-            time.sleep(kill_every_s or 0.1)
-            ended = [n for n, worker in workers.items() if worker.exitcode is not None]
-            for n in ended:
+            time.sleep(every_s)
+            for n in [n for n, worker in workers.items() if worker.exitcode is not None]:
                 assert workers.pop(n).exitcode == 0, f"annotator {n} failed"
-            passed += any(r["used"] + r["leased"] > r["budget"] for r in queue.stats()["rounds"])
-            if kill_every_s and workers and queue.pending(round):
+            rounds = queue.stats()["rounds"]
+            passed += any(r["used"] + r["leased"] > r["budget"] for r in rounds)
+            if workers and queue.pending(rounds[-1]["round"]):
                 n = rng.choice(sorted(workers))
-                os.kill(workers[n].pid, signal.SIGKILL)
+                workers[n].kill()
                 workers[n].join()
                 killed += 1
                 workers[n] = start(n)
-        seconds = time.perf_counter() - began
         logs = [line for path in Path(folder).iterdir() for line in path.read_bytes().splitlines(keepends=True)]
-    events = [json.loads(line) for line in logs if line.endswith(b"\n")]
     queue.close()
-    return {"events": events, "killed": killed, "budget_passed": passed, "seconds": seconds}
+    return [json.loads(line) for line in logs if line.endswith(b"\n")], killed, passed
 
 
 def check(store: tuple[str, str], items: list[Item], cap: int, events: list[Any]) -> dict[str, int]:
@@ -133,7 +150,7 @@ def check(store: tuple[str, str], items: list[Item], cap: int, events: list[Any]
     answers = [a for a in queue.answers() if a.item.round == round]
     given = Counter(a.item_id for a in answers)
     needed = sum(item.need for item in items)
-    undone = {value for event, value, _ in events if event == "undone"}
+    undone = {value for event, value, _ in events if event == "undoing"}
     with queue.database.read() as db:
         rows = set(db.exec_driver_sql("SELECT id FROM label").scalars())
     acknowledged = {value for event, value, _ in events if event == "label"}
@@ -181,29 +198,31 @@ def main() -> int:
     with stores(options.store) as all_stores:
         for name, store in all_stores.items():
             print(f"{name}: {options.clients} annotators, {options.items} items, {os.cpu_count()} cores")
-            for round, (title, pause, kill) in enumerate(
+            for round, (title, pause, every_s) in enumerate(
                 [("speed, no pause", 0.0, 0.0), ("speed, pausing 0.5 s", 0.5, 0.0), ("killing", 0.02, 0.25)], start=1
             ):
                 items = made(options.items, round)
                 needed = sum(item.need for item in items)
-                cap = needed if kill else needed - options.items // 20  # where nobody is killed the budget runs out
+                cap = needed if every_s else needed - options.items // 20  # where nobody is killed the budget ends
                 queue = ExpertQueue(store[0], space=store[1])
                 began = time.perf_counter()
                 queue.push(items, round, cap)
-                pushed = time.perf_counter() - began
+                pushed = time.perf_counter()
                 queue.close()
-                done = run(store, options.clients, round, pause, kill)
-                faults = check(store, items, cap, done["events"]) | {"budget passed": done["budget_passed"]}
-                labels = sum(event == "label" for event, _, _ in done["events"])
-                print(
-                    f"  {title}: {labels} labels of {cap} in {done['seconds']:.1f} s, pushed in {pushed:.2f} s", end=""
+                events, killed, passed = (
+                    killing(store, options.clients, pause, every_s)
+                    if every_s
+                    else (speed(store, options.clients, pause), 0, 0)
                 )
-                print(f", {done['killed']} killed" if kill else "")
-                print("    ms at p50, p95, p99: claim", percentiles(done["events"], "claim"), end="")
-                print("   submit", percentiles(done["events"], "label"))
-                print(
-                    "    " + (", ".join(f"{n} {k}" for k, n in faults.items() if n) or "0 lost, 0 double, 0 overspent")
-                )
+                ended = time.perf_counter()
+                faults = check(store, items, cap, events) | {"budget passed": passed}
+                labels = sum(event == "label" for event, _, _ in events)
+                print(f"  {title}: {labels} labels for a budget of {cap} in {ended - pushed:.1f} s", end="")
+                print(f", pushed in {pushed - began:.2f} s" + (f", {killed} killed" if every_s else ""))
+                print("    ms at p50, p95, p99: claim", percentiles(events, "claim"), end="")
+                print("   submit", percentiles(events, "label"))
+                found = ", ".join(f"{n} {fault}" for fault, n in faults.items() if n)
+                print(f"    {found or '0 lost, 0 double, 0 overspent'}")
                 bad += sum(faults.values())
     return int(bad > 0)
 

@@ -360,6 +360,22 @@ def test_what_was_answered_alone_is_kept_beside_the_final_answer(queue: ExpertQu
     assert [a.value for a in given] == [i.as_shown(0.0) for i in asked]
 
 
+def test_what_was_answered_alone_cannot_be_answered_again_under_another_lease(queue: ExpertQueue) -> None:
+    asked = replace(pair(1), blind=True)
+    queue.push([asked], 1, 9)
+    first = queue.claim("ann", 60)
+    assert first and first.alone is None
+    queue.answer_alone(first.token, 1.0)
+    queue.release(first.token)
+    second = queue.claim("ann", 60)
+    assert second and second.alone == 1.0
+    with pytest.raises(ValueError, match="cannot change"):
+        queue.answer_alone(second.token, 0.0)
+    queue.undo(queue.submit(second.token, 0.0).id)
+    queue.submit(queue.claim("ann", 60).token, 0.0)  # type: ignore[union-attr]
+    assert [a.alone for a in queue.answers()] == [asked.as_shown(1.0)]
+
+
 def test_an_answer_carries_the_corrected_critique_and_the_time(queue: ExpertQueue, clock: Clock) -> None:
     queue.push([item(1, p=0.9)], 1, 5)
     leased = queue.claim("ann", 60)

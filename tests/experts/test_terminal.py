@@ -66,6 +66,29 @@ def test_harmful_text_and_critique_are_hidden_until_asked_for(queue: ExpertQueue
     assert "SECRETC" in session(queue, "vcq")
 
 
+def test_uncovering_harmful_text_is_logged_once(queue: ExpertQueue) -> None:
+    queue.push([item(1, harmful=True), item(2)], 1, 5)
+    session(queue, "vvava")
+    assert [e.action for e in queue.audit() if e.actor == "ann"] == ["claim", "reveal", "answer", "claim", "answer"]
+
+
+def test_a_blind_item_is_answered_before_and_after_its_critique_is_seen(queue: ExpertQueue) -> None:
+    queue.push([item(1, blind=True, critique="SECRETC")], 1, 5)
+    assert "SECRETC" not in session(queue, "cq")
+    shown = session(queue, "cra")
+    assert "Answer first" in shown.partition("Kept.")[0]
+    assert "SECRETC" in shown.partition("Kept.")[2]
+    (given,) = queue.answers()
+    assert (given.alone, given.value) == (0.0, 1.0)
+    assert given.seconds is not None
+
+
+def test_a_blind_item_taken_back_is_not_answered_blind_again(queue: ExpertQueue) -> None:
+    queue.push([item(1, blind=True), item(2, pi=0.1)], 1, 5)
+    session(queue, "rr" + "u" + "a" + "a")
+    assert [(a.alone, a.value) for a in queue.answers()] == [(0.0, 1.0), (None, 1.0)]
+
+
 def test_benign_text_is_shown_at_once_with_the_critique_folded(queue: ExpertQueue) -> None:
     queue.push([item(1)], 1, 5)
     shown = session(queue, "q")

@@ -1,0 +1,214 @@
+"""What every page is made with: the queue and its users, and the visit that a request is."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import jinja2
+from fastapi import Depends, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from superalign.experts.queue import ExpertQueue
+from superalign.experts.terminal import clean
+from superalign.experts.users import User, Users
+from superalign.experts.web.security import LOOPBACK, SESSION_S, RateLimit, Refused, Seals, Session, Settings
+from superalign.report.cells import range_of
+from superalign.report.figures import Estimate, number
+
+log = logging.getLogger(__name__)
+YEAR_S = 365 * 24 * 3600
+STALE = "This form is too old, or it was not made for you. Go back, load the page again and repeat what you did."
+
+
+@dataclass
+class Site:
+    """One run's queue, served. `guideline` is plain text; None shows the one that comes with superalign."""
+
+    queue: ExpertQueue
+    key: bytes
+    run: str
+    guideline: str | None = None
+    lease_s: float = 600.0
+    hourly_rate: float = 0.0
+    requests: RateLimit = field(default_factory=lambda: RateLimit(per_s=8.0, burst=60))
+    failures: RateLimit = field(default_factory=lambda: RateLimit(per_s=0.1, burst=10))
+
+    def __post_init__(self) -> None:
+        self.users, self.seals = Users(self.queue), Seals(self.key)
+        self.environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("superalign.experts.web"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self.environment.filters |= {"shown": clean, "figure": figure}
+
+    def user(self, session: Session) -> User | None:
+        """Who this session belongs to, as long as the token it began with is good."""
+        if not session.name:
+            return None
+        found = (user for user in self.users.all() if user.name == session.name)
+        return next((user for user in found if user.mark == session.mark and not user.disabled), None)
+
+
+class Visit:
+    """One request: who asks, and how to answer them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.site: Site = request.app.state.site
+        seals, cookies = self.site.seals, request.cookies
+        self.session = seals.session_of(cookies.get(f"{seals.prefix}_session", "")) or Session()
+        self.known = self.site.user(self.session)
+        if self.session.name and self.known is None:
+            self.session = Session()
+        self.settings = seals.settings_of(self.session.name, cookies.get(f"{seals.prefix}_settings", ""))
+
+    @property
+    def user(self) -> User:
+        """Who is logged in."""
+        assert self.known is not None
+        return self.known
+
+    @property
+    def address(self) -> str:
+        """Where the request came from."""
+        return self.request.client.host if self.request.client else ""
+
+    def page(self, template: str, session: Session | None = None, status: int = 200, **values: Any) -> Response:
+        """A page; `session` replaces that of the visitor."""
+        session = session or self.session
+        shared = {
+            "run": self.site.run,
+            "user": self.known,
+            "csrf": self.site.seals.csrf(session),
+            "shortcuts": self.settings.shortcuts,
+            "path": self.request.url.path,
+        }
+        body = self.site.environment.get_template(template).render(shared | values)
+        return self._keeping(HTMLResponse(body, status), session)
+
+    def go(self, where: str, session: Session | None = None, settings: Settings | None = None) -> Response:
+        """Send the visitor on, so that a reload repeats no POST."""
+        return self._keeping(RedirectResponse(where, 303), session or self.session, settings)
+
+    def _keeping(self, response: Response, session: Session, settings: Settings | None = None) -> Response:
+        seals, url = self.site.seals, self.request.url
+        shared: dict[str, Any] = {
+            "httponly": True,
+            "samesite": "strict",
+            "secure": url.scheme == "https" or not is_loopback(url.hostname or ""),
+        }
+        response.set_cookie(f"{seals.prefix}_session", seals.session(session), max_age=SESSION_S, **shared)
+        if settings is not None:
+            cookie = seals.settings(session.name, settings)
+            response.set_cookie(f"{seals.prefix}_settings", cookie, max_age=YEAR_S, **shared)
+        return response
+
+
+class LoggedOut(Exception):
+    """The page is for those who are logged in."""
+
+
+def anybody(request: Request) -> Visit:
+    """A visit that needs no login."""
+    return Visit(request)
+
+
+def reading(request: Request) -> Visit:
+    """A visit of somebody who is logged in, and not too often."""
+    visit = Visit(request)
+    if visit.known is None:
+        raise LoggedOut
+    if not visit.site.requests.spend(visit.known.name):
+        raise Refused(429, "That was too fast. Wait a few seconds and go on.")
+    return visit
+
+
+def _checked(visit: Visit, csrf: str) -> Visit:
+    """Let a POST through only if it comes from a form of this very session.
+
+    Browsers tell where a request comes from (Sec-Fetch-Site, Origin); the token in the form holds for the others, too.
+    Referrer-Policy: no-referrer makes the Origin of our own forms "null".
+    """
+    headers = visit.request.headers
+    origin = headers.get("origin", "null")
+    foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
+    if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refused(403, STALE)
+    if not hmac.compare_digest(csrf.encode(errors="replace"), visit.site.seals.csrf(visit.session).encode()):
+        raise Refused(403, STALE)
+    return visit
+
+
+def knocking(request: Request, csrf: Annotated[str, Form()] = "") -> Visit:
+    """A POST of somebody who is not logged in yet."""
+    return _checked(Visit(request), csrf)
+
+
+def acting(request: Request, csrf: Annotated[str, Form()] = "") -> Visit:
+    """A POST of somebody who is logged in."""
+    return _checked(reading(request), csrf)
+
+
+def _only(visit: Visit, *roles: str) -> Visit:
+    if visit.user.role not in roles:
+        raise Refused(403, f"This page is for the role {roles[-1]}; yours is {visit.user.role}.")
+    return visit
+
+
+Anybody = Annotated[Visit, Depends(anybody)]
+Knocking = Annotated[Visit, Depends(knocking)]
+Reading = Annotated[Visit, Depends(reading)]
+Acting = Annotated[Visit, Depends(acting)]
+
+
+def reviewing(visit: Reading) -> Visit:
+    """A visit of an adjudicator or admin."""
+    return _only(visit, "admin", "adjudicator")
+
+
+def deciding(visit: Acting) -> Visit:
+    """A POST of an adjudicator or admin."""
+    return _only(visit, "admin", "adjudicator")
+
+
+def administering(visit: Reading) -> Visit:
+    """A visit of an admin."""
+    return _only(visit, "admin")
+
+
+def changing(visit: Acting) -> Visit:
+    """A POST of an admin."""
+    return _only(visit, "admin")
+
+
+Reviewing = Annotated[Visit, Depends(reviewing)]
+Deciding = Annotated[Visit, Depends(deciding)]
+Administering = Annotated[Visit, Depends(administering)]
+Changing = Annotated[Visit, Depends(changing)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host."""
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def figure(estimate: Mapping[str, Any] | None, unit: str = "%") -> str:
+    """A figure of `statistics.summary` in words: value, interval, and the number it rests on."""
+    if estimate is None:
+        return "nothing to tell it from yet"
+    found = Estimate(**estimate)
+    interval = range_of(found) if unit else f"{number(found.low, '', 2)} to {number(found.high, '', 2)}"
+    return f"{number(found.value, unit, 0 if unit else 2)} ({interval}, n = {found.n})"
