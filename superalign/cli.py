@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from superalign.errors import ActorLost, UserError
+from superalign.experts import verbs
 from superalign.paths import groups, recipe_path
 from superalign.weak_to_strong.catalogue import METHOD_LINES, TASK_LINES
 
@@ -55,32 +55,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from superalign.evaluation.standalone import evaluate_target
 
     return evaluate_target(arguments.target, arguments.overrides)
-
-
-def experts(arguments: argparse.Namespace) -> int:
-    """Label, export, import, or count the items of a run's expert queue."""
-    from rich.console import Console
-
-    from superalign.experts import interchange, terminal
-    from superalign.experts.queue import ExpertQueue
-    from superalign.store.folder import RunFolder
-
-    path = RunFolder.open(arguments.run).experts_path
-    if not path.is_file():
-        raise UserError(f"{path.parent} has no expert queue yet: no item was escalated")
-    console = Console()
-    with contextlib.closing(ExpertQueue(path)) as queue:
-        if arguments.action == "label":
-            terminal.label(queue, arguments.annotator, console)
-        elif arguments.action == "export":
-            write = interchange.export_labels if arguments.labels else interchange.export_items
-            console.print(f"{write(queue, arguments.file)} lines in {arguments.file}", markup=False)
-        elif arguments.action == "import":
-            console.print(f"{interchange.import_answers(queue, arguments.file)} new labels", markup=False)
-        else:
-            for name, value in queue.stats().items():
-                console.print(f"{name}: {value}", markup=False)
-    return 0
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -193,15 +167,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    verbs = root.add_subparsers(metavar="VERB", required=True, dest="name")
+    chosen = root.add_subparsers(metavar="VERB", required=True, dest="name")
 
-    def add(name: str, verb: Verb, help: str, to: Any = verbs, **defaults: Any) -> argparse.ArgumentParser:
+    def add(name: str, verb: Verb, help: str, to: Any = chosen, **defaults: Any) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = to.add_parser(name, help=help, description=help, allow_abbrev=False)
         made.set_defaults(verb=verb, **defaults)
         return made
 
     def add_group(name: str, help: str) -> Any:
-        made = verbs.add_parser(name, help=help, description=help, allow_abbrev=False)
+        made = chosen.add_parser(name, help=help, description=help, allow_abbrev=False)
         return made.add_subparsers(metavar="ACTION", required=True, dest="action")
 
     add("train", train, "run a recipe; a run.name that exists resumes").add_argument(
@@ -211,20 +185,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("target", metavar="RUN|MODEL")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
 
-    actions = add_group("experts", "answer, export, import or count the items that wait for experts")
-    made = add("label", experts, "answer items in the terminal", actions)
-    made.add_argument("run", metavar="RUN")
-    made.add_argument(
-        "--annotator", default=os.environ.get("USER") or "expert", help="your name (default: %(default)s)"
-    )
-    made = add("export", experts, "write the items that wait as JSONL", actions)
-    made.add_argument("run", metavar="RUN")
-    made.add_argument("file", metavar="FILE")
-    made.add_argument("--labels", action="store_true", help="write the labels given so far instead")
-    made = add("import", experts, "read a filled-in export back", actions)
-    made.add_argument("run", metavar="RUN")
-    made.add_argument("file", metavar="FILE")
-    add("stats", experts, "count items, labels and budget", actions).add_argument("run", metavar="RUN")
+    verbs.register(add, add_group("experts", "serve, answer, export, import, count or check what waits for experts"))
 
     add("report", report, "write the run's report.html").add_argument("run", metavar="RUN")
     made = add("status", inspect, "how far the run is, its figures and time by stage", action="status")

@@ -17,6 +17,7 @@ from superalign.experts import tables
 from superalign.records import content_id
 
 BUSY_S = 30
+RECYCLE_S = 60  # a connection that was idle through a restart of the server, or a night, is not used again
 START = "0" * 64
 LONGEST_SCHEMA = 63  # bytes; PostgreSQL cuts longer names, and two runs would share one schema
 
@@ -124,7 +125,7 @@ def _sqlite(url: URL) -> Engine:
 def _postgresql(url: URL, space: str) -> Engine:
     schema = _schema(space)
     # Read committed: what a transaction reads after its turn came is what the one before it wrote.
-    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_recycle=RECYCLE_S)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:

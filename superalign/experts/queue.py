@@ -13,11 +13,10 @@ from superalign.errors import UserError
 from superalign.experts import audit, tables
 from superalign.experts.audit import Action
 from superalign.experts.items import Item, LabelRefused, LeasedItem, LeaseLost
-from superalign.experts.readings import Readings, item_of, label_of
+from superalign.experts.readings import Readings, item_of, label_of, storable
 from superalign.records import ExpertLabel, content_id
 
 PUSHER = "superalign"  # the actor of what no annotator did
-LEASE, LABEL = insert(tables.lease), insert(tables.label)
 
 
 class ExpertQueue(Readings):
@@ -81,7 +80,7 @@ class ExpertQueue(Readings):
                 "state": "held",
                 "alone": said,
             }
-            db.execute(LEASE, row)
+            db.execute(tables.ADD_LEASE, row)
             self._log(db, Action(annotator, "claim", f"item {item.id}"))
             return LeasedItem(token, item, annotator, now + lease_s, None if said is None else item.as_shown(said))
 
@@ -138,13 +137,16 @@ class ExpertQueue(Readings):
         """
         _check_value(value)
         with self.database.write() as db:
-            done = db.execute(tables.BY_TOKEN, {"token": token}).mappings().one_or_none()
-            if done is not None:
+            try:
+                lease, item = self._holding(db, token)
+            except LeaseLost:
+                done = db.execute(tables.BY_TOKEN, {"token": storable(token)}).mappings().one_or_none()
+                if done is None:
+                    raise
                 item = item_of(done["payload"])
                 if done["value"] != item.as_shown(value):
-                    raise ValueError("this lease was answered with another value; undo that answer first")
+                    raise ValueError("this lease was answered with another value; undo that answer first") from None
                 return label_of(item, done)
-            lease, item = self._holding(db, token)
             return self._append(
                 db,
                 item,
@@ -192,7 +194,7 @@ class ExpertQueue(Readings):
             ValueError: there is no such label.
         """
         with self.database.write() as db:
-            row = db.execute(select(tables.label).where(tables.label.c.id == label_id)).one_or_none()
+            row = db.execute(select(tables.label).where(tables.label.c.id == storable(label_id))).one_or_none()
             if row is None:
                 raise ValueError(f"no label {label_id!r}")
             item = self._item(db, row.item_id)
@@ -234,14 +236,14 @@ class ExpertQueue(Readings):
         audit.append(db, self.clock(), *actions)
 
     def _item(self, db: Connection, item_id: str) -> Item:
-        payload = db.execute(tables.ITEM, {"item": item_id}).scalar()
+        payload = db.execute(tables.ITEM, {"item": storable(item_id)}).scalar()
         if payload is None:
             raise ValueError(f"no item {item_id!r} in {self.database.name}")
         return item_of(payload)
 
     def _holding(self, db: Connection, token: str) -> tuple[Row[Any], Item]:
         """The lease of this token and its item, as long as it is, or can again be, held."""
-        lease = db.execute(tables.LEASE, {"token": token}).one_or_none()
+        lease = db.execute(tables.LEASE, {"token": storable(token)}).one_or_none()
         if lease is None:
             raise LeaseLost("no such lease")
         if lease.state != "held":
@@ -263,7 +265,7 @@ class ExpertQueue(Readings):
         return None
 
     def _give_back(self, db: Connection, token: str, action: str, detail: str = "") -> None:
-        lease = db.execute(tables.LEASE, {"token": token}).one_or_none()
+        lease = db.execute(tables.LEASE, {"token": storable(token)}).one_or_none()
         if lease is None or lease.state != "held":
             return
         _change_lease(db, token, state="released")
@@ -279,8 +281,8 @@ class ExpertQueue(Readings):
         """Write a label's row and all that follows from it; `given` are its columns (value, alone, ...)."""
         earlier, standing = _own(db, item, annotator)
         row = dict.fromkeys(tables.label.c.keys()) | given
+        del row["seq"]
         row |= {
-            "seq": db.execute(tables.NEXT_LABEL).scalar_one(),
             # The identity holds no clock and no token, so that a repeated run gives its labels the same names.
             "id": content_id("label", item.id, annotator, len(earlier)),
             "item_id": item.id,
@@ -288,7 +290,7 @@ class ExpertQueue(Readings):
             "supersedes": earlier[-1] if earlier else None,
             "created_at": self.clock(),
         }
-        db.execute(LABEL, row)
+        row["seq"] = db.execute(tables.ADD_LABEL, row).scalar_one()
         bind = {"item": item.id, "who": annotator, "round": item.round}
         if more := (row["value"] is not None) - (standing is not None):
             db.execute(tables.COUNT_ITEM, bind | {"more": more})
@@ -297,11 +299,6 @@ class ExpertQueue(Readings):
             db.execute(tables.ANSWERED, bind)
         self._log(db, Action(annotator, action, f"label {row['id']}", row, detail))
         return label_of(item, row)
-
-
-def storable(text: str) -> str:
-    """The text with what no database takes (NUL, half characters) replaced."""
-    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _row(item: Item, position: int) -> dict[str, Any]:

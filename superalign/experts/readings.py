@@ -68,7 +68,7 @@ class Readings:
         query = (
             select(lease.token, lease.expires_at, lease.alone, tables.item.c.payload)
             .join_from(tables.lease, tables.item, tables.item.c.id == lease.item_id)
-            .where(lease.annotator == annotator, lease.state == "held", lease.expires_at > self.clock())
+            .where(lease.annotator == storable(annotator), lease.state == "held", lease.expires_at > self.clock())
             .order_by(lease.claimed_at, lease.token)
             .limit(1)
         )
@@ -117,6 +117,11 @@ class Readings:
         """One line for each row of log, items, labels, budgets and users that was tampered with or is missing."""
         with self.database.read() as db:
             return audit.verify(db)
+
+
+def storable(text: str) -> str:
+    """The text with what no database takes (NUL, half characters) replaced."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def item_of(payload: str) -> Item:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, bindparam, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+)
 
 VERSION = 2
 metadata = MetaData()
@@ -123,7 +138,6 @@ LEASE = text("SELECT lease.*, payload FROM lease JOIN item ON item.id = item_id 
 BY_TOKEN = text("SELECT label.*, payload FROM label JOIN item ON item.id = item_id WHERE token = :token")
 SAID_ALONE = text("SELECT alone FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1")
 OWN = text("SELECT id, value FROM label WHERE item_id = :item AND annotator = :who ORDER BY seq")
-NEXT_LABEL = text("SELECT COALESCE(MAX(seq), 0) + 1 FROM label")
 COUNT_ITEM = text("UPDATE item SET answers = answers + :more WHERE id = :item")
 COUNT_ROUND = text("UPDATE budget SET used = used + :more WHERE round = :round")
 ANSWERED = text("""
@@ -131,6 +145,12 @@ UPDATE lease SET state = 'answered' WHERE item_id = :item AND annotator = :who A
 """)
 HEAD = text("SELECT seq, hash FROM head")
 NEW_HEAD = text("UPDATE head SET seq = :seq, hash = :hash")
+ADD_LEASE = insert(lease)
+ADD_LABEL = (
+    insert(label)
+    .values(seq=select(func.coalesce(func.max(label.c.seq), 0) + 1).scalar_subquery())
+    .returning(label.c.seq)
+)
 
 # The rounds that have open items and room for one more label beside those given and those being given.
 ROOMS = text("""

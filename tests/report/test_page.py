@@ -13,9 +13,9 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.report.page import differences, write
+from tests import browser as chromium
 
 sys.path.insert(0, str(Path(__file__).parent))
-import browser as chromium
 from fixture_run import HARMFUL_MARK, write_fixture
 
 in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")

@@ -14,9 +14,9 @@ from superalign.config import Config
 from superalign.report.page import write
 from superalign.report.recipes import TILES
 from superalign.store.run import Run
+from tests import browser as chromium
 
 sys.path.insert(0, str(Path(__file__).parent))
-import browser as chromium
 from fixture_run import HARMFUL_MARK, samples
 
 in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")

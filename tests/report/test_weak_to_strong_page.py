@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,9 +20,7 @@ from superalign.report.figures import Estimate
 from superalign.report.page import write
 from superalign.report.weak_to_strong import finding
 from superalign.store.run import Plan, Run
-
-sys.path.insert(0, str(Path(__file__).parent))
-import browser as chromium
+from tests import browser as chromium
 
 in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
 

@@ -136,7 +136,6 @@ class Seals:
         return URLSafeSerializer(self._key, f"{purpose} {name}", signer_kwargs=_SIGNER)
 
 
-
 def secret_key(path: Path) -> bytes:
     """The key that signs the cookies of a run: made once, readable by its owner only.
 
@@ -192,6 +191,7 @@ class Guard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

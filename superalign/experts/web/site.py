@@ -18,8 +18,7 @@ from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
 from superalign.experts.users import User, Users
 from superalign.experts.web.security import LOOPBACK, SESSION_S, RateLimit, Refused, Seals, Session, Settings
-from superalign.report.cells import range_of
-from superalign.report.figures import Estimate, number
+from superalign.report.figures import Estimate, interval, number
 
 log = logging.getLogger(__name__)
 YEAR_S = 365 * 24 * 3600
@@ -41,6 +40,8 @@ class Site:
 
     def __post_init__(self) -> None:
         self.users, self.seals = Users(self.queue), Seals(self.key)
+        # The sessions that were logged out, which a copied cookie must not bring back.
+        self.ended = set[str]()
         self.environment = jinja2.Environment(
             loader=jinja2.PackageLoader("superalign.experts.web"),
             autoescape=True,
@@ -53,7 +54,7 @@ class Site:
 
     def user(self, session: Session) -> User | None:
         """Who this session belongs to, as long as the token it began with is good."""
-        if not session.name:
+        if not session.name or session.nonce in self.ended:
             return None
         found = (user for user in self.users.all() if user.name == session.name)
         return next((user for user in found if user.mark == session.mark and not user.disabled), None)
@@ -75,8 +76,9 @@ class Visit:
     @property
     def user(self) -> User:
         """Who is logged in."""
-        assert self.known is not None
-        return self.known
+        user: User | None = self.known
+        assert user is not None
+        return user
 
     @property
     def address(self) -> str:
@@ -210,5 +212,4 @@ def figure(estimate: Mapping[str, Any] | None, unit: str = "%") -> str:
     if estimate is None:
         return "nothing to tell it from yet"
     found = Estimate(**estimate)
-    interval = range_of(found) if unit else f"{number(found.low, '', 2)} to {number(found.high, '', 2)}"
-    return f"{number(found.value, unit, 0 if unit else 2)} ({interval}, n = {found.n})"
+    return f"{number(found.value, unit)} ({interval(found, unit)}, n = {found.n})"

@@ -8,15 +8,18 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 AT_HAND = bool(BROWSER and DRIVER)
+KEYS = {"tab": "\ue004", "enter": "\ue007", "escape": "\ue00c", "backspace": "\ue003"}
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -29,13 +32,13 @@ class Browser:
     def _call(self, path: str, body: dict[str, Any]) -> Any:
         return _post(f"{self._session}/{path}", body)["value"]
 
-    def open(self, page: Path, width: int, height: int = 900, dark: bool = False) -> None:
-        """Show a file in a viewport of an exact size."""
+    def open(self, page: Path | str, width: int, height: int = 900, dark: bool = False) -> None:
+        """Show a file or an address in a viewport of an exact size."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.devtools("Emulation.setEmulatedMedia", {"features": scheme})
-        self._call("url", {"url": page.resolve().as_uri()})
+        self._call("url", {"url": page if isinstance(page, str) else page.resolve().as_uri()})
 
     def devtools(self, command: str, params: dict[str, Any]) -> Any:
         """A command of the Chrome DevTools protocol."""
@@ -44,6 +47,40 @@ class Browser:
     def run(self, script: str) -> Any:
         """The value a script returns."""
         return self._call("execute/sync", {"script": script, "args": []})
+
+    def wait(self, condition: str, seconds: float = 30.0) -> None:
+        """Wait until a script's expression is true, also across a change of page."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with suppress(urllib.error.HTTPError):  # between two pages there is none to ask
+                if self.run(f"return Boolean({condition})"):
+                    return
+            time.sleep(0.02)
+        raise TimeoutError(f"{condition} is not true after {seconds} s")
+
+    def press(self, keys: str) -> None:
+        """Type on the keyboard, wherever the focus is; for special keys see `KEYS`."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._call("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def accessibility_faults(self) -> list[str]:
+        """What axe-core finds serious or critical on the page, one line each.
+
+        Raises:
+            ModuleNotFoundError: axe-playwright-python, which brings axe-core, is not installed.
+        """
+        import axe_playwright_python
+
+        self.run((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+        script = """
+        const done = arguments[arguments.length - 1];
+        axe.run().then((found) => done(found.violations
+            .filter((fault) => ["serious", "critical"].includes(fault.impact))
+            .map((fault) => fault.id + ": " + fault.nodes.map((node) => node.target.join(" ")).join(", "))))
+        .catch((error) => done([String(error)]));
+        """
+        found: list[str] = self._call("execute/async", {"script": script, "args": []})
+        return found
 
     def click(self, selector: str) -> None:
         """Click the first such element as a person would: it must be visible and uncovered."""

@@ -1,0 +1,194 @@
+"""`superalign experts ...`: the verbs around a run's expert queue."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superalign.errors import UserError
+
+if TYPE_CHECKING:
+    from superalign.experts.queue import ExpertQueue
+    from superalign.store.folder import RunFolder
+
+PORT = 8400
+GUIDELINE = "guideline.txt"  # in the run's folder: shown in place of the guideline that comes with superalign
+
+
+def register(add: Callable[..., argparse.ArgumentParser], actions: Any) -> None:
+    """Add the verbs to the command line; `add(name, verb, help, to, **defaults)` makes one."""
+
+    def made(name: str, verb: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
+        parser = add(name, verb, help, actions)
+        parser.add_argument("run", metavar="RUN")
+        return parser
+
+    parser = made("serve", serve, "serve the page on which experts answer")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=PORT, help="0 takes any that is free (default: %(default)s)")
+    parser = made("add-user", add_user, "let somebody use the page; prints their token, once")
+    parser.add_argument("user", metavar="NAME")
+    parser.add_argument("--role", default="annotator", choices=("annotator", "adjudicator", "admin"))
+    parser = made("label", label, "answer items in the terminal")
+    parser.add_argument(
+        "--annotator", default=os.environ.get("USER") or "expert", help="your name (default: %(default)s)"
+    )
+    parser = made("export", export, "write the items that wait as JSONL")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--labels", action="store_true", help="write the labels given so far instead")
+    parser = made("import", import_, "read a filled-in export back")
+    parser.add_argument("file", metavar="FILE")
+    made("stats", stats, "count labels and budget; agreement, error, time and cost")
+    made("verify", verify, "check every row against the log; names what was tampered with")
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve the page until interrupted."""
+    run = _run(arguments)
+    try:
+        from superalign.experts.web import server
+        from superalign.experts.web.security import secret_key
+        from superalign.experts.web.site import Site
+    except ModuleNotFoundError as error:
+        raise UserError(f"the page needs {error.name}: pip install 'superalign[experts]'") from None
+    experts = run.config()["expert"]
+    with contextlib.closing(_queue(run, new=True)) as queue:
+        site = Site(
+            queue,
+            secret_key(run.folder / "experts.key"),
+            run.name,
+            guideline=_guideline(run.folder / GUIDELINE),
+            lease_s=experts["lease_s"],
+            hourly_rate=experts.get("hourly_rate", 0.0),
+        )
+        server.serve(site, arguments.host, arguments.port)
+    return 0
+
+
+def add_user(arguments: argparse.Namespace) -> int:
+    """Let somebody in."""
+    from superalign.experts.users import Users
+
+    with contextlib.closing(_queue(_run(arguments), new=True)) as queue:
+        token = Users(queue).add(arguments.user, arguments.role)
+    print(f"The token of {arguments.user.strip()} ({arguments.role}), shown this once: {token}")
+    return 0
+
+
+def label(arguments: argparse.Namespace) -> int:
+    """Answer items in the terminal."""
+    from rich.console import Console
+
+    from superalign.experts import terminal
+
+    with contextlib.closing(_queue(_run(arguments))) as queue:
+        terminal.label(queue, arguments.annotator, Console())
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write items or labels."""
+    from superalign.experts import interchange
+
+    write = interchange.export_labels if arguments.labels else interchange.export_items
+    with contextlib.closing(_queue(_run(arguments))) as queue:
+        print(f"{write(queue, arguments.file)} lines in {arguments.file}")
+    return 0
+
+
+def import_(arguments: argparse.Namespace) -> int:
+    """Read answers."""
+    from superalign.experts import interchange
+
+    with contextlib.closing(_queue(_run(arguments))) as queue:
+        print(f"{interchange.import_answers(queue, arguments.file)} new labels")
+    return 0
+
+
+def stats(arguments: argparse.Namespace) -> int:
+    """Print what the page of statistics shows."""
+    from superalign.experts.statistics import summary
+    from superalign.experts.terminal import clean
+
+    run = _run(arguments)
+    with contextlib.closing(_queue(run)) as queue:
+        rounds, answers = queue.stats()["rounds"], queue.answers()
+    found = summary(answers, hourly_rate=run.config()["expert"].get("hourly_rate", 0.0))
+    for row in rounds:
+        print("round {round}: {used} of {budget} labels given, {items} items, {leased} held now".format(**row))
+    print("labels: {labels}, {simulated} of them simulated, {traps} on traps".format(**found))
+    for line in _lines(found):
+        print(clean(line))
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Check the log and every row; 1 if something was tampered with."""
+    from superalign.experts.terminal import clean
+
+    with contextlib.closing(_queue(_run(arguments))) as queue:
+        faults, entries = queue.verify(), len(queue.audit())
+    for fault in faults:
+        print(clean(fault))
+    print(f"{len(faults)} faults" if faults else f"Every row is as the log of {entries} actions says.")
+    return int(bool(faults))
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    def told(estimate: dict[str, Any] | None) -> str:
+        if estimate is None:
+            return "nothing to tell it from yet"
+        return "{value:.3f} ({low:.3f} to {high:.3f}, n={n})".format(**estimate)
+
+    lines = [
+        f"{words}: {told(found[name])}"
+        for name, words in (
+            ("expert_expert", "agreement of expert with expert"),
+            ("expert_critic", "agreement of expert with critic"),
+            ("expert_critic_on_doubles", "agreement of expert with critic on items with two answers"),
+            ("alpha", "Krippendorff's alpha"),
+        )
+    ]
+    lines += [f"Cohen's kappa of {' and '.join(row['annotators'])}: {told(row['kappa'])}" for row in found["kappa"]]
+    lines += [f"error of {name}: {told(error)}" for name, error in found["error"].items()]
+    lines += [f"oversight, {name.replace('_', ' ')}: {told(e)}" for name, e in (found["oversight"] or {}).items()]
+    lines += [f"labels in lane {lane}: {count}" for lane, count in found["by_lane"].items()]
+    lines += [f"labels by {name}: {count}" for name, count in found["by_annotator"].items()]
+    if time := found["seconds"]:
+        lines.append("seconds a label: median {median:.1f}, 90th percentile {p90:.1f} (n={n})".format(**time))
+    if found["cost"]:
+        lines.append(f"cost: {found['cost']:.2f}")
+    return lines
+
+
+def _run(arguments: argparse.Namespace) -> RunFolder:
+    from superalign.store.folder import RunFolder
+
+    return RunFolder.open(arguments.run)
+
+
+def _queue(run: RunFolder, new: bool = False) -> ExpertQueue:
+    """The queue of a run, where its configuration says; made if `new`."""
+    from superalign.experts.queue import ExpertQueue
+
+    store = run.config()["expert"].get("store")
+    if store is None and not new and not run.experts_path.is_file():
+        raise UserError(f"{run.folder} has no expert queue yet: no item was escalated")
+    return ExpertQueue(run.experts_path if store is None else store, space=run.name)
+
+
+def _guideline(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a port, 0 to 65535")
+    return int(text)

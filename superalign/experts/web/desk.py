@@ -1,0 +1,302 @@
+"""The desk: one item at a time, and what an annotator can do with it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Form
+from fastapi.responses import Response
+from sqlalchemy import text
+
+from superalign.experts.interchange import ANSWERS
+from superalign.experts.items import Item, LeasedItem, LeaseLost
+from superalign.experts.queue import ExpertQueue
+from superalign.experts.terminal import clean
+from superalign.experts.web.security import Refused, Settings
+from superalign.experts.web.site import Acting, Reading, Visit
+from superalign.report.figures import number
+from superalign.store.redaction import placeholder
+
+router = APIRouter()
+CRITIQUE_LIMIT: Final = 20_000
+REASON_LIMIT: Final = 500
+NOTES: Final = {
+    "kept": "Your answer is kept.",
+    "alone": "Noted. Here is what the critic says: confirm your answer, or change it.",
+    "undone": "Your last answer is taken back; the item is open again.",
+    "nothing": "There is nothing to take back.",
+    "skipped": "Skipped. You will not be asked this again.",
+    "flagged": "Flagged for an adjudicator. You will not be asked this again.",
+    "lost": "Not counted: you held this item too long, and it or the budget went to somebody else.",
+    "first": "Not counted: this item is answered once before the critic is seen, and once after.",
+    "other": "Not counted: you gave another answer before. Take that one back first.",
+    "settings": "Your settings are kept.",
+}
+Word = Annotated[str, Form()]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One possible answer: its name in a form, its key and its words."""
+
+    answer: str
+    key: str
+    words: str
+
+
+CHOICES: Final = {
+    "pair": (
+        Choice("a", "1", "Answer 1 is better"),
+        Choice("b", "2", "Answer 2 is better"),
+        Choice("tie", "t", "A tie"),
+    ),
+    "point": (
+        Choice("accept", "a", "Acceptable"),
+        Choice("refuse", "r", "Not acceptable"),
+        Choice("tie", "t", "Cannot say"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an annotator and a round are; `last` is the label that an undo would take back."""
+
+    own: int
+    last: str
+    cap: int
+    used: int
+
+
+OWN = text("""
+SELECT (SELECT COUNT(*) FROM live WHERE annotator = :who) AS own,
+    (SELECT id FROM live WHERE annotator = :who ORDER BY seq DESC LIMIT 1) AS last
+""")
+BUDGET = text("SELECT cap, used FROM budget WHERE round >= :round ORDER BY round DESC LIMIT 1")
+CATEGORIES = text("SELECT DISTINCT category FROM item ORDER BY category")
+
+
+def progress(queue: ExpertQueue, who: str, round: int = 0) -> Progress:
+    """The figures at the top of the page; without a round the newest one's budget."""
+    with queue.database.read() as db:
+        own = db.execute(OWN, {"who": who}).one()
+        budget = db.execute(BUDGET, {"round": round}).one_or_none()
+    return Progress(own.own, own.last or "", *(budget or (0, 0)))
+
+
+@router.get("/")
+def desk(visit: Reading, note: str = "") -> Response:
+    """The item at hand, or the next one."""
+    queue, who = visit.site.queue, visit.user.name
+    held = queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined)
+    told = NOTES.get(note, "")
+    if held is None:
+        return visit.page("idle.html.j2", progress=progress(queue, who), note=told)
+    session = visit.session
+    if session.lease != held.token:
+        session = replace(session, lease=held.token, since=time.time(), revealed=False)
+    return visit.page(
+        "desk.html.j2",
+        session,
+        progress=progress(queue, who, held.item.round),
+        lease=visit.site.seals.lease(who, held.token),
+        lease_s=int(visit.site.lease_s),
+        guideline=visit.site.guideline,
+        note=told,
+        **view(held, session.revealed),
+    )
+
+
+def view(held: LeasedItem, revealed: bool) -> dict[str, Any]:
+    """What the page may show of an item now: covered texts and a critique that is not due are not in it at all."""
+    item = held.item
+    covered = item.harmful and not revealed
+
+    def uncovered(words: str) -> str:
+        return placeholder(words) if covered else words
+
+    critic = None
+    if not item.blind or held.alone is not None:
+        about = 0 if item.kind == "point" else 1 + item.swapped  # a critique is of the first response
+        critic = {"verdict": verdict(item), "critique": uncovered(item.critique), "about": about}
+    return {
+        "item": item,
+        "covered": covered,
+        "query": uncovered(item.query),
+        "answers": [uncovered(answer) for answer in item.shown if item.kind == "pair" or answer == item.first],
+        "choices": CHOICES[item.kind],
+        "critic": critic,
+        "alone": next((c.words for c in CHOICES[item.kind] if ANSWERS[item.kind][c.answer] == held.alone), None),
+        "critique_limit": CRITIQUE_LIMIT,
+        "reason_limit": REASON_LIMIT,
+    }
+
+
+def verdict(item: Item) -> str:
+    """What the critic thinks, about the responses as they are shown."""
+    p = item.as_shown(item.p)
+    if p == 0.5:
+        return "undecided"
+    words = ("Answer 1 is better", "Answer 2 is better") if item.kind == "pair" else ("Acceptable", "Not acceptable")
+    return f"{words[p < 0.5]} ({number(max(p, 1 - p), '%', 0)} sure)"
+
+
+@router.post("/alone")
+def alone(visit: Acting, lease: Word, answer: Word) -> Response:
+    """What the annotator says before seeing the critique."""
+    token = visit.site.seals.lease_of(visit.user.name, lease)
+    held = at_hand(visit, token)
+    if held is None:
+        return visit.go("/?note=lost")
+    try:
+        visit.site.queue.answer_alone(token, value_of(held.item, answer))
+    except LeaseLost:
+        return visit.go("/?note=lost")
+    except ValueError:
+        return visit.go("/?note=other")
+    return visit.go("/?note=alone")
+
+
+@router.post("/answer")
+def give_answer(visit: Acting, lease: Word, answer: Word, critique: Word = "", seconds: Word = "") -> Response:
+    """The annotator's answer; the same form sent twice counts once."""
+    token = visit.site.seals.lease_of(visit.user.name, lease)
+    held = at_hand(visit, token)
+    if held is not None and held.item.blind and held.alone is None:
+        return visit.go("/?note=first")
+    value, edited = value_of(held.item if held else None, answer), edit_of(held.item, critique) if held else None
+    try:
+        visit.site.queue.submit(token, value, critique=edited, seconds=worked(visit, token, seconds))
+    except LeaseLost:
+        return visit.go("/?note=lost")
+    except ValueError:
+        return visit.go("/?note=other")
+    return visit.go("/?note=kept")
+
+
+@router.post("/skip")
+def skip(visit: Acting, lease: Word) -> Response:
+    """Give the item back for good."""
+    visit.site.queue.release(visit.site.seals.lease_of(visit.user.name, lease), skip=True)
+    return visit.go("/?note=skipped")
+
+
+@router.post("/flag")
+def flag(visit: Acting, lease: Word, reason: Annotated[str, Form(max_length=REASON_LIMIT)]) -> Response:
+    """Give the item back with a reason, for an adjudicator."""
+    visit.site.queue.flag(visit.site.seals.lease_of(visit.user.name, lease), reason)
+    return visit.go("/?note=flagged")
+
+
+@router.post("/reveal")
+def reveal(visit: Acting, lease: Word) -> Response:
+    """Uncover harmful text; that is logged before the text leaves the server."""
+    token = visit.site.seals.lease_of(visit.user.name, lease)
+    try:
+        visit.site.queue.reveal(token)
+    except LeaseLost:
+        return visit.go("/?note=lost")
+    session = visit.session if visit.session.lease == token else replace(visit.session, lease=token, since=time.time())
+    return visit.go("/", replace(session, revealed=True))
+
+
+@router.post("/undo")
+def undo(visit: Acting, label: Word, lease: Word = "") -> Response:
+    """Take back the annotator's last answer; the item at hand waits meanwhile."""
+    queue, who = visit.site.queue, visit.user.name
+    if not label or label != progress(queue, who).last or not queue.undo(label):
+        return visit.go("/?note=nothing")
+    if lease:
+        queue.release(visit.site.seals.lease_of(who, lease))
+    return visit.go("/?note=undone")
+
+
+@router.post("/heartbeat")
+def heartbeat(visit: Acting, lease: Word) -> Response:
+    """Hold the item for longer; 409 when it is lost."""
+    try:
+        visit.site.queue.heartbeat(visit.site.seals.lease_of(visit.user.name, lease), visit.site.lease_s)
+    except LeaseLost:
+        return Response(status_code=409)
+    return Response(status_code=204)
+
+
+@router.post("/waiting")
+def waiting(visit: Acting) -> Response:
+    """204 while there is nothing for this annotator; 200 when an item is theirs."""
+    queue, who = visit.site.queue, visit.user.name
+    held = queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined)
+    return Response(status_code=204 if held is None else 200)
+
+
+@router.get("/help")
+def help(visit: Reading) -> Response:
+    """The keys and the guideline on a page of their own."""
+    return visit.page("help.html.j2", guideline=visit.site.guideline)
+
+
+@router.get("/settings")
+def settings(visit: Reading) -> Response:
+    """What the annotator can choose."""
+    with visit.site.queue.database.read() as db:
+        categories = list(db.execute(CATEGORIES).scalars())
+    known = sorted({*categories, *visit.settings.declined})
+    return visit.page("settings.html.j2", categories=known, declined=visit.settings.declined)
+
+
+@router.post("/settings")
+def choose(visit: Acting, declined: Annotated[list[str], Form()] = [], shortcuts: Word = "") -> Response:  # noqa: B006
+    """Keep the choice; an item at hand of a declined category goes back."""
+    chosen = Settings(tuple(declined), bool(shortcuts))
+    if len(visit.site.seals.settings(visit.user.name, chosen)) > 3500:
+        raise Refused(400, "These are more categories than a browser can keep. Decline fewer.")
+    held = visit.site.queue.held(visit.user.name)
+    if held is not None and held.item.category in declined:
+        visit.site.queue.release(held.token)
+    return visit.go("/?note=settings", settings=chosen)
+
+
+def at_hand(visit: Visit, token: str) -> LeasedItem | None:
+    """What the annotator holds by this lease, even late while nobody else took it; None if it is answered or lost."""
+    queue, who = visit.site.queue, visit.user.name
+    held = queue.held(who)
+    if held is None or held.token != token:
+        try:
+            queue.heartbeat(token, visit.site.lease_s)
+        except LeaseLost:
+            return None
+        held = queue.held(who)
+    return held if held is not None and held.token == token else None
+
+
+def value_of(item: Item | None, answer: str) -> float:
+    """The value, about what was shown, of an answer to this item, or to any.
+
+    Raises:
+        Refused: there is no such answer.
+    """
+    for kind, answers in ANSWERS.items():
+        if answer in answers and (item is None or item.kind == kind):
+            return answers[answer]
+    raise Refused(400, "There is no such answer to this item.")
+
+
+def edit_of(item: Item, critique: str) -> str | None:
+    """The critique as the annotator changed it; None where it is as it was, or was not there to be changed."""
+    given = critique.replace("\r\n", "\n").strip()[:CRITIQUE_LIMIT]
+    return None if given in ("", clean(item.critique).strip()) else given
+
+
+def worked(visit: Visit, token: str, seconds: str) -> float | None:
+    """How long the annotator worked on the item: what their page counted, at most the time since it was shown."""
+    if visit.session.lease != token:
+        return None
+    passed = max(0.0, time.time() - visit.session.since)
+    try:
+        counted = float(seconds)
+    except ValueError:
+        return passed
+    return min(counted, passed) if math.isfinite(counted) and counted >= 0 else passed
