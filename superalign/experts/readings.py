@@ -64,16 +64,8 @@ class Readings:
 
     def held(self, annotator: str) -> LeasedItem | None:
         """The item this annotator has held longest and still holds, None if there is none."""
-        lease = tables.lease.c
-        query = (
-            select(lease.token, lease.expires_at, lease.alone, tables.item.c.payload)
-            .join_from(tables.lease, tables.item, tables.item.c.id == lease.item_id)
-            .where(lease.annotator == storable(annotator), lease.state == "held", lease.expires_at > self.clock())
-            .order_by(lease.claimed_at, lease.token)
-            .limit(1)
-        )
         with self.database.read() as db:
-            row = db.execute(query).one_or_none()
+            row = db.execute(tables.HELD, {"who": storable(annotator), "now": self.clock()}).one_or_none()
         if row is None:
             return None
         item = item_of(row.payload)

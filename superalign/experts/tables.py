@@ -135,6 +135,10 @@ WHERE value IS NOT NULL AND seq = (
 # What every claim and answer asks stands here whole: building a query takes longer than answering it.
 ITEM = text("SELECT payload FROM item WHERE id = :item")
 LEASE = text("SELECT lease.*, payload FROM lease JOIN item ON item.id = item_id WHERE token = :token")
+HELD = text("""
+SELECT token, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
+WHERE annotator = :who AND state = 'held' AND expires_at > :now ORDER BY claimed_at, token LIMIT 1
+""")
 BY_TOKEN = text("SELECT label.*, payload FROM label JOIN item ON item.id = item_id WHERE token = :token")
 SAID_ALONE = text("SELECT alone FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1")
 OWN = text("SELECT id, value FROM label WHERE item_id = :item AND annotator = :who ORDER BY seq")
@@ -152,12 +156,13 @@ ADD_LABEL = (
     .returning(label.c.seq)
 )
 
-# The rounds that have open items and room for one more label beside those given and those being given.
+# The rounds that have open items and room for one more label beside those given and those being given. (For EXISTS
+# PostgreSQL would read every item.)
 ROOMS = text("""
 SELECT round FROM budget
 WHERE used + (SELECT COUNT(*) FROM lease
               WHERE lease.round = budget.round AND state = 'held' AND expires_at > :now) < cap
-  AND EXISTS (SELECT 1 FROM item WHERE item.round = budget.round AND answers < need)
+  AND (SELECT 1 FROM item WHERE item.round = budget.round AND answers < need LIMIT 1) = 1
 ORDER BY round DESC
 """)
 NEXT_ITEM = text("""

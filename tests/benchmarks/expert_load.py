@@ -199,7 +199,7 @@ def main() -> int:
         for name, store in all_stores.items():
             print(f"{name}: {options.clients} annotators, {options.items} items, {os.cpu_count()} cores")
             for round, (title, pause, every_s) in enumerate(
-                [("speed, no pause", 0.0, 0.0), ("speed, pausing 0.5 s", 0.5, 0.0), ("killing", 0.02, 0.25)], start=1
+                [("speed, no pause", 0.0, 0.0), ("speed, pausing 0.5 s", 0.5, 0.0), ("killing", 0.02, 0.5)], start=1
             ):
                 items = made(options.items, round)
                 needed = sum(item.need for item in items)
