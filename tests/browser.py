@@ -63,6 +63,10 @@ class Browser:
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._call("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
+    def complaints(self) -> list[str]:
+        """What the console has had to say since the last call: errors, refused code, things not found."""
+        return [entry["message"] for entry in self._call("se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
+
     def accessibility_faults(self) -> list[str]:
         """What axe-core finds serious or critical on the page, one line each.
 

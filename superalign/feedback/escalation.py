@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from superalign.errors import UserError
 from superalign.records import Judgement
 
+Policy = Literal["default", "random", "uncertainty", "none", "all"]
 AUDIT_FLOOR = 0.05
 VARIANCE_FLOOR = 0.01
 
@@ -81,25 +83,57 @@ def propensities(
     return pi
 
 
+def chosen_by(policy: Policy, judgements: Sequence[Judgement], affordable: float) -> NDArray[np.float64]:
+    """The propensities of a policy that the default is compared with, for `affordable` items, shape (n,).
+
+    `random`: min(1, affordable/n). `uncertainty`: 1 for the items of largest max(p(1-p), v), 0 for all others, so what
+    is estimated from its labels holds of those items alone: no weighting removes that bias. `none`: 0. `all`: 1.
+
+    Raises:
+        UserError: `all` of the items are more than are affordable.
+    """
+    n = len(judgements)
+    if policy == "random":
+        return np.full(n, min(1.0, affordable / max(n, 1)))
+    if policy == "all" and n > affordable:
+        raise UserError(
+            f"expert.policy=all: {n} items were judged, expert.budget holds {math.floor(affordable)}; "
+            "raise the budget or choose another policy"
+        )
+    pi = np.full(n, float(policy == "all"))
+    if policy == "uncertainty":
+        doubt = [max(j.p * (1 - j.p), j.variance) for j in judgements]
+        most = sorted(range(n), key=lambda i: (-doubt[i], judgements[i].id))
+        pi[most[: math.floor(affordable + 1e-9)]] = 1.0
+    return pi
+
+
 def draw(
-    pi: ArrayLike, ids: Sequence[str], forced: ArrayLike, budget: int, double_share: float, seed: int
+    pi: ArrayLike,
+    ids: Sequence[str],
+    forced: ArrayLike,
+    budget: int,
+    double_share: float,
+    seed: int,
+    votes: int = 1,
 ) -> list[Escalated]:
     """Draw items with exactly these propensities, never more labels than the budget.
 
     Systematic sampling in a random order (Madow 1949) instead of independent coins: every item is in with
     probability exactly pi_i, while the number drawn is the sum of pi rounded up or down. Independent coins can pass
     the budget, and dropping the excess would make the stored pi a lie. The order is taken from the ids, so
-    the result does not depend on the order of the rows. round(double_share * drawn) of the items, chosen at
-    random, need answers of two annotators, each blind to the other; fewer if the budget leaves no room.
+    the result does not depend on the order of the rows. An item costs `votes` labels. round(double_share * drawn) of
+    the items, chosen at random, cost one more, each annotator blind to the others; fewer if the budget leaves no room.
 
     Raises:
-        ValueError: sum pi exceeds the budget, or lengths differ, or ids repeat.
+        ValueError: sum pi exceeds the items that the budget holds, or lengths differ, or ids repeat.
     """
     p, mark = np.asarray(pi, dtype=np.float64), np.asarray(forced, dtype=bool)
     if len(ids) != p.size or mark.size != p.size or len(set(ids)) != len(ids):
         raise ValueError("every propensity needs one id of its own")
-    if p.sum() > budget + 1e-6:
-        raise ValueError(f"propensities sum to {p.sum():.3f}, more than the budget of {budget}")
+    most = budget // votes
+    if p.sum() > most + 1e-6:
+        raise ValueError(f"propensities sum to {p.sum():.3f}, more than the budget of {most}")
     if p.size == 0:
         return []
     rng = np.random.default_rng(seed)
@@ -107,8 +141,8 @@ def draw(
     order = by_id[rng.permutation(p.size)]
     # Rounding the running sum keeps its float error from adding a row beyond the budget.
     marks = np.floor(np.round(np.concatenate([[0.0], np.cumsum(p[order])]) - (1 - rng.random()), 9))
-    taken = order[np.diff(marks) > 0][:budget]
-    doubles = min(round(double_share * taken.size), budget - taken.size)
+    taken = order[np.diff(marks) > 0][:most]
+    doubles = min(round(double_share * taken.size), budget - votes * taken.size)
     doubled = set(rng.permutation(taken)[:doubles].tolist())
     return [
         Escalated(i, float(p[i]), "forced" if mark[i] and p[i] == 1.0 else "active", i in doubled)
@@ -127,12 +161,23 @@ def escalate(
     forced_share: float,
     double_share: float,
     seed: int,
+    votes: int = 1,
+    policy: Policy = "default",
 ) -> tuple[NDArray[np.float64], list[Escalated]]:
     """The propensities of all items (for `active_mean`) and the items drawn.
 
-    Blind doubles cost labels: the draw spends budget/(1 + double_share) on items and the rest on second answers.
+    Every item costs `votes` labels and some one more: the draw spends what budget/(votes + double_share) items cost,
+    and the rest on the doubles. With `policy=all` doubles take what the items leave. Only the default policy has a
+    forced lane.
+
+    Raises:
+        UserError: see `chosen_by`.
     """
-    ids = [j.id for j in judgements]
-    single = budget / (1 + double_share)
-    pi = propensities(judgements, severity, novelty, single, uniform_share, forced, forced_share)
-    return pi, draw(pi, ids, forced, budget, double_share, seed)
+    most = budget // votes
+    affordable = min(budget / (votes + double_share), most)
+    if policy == "default":
+        pi = propensities(judgements, severity, novelty, affordable, uniform_share, forced, forced_share)
+    else:
+        pi = chosen_by(policy, judgements, most if policy == "all" else affordable)
+        forced = np.zeros_like(pi)
+    return pi, draw(pi, [j.id for j in judgements], forced, budget, double_share, seed, votes)

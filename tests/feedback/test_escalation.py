@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superalign.feedback.escalation import draw, escalate, priorities, propensities
+from superalign.errors import UserError
+from superalign.feedback.escalation import Escalated, Policy, draw, escalate, priorities, propensities
 from superalign.records import Judgement
+from tests.benchmarks.estimator import simulate
 
 
 def judgement(i: int, p: float, variance: float = 0.0) -> Judgement:
@@ -116,3 +118,80 @@ def test_wrong_numbers_are_refused() -> None:
         propensities(judgements([0.5]), [1.0], [0.0], -1, 0.3, [False], 0.2)
     with pytest.raises(ValueError, match="more than the budget"):
         draw([0.9, 0.9], ["a", "b"], [False, False], 1, 0.0, 0)
+
+
+def chosen(policy: Policy, ps: list[float], budget: int, **changes: float) -> tuple[list[float], list[Escalated]]:
+    """Propensities and draw of a policy over items with these probabilities."""
+    given = {"double_share": 0.0, "votes": 1, "seed": 0} | changes
+    pi, drawn = escalate(
+        judgements(ps), np.ones(len(ps)), np.zeros(len(ps)), [True] * len(ps),
+        budget=budget, uniform_share=0.3, forced_share=0.5, policy=policy, **given,
+    )  # fmt: skip
+    return pi.tolist(), drawn
+
+
+def test_the_random_policy_gives_every_item_the_same_chance_and_forces_none() -> None:
+    pi, drawn = chosen("random", [0.5, 0.9, 0.1, 0.99], 2)
+    assert pi == [0.5] * 4
+    assert [one.lane for one in drawn] == ["active"] * 2
+    assert len({tuple(one.index for one in chosen("random", [0.5] * 20, 2, seed=s)[1]) for s in range(20)}) > 10
+
+
+def test_the_uncertainty_policy_takes_the_least_certain_for_sure_and_the_others_never() -> None:
+    ps = [0.5, 0.99, 0.4, 0.01, 0.62, 0.5]
+    for seed in range(3):
+        pi, drawn = chosen("uncertainty", ps, 3, seed=seed)
+        assert pi == [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+        assert [one.index for one in drawn] == [0, 2, 5]
+    variances = [judgement(i, 0.99, variance) for i, variance in enumerate([0.0, 0.2, 0.1])]
+    pi_of_variance, _ = escalate(
+        variances, np.ones(3), np.zeros(3), np.zeros(3),
+        budget=1, uniform_share=0.3, forced_share=0.2, double_share=0.0, seed=0, policy="uncertainty",
+    )  # fmt: skip
+    assert pi_of_variance.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_nobody_is_asked_or_everybody_is() -> None:
+    assert chosen("none", [0.5, 0.6], 10) == ([0.0, 0.0], [])
+    pi, drawn = chosen("all", [0.5, 0.6, 0.99], 4, double_share=0.5)
+    assert pi == [1.0] * 3
+    assert [one.index for one in drawn] == [0, 1, 2]
+    assert sum(one.double for one in drawn) == 1, "the doubles take what the items leave"
+
+
+def test_all_items_of_more_than_the_budget_holds_are_refused() -> None:
+    with pytest.raises(UserError, match=r"expert\.policy=all: 3 items were judged, expert\.budget holds 2"):
+        chosen("all", [0.5, 0.6, 0.7], 2)
+    with pytest.raises(UserError, match="holds 2"):
+        chosen("all", [0.5, 0.6, 0.7], 5, votes=2)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["default", "random", "uncertainty", "none"]), rows, st.integers(0, 40), st.floats(0, 0.5),
+    st.integers(1, 3), st.integers(0, 2**31),
+)  # fmt: skip
+def test_whatever_the_policy_and_the_votes_the_budget_holds(
+    policy: Policy,
+    table: list[tuple[float, float, float, bool]],
+    budget: int,
+    double: float,
+    votes: int,
+    seed: int,
+) -> None:
+    p, severity, novelty, forced = map(list, zip(*table, strict=True))
+    pi, drawn = escalate(
+        judgements(p), severity, novelty, forced, budget=budget, uniform_share=0.3, forced_share=0.2,
+        double_share=double, seed=seed, votes=votes, policy=policy,
+    )  # fmt: skip
+    assert votes * len(drawn) + sum(one.double for one in drawn) <= budget
+    assert all(one.pi == pi[one.index] > 0 for one in drawn)
+    assert len(drawn) >= int(pi.sum() + 1e-6), "nothing that the propensities promise is cut off"
+
+
+@pytest.mark.parametrize(("critic", "off"), [("calibrated", 0.03), ("sharp", 0.04), ("lenient", 0.02)])
+def test_the_weighted_estimate_is_right_where_the_plain_mean_of_the_escalated_is_not(critic: str, off: float) -> None:
+    found = simulate(critic, queues=500, items=300, budget=48, seed=3)
+    assert abs(found.bias) <= found.error
+    assert 0.93 <= found.coverage <= 0.97
+    assert abs(found.plain) >= off

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 if TYPE_CHECKING:
     from superalign.experts.web.security import Guard
 
+IDLE_S = 3.0
 FORM = re.compile(r'<form[^>]* action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 
@@ -87,6 +89,7 @@ class Visitor:
         parts = urlsplit(address)
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         self.cookies: dict[str, str] = {}
+        self._used = 0.0
 
     def ask(
         self,
@@ -103,9 +106,12 @@ class Visitor:
         if fields is not None:
             body = urlencode(dict(fields), doseq=True, errors="replace")
             sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        if time.monotonic() - self._used > IDLE_S:
+            self.connection.close()  # the server does so, too, and perhaps this very moment
         self.connection.request(method, path, body, sent)
         answer = self.connection.getresponse()
         text = answer.read().decode(errors="replace")
+        self._used = time.monotonic()
         for cookie in answer.headers.get_all("set-cookie") or []:
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value

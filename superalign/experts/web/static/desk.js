@@ -3,7 +3,7 @@
 const desk = document.querySelector("#desk");
 const idle = document.querySelector("#idle");
 const page = desk || idle;
-const settled = performance.now() + 250; // a key meant for the page before must not answer this item
+if (page) setTimeout(() => { page.dataset.ready = ""; }, 250); // a key meant for the page before must not answer this item
 let sent = false;
 let active = performance.now();
 
@@ -39,7 +39,7 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (!page || page.dataset.shortcuts === "off" || writing || sent || event.repeat) return;
-  if (event.ctrlKey || event.altKey || event.metaKey || (help && help.open) || performance.now() < settled) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || (help && help.open) || !("ready" in page.dataset)) return;
   const wanted = event.key.toLowerCase();
   const target = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === wanted);
   if (!target) return;

@@ -1,0 +1,108 @@
+"""Training that waits for an expert who answers on the served page, live: what they say is what it then trains on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from superalign.cli import main
+from superalign.experts.queue import ExpertQueue
+from superalign.records import ExpertLabel, Preference
+from superalign.store.folder import RunFolder
+from superalign.store.lineage import trace
+from superalign.store.tables import read_records
+from tests.benchmarks.expert_http import server
+from tests.experts.web.visitor import Visitor
+
+ROOT = Path(__file__).parents[3]
+SMALL = [
+    *("attacker.seeds=8", "attacker.candidates=2", "learner.samples=2", "expert.budget=12", "evaluation.prompts=1"),
+    *("evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16", "evaluation.final_factor=1"),
+    *("evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1", "cluster=inline", "rounds=1"),
+    *("expert.source=queue", "expert.wait=true", "expert.wait_timeout_s=300"),
+]
+
+
+def answer_live(address: str, token: str, choices: dict[str, str], done: threading.Event) -> None:
+    """An expert who answers every item by one rule until training is done."""
+    expert = Visitor(address)
+    page = expert.login(token)
+    while not done.is_set():
+        if "/reveal" in page.actions:
+            page = expert.send(page, "/reveal")
+        elif page.item:
+            action = "/alone" if "/alone" in page.actions else "/answer"
+            kind = "pair" if 'value="b"' in page.text else "point"
+            page = expert.send(page, action, answer=choices[kind])
+        else:
+            done.wait(0.5)
+            page = expert.get("/")
+
+
+def trained(root: Path, name: str, choices: dict[str, str], capsys: pytest.CaptureFixture[str]) -> RunFolder:
+    """A run of one round, its expert at work beside it."""
+    log, done = root / f"{name}.log", threading.Event()
+    command = ["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL]
+    with log.open("w") as out:
+        training = subprocess.Popen(
+            [sys.executable, "-m", "superalign.cli", *command],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=out,
+            stderr=out,
+        )
+        run = root / name
+        while training.poll() is None and not (run / "config.yaml").is_file():
+            done.wait(0.2)
+        assert main(["experts", "add-user", str(run), "ada"]) == 0, log.read_text()
+        token = capsys.readouterr().out.rpartition(": ")[2].strip()
+        with server(run) as (_, address):
+            expert = threading.Thread(target=answer_live, args=(address, token, choices, done))
+            expert.start()
+            code = training.wait(500)
+            done.set()
+            expert.join()
+    assert code == 0, log.read_text()[-3000:]
+    return RunFolder.open(run)
+
+
+def labels(run: RunFolder) -> list[ExpertLabel]:
+    return list(read_records(run.round_path(1), "labels", ExpertLabel))
+
+
+def preferences(run: RunFolder) -> dict[tuple[str, str], Preference]:
+    """By the pair they are about, whichever won."""
+    rows = read_records(run.round_path(1), "preferences", Preference)
+    return {(min(p.chosen, p.rejected), max(p.chosen, p.rejected)): p for p in rows}
+
+
+@pytest.mark.slow
+def test_what_an_expert_answers_during_a_round_is_what_that_round_trains_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = trained(tmp_path, "first", {"pair": "a", "point": "accept"}, capsys)
+    second = trained(tmp_path, "second", {"pair": "b", "point": "refuse"}, capsys)
+    for run, answer in ((first, 1.0), (second, 0.0)):
+        queue = ExpertQueue(run.experts_path)
+        items = {item.id: item for item in queue.items()}
+        found = labels(run)
+        assert 0 < len(found) <= 12 and {label.annotator for label in found} == {"ada"}
+        assert all(label.value == items[label.item_id].as_shown(answer) for label in found)
+        assert not any(label.simulated for label in found)
+        assert queue.verify() == []
+        queue.close()
+    expected = {p.id: p for p in preferences(first).values() if p.source == "expert"}
+    assert expected, "no pair was escalated"
+    for preference in expected.values():
+        rests_on = trace(first, preference.id).labels
+        assert rests_on and all(label.annotator == "ada" for label in rests_on)
+    flipped = [
+        pair
+        for pair, p in preferences(first).items()
+        if p.source == "expert" and (other := preferences(second).get(pair)) and other.chosen == p.rejected
+    ]
+    assert flipped, "the same answers were preferred whatever the expert said"
