@@ -16,12 +16,12 @@ from superalign.config import Config
 from superalign.evaluation.attacks import posed
 from superalign.evaluation.critics import Examination, comparison, critic_figures
 from superalign.experts.items import Item
-from superalign.feedback.guards import held_back
+from superalign.feedback.calibration import held_back
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import Critic, contrasts
 from superalign.roles.critics import critic_class
-from superalign.rounds import Row, assembled, conclude, drive
+from superalign.rounds import Row, assembled, conclude, drive, opened
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed
@@ -119,11 +119,8 @@ def play(config: Config, run: Run, team: Team, initial: Critic, number: int, fol
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
-    with Run.create_or_resume(
-        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
-    ) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config, Plan(config.rounds, STAGES)) as run:
+        if run is None:
             return 0
         with assembled(config, run) as team:
             initial = critic_class(config)(config, team.generator, None, role="judge")

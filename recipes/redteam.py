@@ -29,7 +29,7 @@ from superalign.feedback.guards import roll_back
 from superalign.records import Query, Response
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.sparring import failures, spar
-from superalign.rounds import Row, assembled, conclude, drive
+from superalign.rounds import Row, assembled, conclude, drive, opened
 from superalign.store.folder import RunFolder
 from superalign.store.run import Plan, Run
 from superalign.store.tables import read_records, write_records
@@ -128,11 +128,8 @@ def aim(config: Config, run: Run, team: Team) -> None:
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
-    with Run.create_or_resume(
-        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
-    ) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config, Plan(config.rounds, STAGES)) as run:
+        if run is None:
             return 0
         with assembled(config, run) as team:
             if isinstance(team.judge, FrozenCriticJudge) and not config.critic.model:

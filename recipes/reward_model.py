@@ -20,7 +20,7 @@ from superalign.preferences import Pair, load_pairs
 from superalign.records import content_id
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.rounds import Row, conclude
+from superalign.rounds import Row, conclude, opened
 from superalign.store.run import Plan, Run
 from superalign.team import stage_seed
 from superalign.training.reward import WEIGHTS, RewardModel, RewardSettings
@@ -89,11 +89,8 @@ def judge(config: Config) -> str:
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     pairs = load_pairs(config)
-    with Run.create_or_resume(
-        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
-    ) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config, Plan(config.rounds, STAGES)) as run:
+        if run is None:
             return 0
         with run.stage("load"):
             model = RewardModel(config.model, config.lora, config.cluster.threads)

@@ -19,7 +19,7 @@ from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.constitution import Constitution, SelfCritic
 from superalign.roles.lessons import Lesson
-from superalign.rounds import Row, assembled, drive
+from superalign.rounds import Row, assembled, drive, opened
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed, versions
@@ -98,11 +98,8 @@ def play(config: Config, run: Run, team: Team, law: Constitution, number: int, f
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     law = Constitution.read(config.refine.constitution)
-    with Run.create_or_resume(
-        config.model_dump(), config.run.root, config.run.name, plan=Plan(config.rounds, STAGES)
-    ) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config, Plan(config.rounds, STAGES)) as run:
+        if run is None:
             return 0
         with assembled(config, run) as team:
             drive(run, team, lambda number, folder: play(config, run, team, law, number, folder))

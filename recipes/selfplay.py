@@ -20,7 +20,8 @@ from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
 from superalign.evaluation.refinement import refined_success
 from superalign.feedback.blending import annotator_errors
-from superalign.feedback.guards import Guards, stopped
+from superalign.feedback.changes import stopped
+from superalign.feedback.guards import Guards
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
@@ -28,7 +29,7 @@ from superalign.roles.critic import contrasts, shuffled
 from superalign.roles.lessons import Lesson, preferences
 from superalign.roles.sparring import failures, spar
 from superalign.roles.verdicts import Case
-from superalign.rounds import Row, assembled, drive
+from superalign.rounds import Row, assembled, drive, opened
 from superalign.store.run import Run
 from superalign.store.tables import write_records
 from superalign.team import Team, stage_seed, versions
@@ -231,9 +232,8 @@ def main(config: Config) -> int:
     seeds = load_seeds(config.data, config.seed)
     if not any(s.split == "eval" for s in seeds):
         raise UserError("data.seeds: no seed is left for evaluation; give more seeds or a larger data.eval_share")
-    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config) as run:
+        if run is None:
             return 0
         if not stopped(run.rows(), config.guards):
             with assembled(config, run) as team:

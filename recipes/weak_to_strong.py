@@ -18,6 +18,7 @@ from superalign.config import Config
 from superalign.errors import ActorLost, UserError
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
+from superalign.rounds import opened
 from superalign.runtime.cluster import Cluster, start
 from superalign.store.run import Plan, Run
 from superalign.team import versions
@@ -107,14 +108,13 @@ def main(config: Config) -> int:
     cache = Path(config.w2s.cache) if config.w2s.cache else Path(config.run.root) / ".cache" / "weak_to_strong"
     preflight(config, plan)
     steps = Plan(config.w2s.seeds - 1, STAGES, "split", first=1)
-    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=steps) as run:
-        if run.complete:
-            run.progress.say(f"{run.folder} is complete: nothing to do")
+    with opened(config, steps) as run:
+        if run is None:
             return 0
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             with run.stage("load"):
-                cluster = opened.enter_context(start(config.cluster, run.log_dir))
-                shop = opened.enter_context(workshop(config, cluster, cache))
+                cluster = stack.enter_context(start(config.cluster, run.log_dir))
+                shop = stack.enter_context(workshop(config, cluster, cache))
                 cluster.ready()
             train(config, run, cluster, shop, plan)
         with run.stage("score"):

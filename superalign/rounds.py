@@ -12,18 +12,27 @@ from superalign.errors import ActorLost
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.cluster import start
-from superalign.store.run import Run
+from superalign.store.run import Plan, Run
 from superalign.team import Team, versions
 
 Row = dict[str, Any]
 
 
 @contextmanager
+def opened(config: Config, plan: Plan | None = None) -> Iterator[Run | None]:
+    """The run that these settings describe, for the block alone; None if it is complete already, which is said."""
+    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+        yield None if run.complete else run
+
+
+@contextmanager
 def assembled(config: Config, run: Run) -> Iterator[Team]:
     """The team of a run on its cluster, which ends with the block."""
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         with run.stage("sync"):
-            cluster = opened.enter_context(start(config.cluster, run.log_dir))
+            cluster = stack.enter_context(start(config.cluster, run.log_dir))
             team = Team.make(config, run, cluster)
         yield team
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from superalign.evaluation.intervals import Estimate, bootstrap_weights, cluster_codes, clustered_rate
+from superalign.records import content_id
 
 MIN_LABELS = 8
 SHRINKAGE = 20.0
@@ -191,3 +192,8 @@ def _fit_one(
     bounds = [(-LOG_T_BOUND, LOG_T_BOUND), (None, None)]
     result = optimize.minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds)
     return np.asarray(result.x, dtype=np.float64)
+
+
+def held_back(item: str, share: float) -> bool:
+    """Whether the critic keeps an item for calibration and never trains on it: decided by its id alone."""
+    return int(content_id("calibration", item), 16) / 16**16 < share

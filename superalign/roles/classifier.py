@@ -70,8 +70,7 @@ class ClassifierCritic(Critic):
             for i, x in training
             if x.value != 0.5
         ]
-        share, rng = self.config.planted_share, random.Random(f"planted/{seed}")
-        count = round(len(labels) * share / (1 - share)) if labels else self.config.batch_size * 4
+        rng, count = random.Random(f"planted/{seed}"), self._plantable(len(labels))
         planted: list[Comparison] = []
         for query, response, flawed in planted_flaws(clean, rng, self.config.subtle_flaws):
             planted += [((query, response), None, 1.0, 1.0), ((query, flawed), None, 0.0, 1.0)]

@@ -71,10 +71,7 @@ class Critic(Verdicts):
             * (1 if item.id in known else self.config.epochs)
         ]
         rng = random.Random(f"planted/{seed}")
-        share = self.config.planted_share
-        planted = self._planted(
-            clean, rng, round(len(rows) * share / (1 - share)) if rows else self.config.batch_size * 4
-        )
+        planted = self._planted(clean, rng, self._plantable(len(rows)))
         rehearsed = self._rehearsed(
             familiar, {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}, seed
         )

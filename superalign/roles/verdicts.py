@@ -12,7 +12,7 @@ import numpy as np
 from superalign.config import Config
 from superalign.experts.items import Item
 from superalign.feedback.blending import annotator_errors
-from superalign.feedback.calibration import Calibrator, propensity_weights
+from superalign.feedback.calibration import Calibrator, held_back, propensity_weights
 from superalign.generation.base import Generator
 from superalign.models import load_chat
 from superalign.records import ExpertLabel, Judgement, JudgementKind, Query, Response, content_id
@@ -176,8 +176,13 @@ class Verdicts:
 
     # calibration
 
+    def _plantable(self, labelled: int) -> int:
+        """How many planted flaws make up `planted_share` beside so many labels; some batches where there are none."""
+        share = self.config.planted_share
+        return round(labelled * share / (1 - share)) if labelled else self.config.batch_size * 4
+
     def _held_back(self, item: Item) -> bool:
-        return int(content_id("calibration", item.id), 16) / 16**16 < self.config.calibration_share
+        return held_back(item.id, self.config.calibration_share)
 
     def calibrate(self) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now."""

@@ -57,7 +57,7 @@ class TokenisedRewardTrainer(RewardTrainer):
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL's; remembers it."""
         loss = super().compute_loss(*args, **kwargs)
-        self.history.append(float(loss[0] if isinstance(loss, tuple) else loss))
+        self.history.append(float((loss[0] if isinstance(loss, tuple) else loss).detach()))
         return loss
 
 

@@ -72,7 +72,7 @@ def test_a_run_that_asks_ahead_is_one_update_stale_and_resumes_to_the_same_bits(
     rows = [json.loads(line) for line in (tmp_path / "ahead" / "metrics.jsonl").read_text().splitlines()]
     generators = [row["train"]["generator"] for row in rows[1:]]
     assert [g["staleness"] for g in generators] == [0, 1, 1]
-    assert generators[0]["mismatch_kl"] < 1e-6 and all(g["drift_kl"] > 1e-6 for g in generators[1:])
+    assert generators[0]["mismatch_kl"] < 1e-9 < min(g["drift_kl"] for g in generators[1:])
     assert all(0 < row["idle"][side] < 1 for row in rows[1:] for side in ("generator", "trainer"))
     assert "the trainer was idle" in (tmp_path / "ahead" / "report.html").read_text()
     assert train(tmp_path, "parts", *ahead, "rounds=2") == 0

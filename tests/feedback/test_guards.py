@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from superalign.evaluation.harness import Evaluation
-from superalign.feedback.guards import change, collapsed, gap_growth, gaps, held_back, roll_back, stopped, successes
+from superalign.feedback.calibration import held_back
+from superalign.feedback.changes import change, collapsed, gap_growth, gaps, stopped, successes
+from superalign.feedback.guards import roll_back
 from superalign.records import Query
 from superalign.roles import prompts
 from superalign.roles.critic import Critic

@@ -1,0 +1,94 @@
+"""How well training uses the machine, and which share of a run is generation.
+
+    python tests/benchmarks/utilisation.py [MODEL] [RUN]
+
+Model FLOPs utilisation (MFU) of supervised training of an adapter: floating-point operations that the model needs (not
+those that were done), a second, over what a large matrix product reaches here in the same number format. Of N weights
+outside the embedding table (the output head counts) a token needs 2N forward and 2N backward to the activations; the
+frozen weights get no gradient, and adapters and attention are left out. RUN is a run folder: the share of its rounds'
+time spent on generating. Works on CPU and GPU, and says on which.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from superalign.models import load_base, load_chat
+from superalign.sections import LoraConfig
+from superalign.store.folder import RunFolder
+from superalign.training.base import SFTSettings
+from superalign.training.service import TrainingService
+
+SIDE, PRODUCTS, STEPS = 2048, 8, 8
+GENERATING = ("attack", "respond", "critique", "evaluate")
+
+
+def peak(device: str) -> float:
+    """FLOP/s of square matrix products in float32."""
+    a, b = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
+    rates = []
+    for _ in range(PRODUCTS):
+        begin = time.perf_counter()
+        c = a @ b
+        float(c[0, 0])  # waits for the device
+        rates.append(2 * SIDE**3 / (time.perf_counter() - begin))
+    return max(rates)
+
+
+def weights(model: str) -> int:
+    """Weights that every token meets: all but the embedding table, with the output head."""
+    base = load_base(model)
+    table = base.get_input_embeddings().weight
+    tied = base.get_output_embeddings().weight is table
+    return sum(p.numel() for p in base.parameters()) - (0 if tied else table.numel())
+
+
+def mfu(model: str, batch: int, length: int, device: str) -> None:
+    """Train on random tokens and print the rate."""
+    rng, chat = np.random.default_rng(0), load_chat(model)
+    length = min(length, chat.context)
+    rows = [
+        {"prompt_ids": ids[: length // 2], "completion_ids": ids[length // 2 :], "weight": 1.0}
+        for ids in rng.integers(5, 200, (batch * STEPS, length)).tolist()
+    ]
+    service = TrainingService({"learner": model}, LoraConfig(), threads=torch.get_num_threads())
+    settings = SFTSettings(learning_rate=1e-4, batch_size=batch)
+    service.sft("learner", rows[:batch], settings, 0)  # warm
+    begin = time.perf_counter()
+    service.sft("learner", rows, settings, 0)
+    rate = batch * STEPS * length / (time.perf_counter() - begin)
+    needed = 4 * weights(model) * rate
+    print(
+        f"{model}, batch {batch} x {length} tokens: {rate:.0f} tokens/s, {needed / 1e9:.1f} GFLOP/s needed, "
+        f"MFU {100 * needed / peak(device):.1f} % of a matrix product's"
+    )
+
+
+def generation_share(run: str) -> None:
+    """Print how much of the rounds' time went into generation, evaluation included and apart."""
+    rows = RunFolder.open(run).rows()[1:]
+    spent = {name: sum(row["timing"].get(name, 0.0) for row in rows) for name in (*GENERATING, "total")}
+    shares = {name: 100 * seconds / spent["total"] for name, seconds in spent.items()}
+    print(f"{Path(run).name}: " + ", ".join(f"{name} {shares[name]:.0f} %" for name in GENERATING))
+    print(f"generation in all {sum(shares[name] for name in GENERATING):.0f} % of {spent['total']:.0f} s")
+
+
+def main(model: str, run: str | None) -> None:
+    """Print both."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = torch.cuda.get_device_name(0) if device == "cuda" else f"no GPU, {torch.get_num_threads()} CPU thread(s)"
+    print(f"{name}, torch {torch.__version__}")
+    for batch in (8, 32):
+        mfu(model, batch, 128, device)
+    if run:
+        generation_share(run)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    main(given[0] if given else "testbed", given[1] if len(given) > 1 else None)
