@@ -49,9 +49,9 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
         judged = [*points, *team.critic.judge_pairs(contrasts(cases, points))]
     with run.stage("experts"):
         spoken, said = {r.id: r for r in responses}, {c.response_id: c for c in critiques}
-        team.expert.escalate(judged, asked, spoken, said, number, seed)
+        team.expert.escalate(judged, asked, spoken, said, number, seed, team.critic.judge_pairs)
         answered = team.expert.collect(number)
-        labels = [label for item, label in answered if item.round == number]
+        labels = team.expert.fresh()
     with run.stage("train_critic"):
         team.anchors.extend(cases, points)
         familiar = [(q.text, r.text) for q, r in cases]

@@ -86,9 +86,10 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
 
     with run.stage("experts"):
         spoken, critiques = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
-        expert.escalate(distinct(now.judgements, spoken), asked, spoken, critiques, number, seed)
+        judgements = distinct(now.judgements, spoken)
+        expert.escalate(judgements, asked, spoken, critiques, number, seed, critic.judge_pairs)
         answered = expert.collect(number)
-        now.labels = [label for item, label in answered if item.round == number]
+        now.labels = expert.fresh()
 
     with run.stage("train_critic"), guards.critic(answered):
         team.anchors.extend(cases, points)

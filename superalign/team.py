@@ -108,7 +108,7 @@ class Team:
             attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
             critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
             learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
-            expert=Expert(config, run.experts_path, simulator),
+            expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
             anchors=Anchors(),
             reward=cluster.spawn("reward", TrainedReward, own, threads, threads=threads) if own else None,
@@ -129,6 +129,7 @@ class Team:
             memory = remembered(run)
             self.trainer.load((folder / WEIGHTS).resolve())
             self.attacker.restore(memory["attacker"])
+            self.expert.restore(memory["cursor"])
             self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
             self.anchors = Anchors.from_rows(memory["anchors"])
         for role in TRAINED:
@@ -196,6 +197,6 @@ class Team:
             "attacker": self.attacker.state(),
             "critic": self.critic.state(),
             "anchors": self.anchors.to_rows(),
-            "cursor": self.expert.queue.cursor(),
+            "cursor": self.expert.take_up(),
         }
         (folder / MEMORY).write_text(json.dumps(memory), encoding="utf-8")

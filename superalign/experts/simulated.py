@@ -18,14 +18,15 @@ def answer_all(
     seed: int,
     annotator: str = "simulated",
 ) -> int:
-    """Answer everything that is open within the budgets, as two annotators so that doubles get both answers.
+    """Answer everything that is open within the budgets, as so many annotators that items get all their answers.
 
     `judge` gives P(acceptable) or P(first better); above 1/2 is 1, below 0, exactly 1/2 a tie, which is never
     mistaken. Whether an annotator errs on an item depends only on (item id, annotator, seed): a run that is killed
     and repeated gives the same answers. Leases of a killed predecessor of the same name are taken over.
     Returns the number of new labels.
     """
-    names = [f"{annotator}-1", f"{annotator}-2"]
+    most = max((item.need for item in queue.items(unanswered=True)), default=0)
+    names = [f"{annotator}-{number}" for number in range(1, max(2, most) + 1)]
     for name in names:
         queue.release_all(name)
     count = 0

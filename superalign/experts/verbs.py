@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from superalign.store.folder import RunFolder
 
 PORT = 8400
+EXPORTS = ("jsonl", "argilla", "label-studio", "trl")  # those of `formats`, which is slow to import
+IMPORTS = ("jsonl", "argilla", "label-studio")
 GUIDELINE = "guideline.txt"  # in the run's folder: shown in place of the guideline that comes with superalign
 
 
@@ -37,11 +39,13 @@ def register(add: Callable[..., argparse.ArgumentParser], actions: Any) -> None:
     parser.add_argument(
         "--annotator", default=os.environ.get("USER") or "expert", help="your name (default: %(default)s)"
     )
-    parser = made("export", export, "write the items that wait as JSONL")
+    parser = made("export", export, "write the items that wait, for experts who work elsewhere; as trl the labels")
+    parser.add_argument("file", metavar="FILE", help="a folder for argilla, label-studio and trl")
+    parser.add_argument("--format", default="jsonl", choices=EXPORTS, help=f"{', '.join(EXPORTS)} (default: jsonl)")
+    parser.add_argument("--labels", action="store_true", help="write the labels given so far instead (jsonl)")
+    parser = made("import", import_, "read answers that were given elsewhere")
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--labels", action="store_true", help="write the labels given so far instead")
-    parser = made("import", import_, "read a filled-in export back")
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--format", default="jsonl", choices=IMPORTS, help=f"{', '.join(IMPORTS)} (default: jsonl)")
     made("stats", stats, "count labels and budget; agreement, error, time and cost")
     made("verify", verify, "check every row against the log; names what was tampered with")
 
@@ -92,20 +96,24 @@ def label(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write items or labels."""
-    from superalign.experts import interchange
+    from superalign.experts import formats, interchange
 
-    write = interchange.export_labels if arguments.labels else interchange.export_items
+    if arguments.labels and arguments.format != "jsonl":
+        raise UserError(f"--labels is for jsonl; {arguments.format} has no file of labels alone")
+    write = interchange.export_labels if arguments.labels else formats.EXPORTS[arguments.format]
     with contextlib.closing(_queue(_run(arguments))) as queue:
-        print(f"{write(queue, arguments.file)} lines in {arguments.file}")
+        print(f"{write(queue, arguments.file)} rows in {arguments.file}")
     return 0
 
 
 def import_(arguments: argparse.Namespace) -> int:
     """Read answers."""
-    from superalign.experts import interchange
+    from superalign.experts import formats
 
     with contextlib.closing(_queue(_run(arguments))) as queue:
-        print(f"{interchange.import_answers(queue, arguments.file)} new labels")
+        found = formats.IMPORTS[arguments.format](queue, arguments.file)
+    surplus = f"; {found.surplus} answers that nobody needed any more were left out" if found.surplus else ""
+    print(f"{found.new} new labels{surplus}")
     return 0
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from superalign.evaluation.refusal import is_refusal
+from superalign.records import Query, Response, content_id
 
 _SENTENCES = re.compile(r"(?<=[.!?]) +")
 
@@ -34,6 +36,21 @@ def planted_flaws(
             flawed = _one_sentence_of(response, rng.choice(answers), rng)
         if flawed not in ("", response) and not (is_refusal(response) and is_refusal(flawed)):
             yield query, response, flawed
+
+
+def traps(cases: Sequence[tuple[Query, Response]], count: int, seed: int) -> list[tuple[Query, Response, Response]]:
+    """At most `count` pairs (query, good answer, the answer with a planted flaw): the first is the better one.
+
+    Answers to requests of harmful intent count as good only if they refuse, answers to others only if they do not.
+    """
+    good = {(q.text, r.text): (q, r) for q, r in cases if (q.kind == "harmful") == is_refusal(r.text)}
+    planted = islice(planted_flaws(list(good), random.Random(f"traps/{seed}")), count)
+    found = []
+    for query_text, text, flawed in planted:
+        query, answer = good[query_text, text]
+        name = content_id("planted", answer.id, flawed)
+        found.append((query, answer, Response(name, query.id, flawed, (), (), (), "sample", answer.version)))
+    return found
 
 
 def _one_sentence_of(response: str, other: str, rng: random.Random) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,35 +12,54 @@ from superalign.config import Config
 from superalign.errors import UserError
 from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
+from superalign.experts.notify import Notifier, Waiting
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
-from superalign.feedback.escalation import escalate
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
+from superalign.feedback.escalation import Escalated, escalate
+from superalign.feedback.planting import traps
+from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
+from superalign.roles.verdicts import Pair
 
 log = logging.getLogger(__name__)
 BENIGN_SEVERITY = 1.0  # wrongly refusing costs less than wrongly helping
 CONFLICT = 0.8  # the critic approves of an answer to a harmful seed that is no refusal: an expert must look
+SURE = 0.9  # an answer that the critic approves of like this is good enough to plant a flaw in
 POLL_S = 2.0
-LOG_EVERY_S = 10.0
+SAY_EVERY_S = 10.0
 
 
 class Expert:
     """The queue's owner in the loop: escalates, collects, never waits unless told to."""
 
-    def __init__(self, config: Config, path: Path, judge: Callable[[Item], float] | None) -> None:
-        """Open the queue at `path`; `judge` answers in place of people if `expert.source=simulated`.
+    def __init__(
+        self,
+        config: Config,
+        path: Path,
+        judge: Callable[[Item], float] | None,
+        say: Callable[[str], None] = log.info,
+    ) -> None:
+        """Open the queue at `expert.store`, or at `path` in the run's folder.
+
+        `judge` answers in place of people if `expert.source=simulated`; `say` tells what is waited for.
 
         Raises:
-            UserError: experts shall be simulated where nothing can simulate them.
+            UserError: experts shall be simulated where nothing can simulate them, or cannot be notified like this.
         """
         self.config, self.seed = config.expert, config.seed
-        self.queue = ExpertQueue(path)
+        self.folder, self.judge, self.say = path.parent, judge, say
         if self.config.source == "simulated" and judge is None and self.config.budget:
             raise UserError(
                 "expert.source=simulated needs data.seeds=testbed (only its oracle can simulate an expert); "
                 "use expert.source=queue or expert.budget=0"
             )
-        self.judge = judge
+        self.notifier = Notifier(self.config.notify_webhook, self.config.notify_command)
+        self.queue = ExpertQueue(self.config.store or path, space=self.run)
+        self.taken_up = self.collected = 0  # cursors: of the committed rounds, and of the last collection
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.folder.resolve().name
 
     @property
     def simulated(self) -> bool:
@@ -54,8 +74,12 @@ class Expert:
         critiques: Mapping[str, Critique],
         round: int,
         seed: int,
+        compare: Callable[[Sequence[Pair]], list[Judgement]] | None = None,
     ) -> list[Item]:
-        """Draw items by their stored propensities and put them on the queue. Repeating a round adds nothing."""
+        """Draw items by their stored propensities and put them on the queue. Repeating a round adds nothing.
+
+        Among those for people are traps, paid from the budget too, if the critic can `compare` what they consist of.
+        """
         pool = list({j.id: j for j in judgements}.values())
         asked = [queries[j.query_id] for j in pool]
         conflict = [
@@ -63,42 +87,73 @@ class Expert:
             for j, q in zip(pool, asked, strict=True)
         ]
         c = self.config
+        pairs = self._traps(pool, queries, responses, seed) if compare and c.source == "queue" else []
         _, drawn = escalate(
             pool,
             [1.0 if q.kind == "harmful" else BENIGN_SEVERITY for q in asked],
             [q.novelty for q in asked],
             conflict,
-            budget=c.budget,
+            budget=c.budget - c.votes * len(pairs),
             uniform_share=c.uniform_share,
             forced_share=c.forced_share,
             double_share=c.double_share,
             seed=seed,
+            votes=c.votes,
+            policy=c.policy,
         )
-        items = []
-        for one in drawn:
-            j, query = pool[one.index], asked[one.index]
-            critique = critiques.get(j.first_id)
-            items.append(
-                Item(
-                    id=j.id,
-                    round=round,
-                    kind=j.kind,
-                    query_id=query.id,
-                    first_id=j.first_id,
-                    second_id=j.second_id,
-                    query=query.text,
-                    first=responses[j.first_id].text,
-                    second=responses[j.second_id].text if j.second_id else "",
-                    critique=critique.text if critique else "",
-                    category=j.category,
-                    pi=one.pi,
-                    lane=one.lane,
-                    double=one.double,
-                    harmful=query.kind == "harmful",
-                )
-            )
-        self.queue.push(items, round, c.budget)
+        items = [self._item(pool[one.index], one, queries, responses, critiques, round) for one in drawn]
+        if compare and pairs and drawn:
+            rng = random.Random(f"traps/{seed}")
+            planted = {**responses, **{flawed.id: flawed for _, _, flawed in pairs}}
+            for number, j in enumerate(compare(pairs)):
+                # Nothing tells a trap from the items drawn: neither its place nor its propensity.
+                like = Escalated(number, rng.choice(drawn).pi, "active", False)
+                trap = self._item(j, like, queries, planted, critiques, round, gold=1.0)
+                items.insert(rng.randrange(len(items) + 1), trap)
+        new = self.queue.push(items, round, c.budget)
+        if new and c.source == "queue":
+            self.notifier.tell(Waiting(self.run, round, new))
         return items
+
+    def _traps(
+        self, pool: Sequence[Judgement], queries: Mapping[str, Query], responses: Mapping[str, Response], seed: int
+    ) -> list[Pair]:
+        sure = [(queries[j.query_id], responses[j.first_id]) for j in pool if j.kind == "point" and j.p >= SURE]
+        return traps(sure, round(self.config.gold_share * self.config.budget / self.config.votes), seed)
+
+    def _item(
+        self,
+        j: Judgement,
+        drawn: Escalated,
+        queries: Mapping[str, Query],
+        responses: Mapping[str, Response],
+        critiques: Mapping[str, Critique],
+        round: int,
+        gold: float | None = None,
+    ) -> Item:
+        query, critique, share = queries[j.query_id], critiques.get(j.first_id), self.config.blind_share
+        blind = int(content_id("blind", j.id), 16) / 16**16 < share if gold is None else share > 0
+        return Item(
+            id=j.id,
+            round=round,
+            kind=j.kind,
+            query_id=query.id,
+            first_id=j.first_id,
+            second_id=j.second_id,
+            query=query.text,
+            first=responses[j.first_id].text,
+            second=responses[j.second_id].text if j.second_id else "",
+            critique=critique.text if critique else "",
+            category=j.category,
+            pi=drawn.pi,
+            lane=drawn.lane,
+            double=drawn.double,
+            harmful=query.kind == "harmful",
+            votes=self.config.votes,
+            blind=blind and self.config.source == "queue",
+            gold=gold,
+            p=j.p,
+        )
 
     def collect(self, round: int) -> list[tuple[Item, ExpertLabel]]:
         """Every label so far with its item; waits for this round's only if `expert.wait`.
@@ -110,23 +165,40 @@ class Expert:
             answer_all(self.queue, self.judge, self.config.error_rate, self.seed)
         elif self.config.wait:
             self._wait(round)
-        return self.answered()
+        self.collected = self.queue.cursor()
+        return self.answered(self.collected)
 
     def answered(self, until: int | None = None) -> list[tuple[Item, ExpertLabel]]:
         """The labels that stood at a cursor (default now), each with its item."""
         items = {item.id: item for item in self.queue.items()}
         return [(items[label.item_id], label) for label in self.queue.labels(until=until)]
 
+    def fresh(self) -> list[ExpertLabel]:
+        """The labels of the last collection that no committed round has taken up, of whatever round their items are."""
+        return self.queue.labels(since=self.taken_up, until=self.collected)
+
+    def take_up(self) -> int:
+        """Count what was collected as taken up; returns the cursor that a committed round keeps."""
+        self.taken_up = self.collected
+        return self.taken_up
+
+    def restore(self, cursor: int) -> None:
+        """Take up a committed cursor."""
+        self.taken_up = self.collected = cursor
+
     def _wait(self, round: int) -> None:
-        began = said = time.monotonic()
+        """Wait until nothing of the round is open; says what is open at first, and again as it changes."""
+        began, told, said = time.monotonic(), float("-inf"), ""
+        answer = f"answer them with `superalign experts serve {self.folder}` (or label, or export and import)"
         while open_items := self.queue.items(round, unanswered=True):
+            line = f"{self.queue.pending(round)} expert labels of round {round} on {len(open_items)} items"
             now = time.monotonic()
             if now - began > self.config.wait_timeout_s:
                 raise UserError(
-                    f"waited {self.config.wait_timeout_s:.0f} s for {len(open_items)} expert labels of round {round}; "
-                    "answer them with `superalign experts label RUN` and start the run again, or set expert.wait=false"
+                    f"waited {self.config.wait_timeout_s:.0f} s and still miss {line}; {answer} and start the run "
+                    "again, or set expert.wait=false"
                 )
-            if now - said >= LOG_EVERY_S:
-                log.info("waiting %.0f s for %d expert labels of round %d", now - began, len(open_items), round)
-                said = now
+            if line != said and now - told >= SAY_EVERY_S:
+                self.say(f"waiting for {line}: {answer}")
+                told, said = now, line
             time.sleep(POLL_S)

@@ -86,7 +86,7 @@ def server(run: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], st
 
 
 def annotate(address: str, who: str, token: str, pause: float, events: list[Event], more: Callable[[], bool]) -> None:
-    """Answer until nothing is left, or the server is gone."""
+    """Answer until nothing is left."""
     visitor, rng = Visitor(address), random.Random(who)
 
     def timed(name: str, item: str, method: str, path: str, fields: Mapping[str, object] | None = None) -> Answer:
@@ -97,19 +97,19 @@ def annotate(address: str, who: str, token: str, pause: float, events: list[Even
         return answer
 
     page = visitor.login(token)
-    while more():
-        time.sleep(pause * rng.expovariate(1.0))
+    while page.item or more():
         if page.item is None:  # others hold what is left
             time.sleep(0.5)
             page = visitor.get("/")
             continue
+        time.sleep(pause * rng.expovariate(1.0))
         fields = page.form("/answer") | {"answer": rng.choice(["a", "b", "tie"])}
         answer = timed("answer", page.item, "POST", "/answer", fields)
         page = timed("next item", "", "GET", answer.headers["location"])
 
 
 def load(address: str, tokens: Mapping[str, str], pause: float, more: Callable[[], bool]) -> list[Event]:
-    """All annotators at once, while there is `more`; those whose server is gone stop."""
+    """All annotators at once, until none has an item and there is no `more`; those whose server is gone stop."""
     events: list[Event] = []
     with ThreadPoolExecutor(len(tokens)) as pool:
         work = [pool.submit(annotate, address, who, token, pause, events, more) for who, token in tokens.items()]
@@ -155,7 +155,7 @@ def main() -> int:
         run, queue, tokens = prepare(root, options.items, options.clients, store)
         _, address = stack.enter_context(server(run))
         began = time.perf_counter()
-        events = load(address, tokens, options.pause, lambda: bool(queue.items(unanswered=True)))
+        events = load(address, tokens, options.pause, lambda: queue.pending(1) > 0)
         passed = time.perf_counter() - began
         answers = sum(event.name == "answer" for event in events)
         print(f"{options.store}: {options.clients} annotators, {options.items} items, {os.cpu_count()} cores")

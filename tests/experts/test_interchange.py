@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from superalign.errors import UserError
-from superalign.experts.interchange import export_items, export_labels, import_answers
+from superalign.experts.interchange import Imported, export_items, export_labels, import_answers
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel
 from tests.experts.test_queue import answer, item, pair
@@ -36,9 +36,9 @@ def test_a_filled_in_export_comes_back_as_labels_about_first_and_second(queue: E
         better = "a" if row["a"].startswith("answer") else "b"
         row |= {"annotator": "ann", "answer": "accept" if row["kind"] == "point" else better}
     path = write(tmp_path / "done.jsonl", rows)
-    assert import_answers(queue, path) == 4
+    assert import_answers(queue, path) == Imported(4)
     assert [label.value for label in queue.labels()] == [1.0] * 4
-    assert import_answers(queue, path) == 0
+    assert import_answers(queue, path) == Imported(0)
 
 
 def test_an_export_is_private_and_shows_neither_scores_nor_answers(queue: ExpertQueue, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_an_export_is_private_and_shows_neither_scores_nor_answers(queue: Expert
 
 
 def test_unanswered_lines_are_left_out(queue: ExpertQueue, tmp_path: Path) -> None:
-    assert import_answers(queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))) == 0
+    assert import_answers(queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))) == Imported(0)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,27 @@ def test_files_that_cannot_be_read_or_written_are_named(queue: ExpertQueue, tmp_
     (tmp_path / "latin.jsonl").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(UserError, match=r"latin\.jsonl"):
         import_answers(queue, tmp_path / "latin.jsonl")
+
+
+def test_of_two_answers_of_one_annotator_in_a_file_the_later_counts_however_often_it_is_read(
+    queue: ExpertQueue, tmp_path: Path
+) -> None:
+    rows = [{"item_id": "item001", "annotator": "ann", "answer": answer} for answer in ("accept", "refuse")]
+    path = write(tmp_path / "twice.jsonl", rows)
+    assert [import_answers(queue, path).new for _ in range(3)] == [1, 0, 0]
+    assert [label.value for label in queue.labels()] == [0.0]
+
+
+def test_where_an_answer_came_from_stands_in_the_log(queue: ExpertQueue, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"item_id": "item001", "annotator": "ann", "answer": "accept"}])
+    import_answers(queue, path)
+    assert [(e.actor, e.detail) for e in queue.audit() if e.action == "record"] == [("ann", f"jsonl {path}")]
+    assert queue.verify() == []
+
+
+def test_blind_items_and_traps_look_like_all_others_but_for_the_critique(tmp_path: Path) -> None:
+    queue = ExpertQueue(tmp_path / "blind.sqlite")
+    queue.push([item(1), item(2, blind=True), item(3, blind=True, gold=1.0, p=0.9)], 1, 5)
+    rows = exported(queue, tmp_path / "items.jsonl")
+    assert [row["critique"] for row in rows] == ["looks fine", "", ""]
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}

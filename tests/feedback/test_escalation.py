@@ -189,9 +189,9 @@ def test_whatever_the_policy_and_the_votes_the_budget_holds(
     assert len(drawn) >= int(pi.sum() + 1e-6), "nothing that the propensities promise is cut off"
 
 
-@pytest.mark.parametrize(("critic", "off"), [("calibrated", 0.03), ("sharp", 0.04), ("lenient", 0.02)])
+@pytest.mark.parametrize(("critic", "off"), [("calibrated", 0.03), ("lenient", 0.03), ("sharp", 0.05)])
 def test_the_weighted_estimate_is_right_where_the_plain_mean_of_the_escalated_is_not(critic: str, off: float) -> None:
-    found = simulate(critic, queues=500, items=300, budget=48, seed=3)
+    found = simulate(critic, queues=500, items=400, budget=48, seed=1)
     assert abs(found.bias) <= found.error
     assert 0.93 <= found.coverage <= 0.97
     assert abs(found.plain) >= off

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.evaluation.judges import oracle_expert
+from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
+from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
+from superalign.roles import expert as module
 from superalign.roles.expert import Expert
+from superalign.roles.verdicts import Pair
 from superalign.testbed import oracle
 from superalign.testbed.world import REFUSALS, seeds
+from tests.experts.test_notify import Hook, hook
+from tests.postgres import postgres
 from tests.roles.parts import config, point, query, response
+
+__all__ = ["hook", "postgres"]  # a real webhook, a real database
 
 Open = Callable[..., Expert]
 
@@ -27,7 +35,8 @@ def open_queue(tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as opened:
 
         def make(judge: Callable[[Item], float] | None = oracle_expert, **settings: Any) -> Expert:
-            expert = Expert(config(expert={"budget": 12, **settings}), tmp_path / "experts.sqlite", judge)
+            say = settings.pop("say", lambda line: None)
+            expert = Expert(config(expert={"budget": 12, **settings}), tmp_path / "experts.sqlite", judge, say)
             opened.callback(expert.queue.close)
             return expert
 
@@ -50,6 +59,20 @@ def world(count: int = 40, p: float = 0.5) -> tuple[list[Judgement], dict[str, Q
 def escalate(expert: Expert, round: int = 1, seed: int = 0, **critiques: Critique) -> list[Item]:
     judged, asked, said = world()
     return expert.escalate(judged, asked, said, critiques, round, seed)
+
+
+def compare(pairs: Sequence[Pair]) -> list[Judgement]:
+    """A critic that finds each first answer better."""
+    return [
+        replace(point(first, 0.8), id=content_id("pair", first.id, second.id), kind="pair", second_id=second.id)
+        for _, first, second in pairs
+    ]
+
+
+def for_people(expert: Expert, count: int = 80, seed: int = 0) -> list[Item]:
+    """Escalate from answers that the critic is sure of."""
+    judged, asked, said = world(count, p=0.95)
+    return expert.escalate(judged, asked, said, {}, 1, seed, compare)
 
 
 def test_labels_never_exceed_the_budget_of_their_round(open_queue: Open) -> None:
@@ -144,7 +167,7 @@ def test_people_are_not_waited_for(open_queue: Open) -> None:
 def test_waiting_in_vain_ends_with_what_to_do(open_queue: Open) -> None:
     expert = open_queue(judge=None, source="queue", wait=True, wait_timeout_s=1e-9)
     escalate(expert)
-    with pytest.raises(UserError, match=r"expert labels of round 1.*superalign experts label"):
+    with pytest.raises(UserError, match=r"12 expert labels of round 1 on 11 items.*superalign experts serve"):
         expert.collect(1)
 
 
@@ -163,3 +186,109 @@ def test_a_resumed_round_sees_the_labels_of_its_commit_and_no_later_ones(open_qu
     expert.queue.record([(items[1].id, "ann", 0.0)])
     assert expert.answered(until=cursor) == before
     assert len(expert.answered()) == 2
+
+
+def test_waiting_says_for_what_and_how_to_answer_it(open_queue: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    expert = open_queue(judge=None, source="queue", wait=True, double_share=0.0, say=said.append)
+    items = escalate(expert)
+
+    def answer_the_next(seconds: float) -> None:
+        expert.queue.record([(items.pop().id, "ann", 1.0)])
+
+    monkeypatch.setattr(module.time, "sleep", answer_the_next)
+    assert len(expert.collect(1)) == 12
+    assert len(said) == 1, "not more often than every ten seconds"
+    assert said[0].startswith("waiting for 12 expert labels of round 1 on 12 items: answer them with `superalign exp")
+
+
+def test_labels_that_come_late_are_fresh_in_the_round_that_takes_them_up(open_queue: Open) -> None:
+    expert = open_queue(judge=None, source="queue")
+    first = escalate(expert)
+    expert.queue.record([(first[0].id, "ann", 1.0)])
+    expert.collect(1)
+    expert.queue.record([(first[1].id, "ann", 1.0)])
+    assert [label.item_id for label in expert.fresh()] == [first[0].id], "given after the collection"
+    cursor = expert.take_up()
+    for again in (expert, open_queue(judge=None, source="queue")):
+        again.restore(cursor)
+        again.collect(2)
+        assert [(label.item_id, label.round) for label in again.fresh()] == [(first[1].id, 1)]
+
+
+@pytest.mark.parametrize("policy", ["random", "uncertainty", "none", "all"])
+def test_items_are_chosen_by_the_policy_that_was_set(open_queue: Open, policy: str) -> None:
+    items = escalate(open_queue(policy=policy, budget=44, double_share=0.1))
+    expected = {"random": 40, "uncertainty": 40, "none": 0, "all": 40}
+    assert len(items) == expected[policy]
+    with pytest.raises(UserError, match=r"expert\.policy=all"):
+        escalate(open_queue(policy="all", budget=39), round=2)
+
+
+def test_every_item_gets_as_many_answers_as_asked(open_queue: Open) -> None:
+    expert = open_queue(votes=3, double_share=0.25, budget=40)
+    items = {item.id: item for item in escalate(expert)}
+    labels = [label for _, label in expert.collect(1)]
+    assert len(labels) == sum(item.need for item in items.values()) <= 40
+    assert {item.need for item in items.values()} == {3, 4}
+
+
+def test_traps_are_for_people_and_paid_from_the_budget(open_queue: Open) -> None:
+    expert = open_queue(judge=None, source="queue", budget=40, gold_share=0.1, double_share=0.0)
+    items = for_people(expert)
+    planted = [item for item in items if item.gold is not None]
+    assert (len(items), len(planted)) == (40, 4)
+    drawn = {(item.pi, item.lane) for item in items if item.gold is None}
+    for item in planted:
+        assert (item.kind, item.gold, item.p, item.blind) == ("pair", 1.0, 0.8, True)
+        assert (item.pi, item.lane) in drawn
+        assert oracle.acceptable(item.query, item.first) > oracle.acceptable(item.query, item.second)
+        assert item.harmful == is_refusal(item.first)
+    assert items.index(planted[-1]) < 39 or items.index(planted[0]) < 36, "they are not all at the end"
+    assert {item.id for item in for_people(expert)} == {item.id for item in items}
+    expert.queue.record([(item.id, "ann", 1.0) for item in items])
+    assert {item.id for item, _ in expert.collect(1)} == {item.id for item in items if item.gold is None}
+
+
+def test_half_of_the_items_are_blind_for_people_and_none_otherwise(open_queue: Open) -> None:
+    blind = [item.blind for item in for_people(open_queue(judge=None, source="queue", budget=80), 300)]
+    assert 0.3 < sum(blind) / len(blind) < 0.7
+
+
+def test_a_simulated_expert_gets_neither_traps_nor_blind_items_nor_news(open_queue: Open, hook: Hook) -> None:
+    expert = open_queue(budget=40, notify_webhook=hook.address, gold_share=0.1)
+    items = for_people(expert)
+    assert [item.id for item in items] == [item.id for item in open_queue(budget=40).queue.items(1)]
+    judged, asked, said = world(80, p=0.95)
+    assert expert.escalate(judged, asked, said, {}, 1, 0) == items, "whether the critic could compare or not"
+    assert not any(item.blind or item.gold is not None for item in items)
+    assert hook.bodies == []
+
+
+def test_people_hear_once_how_many_items_wait(
+    open_queue: Open, hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expert = open_queue(judge=None, source="queue", notify_webhook=hook.address)
+    threads, tell = [], expert.notifier.tell
+    monkeypatch.setattr(expert.notifier, "tell", lambda news: threads.append(tell(news)))
+    items = escalate(expert)
+    escalate(expert)
+    for thread in threads:
+        thread.join(30)
+    (body,) = hook.bodies
+    assert (body["run"], body["round"], body["waiting"]) == (tmp_path.name, 1, len(items))
+    assert not any(item.query in str(body) or item.first in str(body) for item in items)
+
+
+def test_a_shared_store_keeps_runs_apart(postgres: str, tmp_path: Path) -> None:
+    spaces = [f"run-{content_id(str(tmp_path), name)}" for name in ("one", "two")]
+    experts = []
+    for name in spaces:
+        settings = config(expert={"budget": 12, "source": "queue", "store": postgres})
+        experts.append(Expert(settings, tmp_path / name / "experts.sqlite", None))
+    items = escalate(experts[0])
+    assert len(experts[0].queue.items()) == len(items) > 0
+    assert experts[1].queue.items() == []
+    assert not list(tmp_path.iterdir()), "nothing is kept in a file"
+    for expert in experts:
+        expert.queue.close()

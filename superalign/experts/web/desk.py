@@ -15,7 +15,7 @@ from superalign.experts.interchange import ANSWERS
 from superalign.experts.items import Item, LeasedItem, LeaseLost
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
-from superalign.experts.web.security import Refused, Settings
+from superalign.experts.web.security import Refused
 from superalign.experts.web.site import Acting, Reading, Visit
 from superalign.report.figures import number
 from superalign.store.redaction import placeholder
@@ -71,20 +71,19 @@ class Progress:
     used: int
 
 
-OWN = text("""
+PROGRESS = text("""
 SELECT (SELECT COUNT(*) FROM live WHERE annotator = :who) AS own,
-    (SELECT id FROM live WHERE annotator = :who ORDER BY seq DESC LIMIT 1) AS last
+    (SELECT id FROM live WHERE annotator = :who ORDER BY seq DESC LIMIT 1) AS last, cap, used
+FROM (SELECT 1 AS one) AS always
+LEFT JOIN budget ON round = COALESCE(:round, (SELECT MAX(round) FROM budget))
 """)
-BUDGET = text("SELECT cap, used FROM budget WHERE round >= :round ORDER BY round DESC LIMIT 1")
-CATEGORIES = text("SELECT DISTINCT category FROM item ORDER BY category")
 
 
-def progress(queue: ExpertQueue, who: str, round: int = 0) -> Progress:
+def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress:
     """The figures at the top of the page; without a round the newest one's budget."""
     with queue.database.read() as db:
-        own = db.execute(OWN, {"who": who}).one()
-        budget = db.execute(BUDGET, {"round": round}).one_or_none()
-    return Progress(own.own, own.last or "", *(budget or (0, 0)))
+        row = db.execute(PROGRESS, {"who": who, "round": round}).one()
+    return Progress(row.own, row.last or "", row.cap or 0, row.used or 0)
 
 
 @router.get("/")
@@ -230,33 +229,6 @@ def waiting(visit: Acting) -> Response:
     queue, who = visit.site.queue, visit.user.name
     held = queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined)
     return Response(status_code=204 if held is None else 200)
-
-
-@router.get("/help")
-def help(visit: Reading) -> Response:
-    """The keys and the guideline on a page of their own."""
-    return visit.page("help.html.j2", guideline=visit.site.guideline)
-
-
-@router.get("/settings")
-def settings(visit: Reading) -> Response:
-    """What the annotator can choose."""
-    with visit.site.queue.database.read() as db:
-        categories = list(db.execute(CATEGORIES).scalars())
-    known = sorted({*categories, *visit.settings.declined})
-    return visit.page("settings.html.j2", categories=known, declined=visit.settings.declined)
-
-
-@router.post("/settings")
-def choose(visit: Acting, declined: Annotated[list[str], Form()] = [], shortcuts: Word = "") -> Response:  # noqa: B006
-    """Keep the choice; an item at hand of a declined category goes back."""
-    chosen = Settings(tuple(declined), bool(shortcuts))
-    if len(visit.site.seals.settings(visit.user.name, chosen)) > 3500:
-        raise Refused(400, "These are more categories than a browser can keep. Decline fewer.")
-    held = visit.site.queue.held(visit.user.name)
-    if held is not None and held.item.category in declined:
-        visit.site.queue.release(held.token)
-    return visit.go("/?note=settings", settings=chosen)
 
 
 def at_hand(visit: Visit, token: str) -> LeasedItem | None:

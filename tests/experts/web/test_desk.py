@@ -224,6 +224,17 @@ def test_the_budget_holds_and_is_shown(place: Place) -> None:
     assert page.item is None and len(values(place)) == 2
 
 
+def test_an_older_item_shows_the_budget_of_its_own_round(place: Place) -> None:
+    place.push([item(1)], budget=7)
+    place.push([item(2, round=2)], budget=3)
+    ann = place.visitor("ann")
+    page = ann.get("/")
+    assert page.item == "item002" and "<b>3</b> of 3 labels left" in page.text
+    page = ann.send(page, "/answer", answer="accept")
+    assert page.item == "item001" and "<b>7</b> of 7 labels left" in page.text
+    assert "<b>2</b> of 3 labels left" in ann.send(page, "/answer", answer="accept").text
+
+
 def test_a_runs_own_guideline_replaces_the_common_one(make_place: Callable[..., Place]) -> None:
     place = make_place(guideline="Only <b>roses</b> count.")
     place.push([item(1)])

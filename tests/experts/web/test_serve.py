@@ -15,6 +15,7 @@ import pytest
 
 from superalign.cli import main
 from superalign.config import Config
+from superalign.experts import formats, verbs
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.users import Users
 from superalign.store.run import Run
@@ -114,6 +115,22 @@ def test_verify_names_an_edited_row(run: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == f"label {label.id} was edited\n1 faults\n"
 
 
+def test_every_format_has_its_place_on_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (verbs.EXPORTS, verbs.IMPORTS) == (tuple(formats.EXPORTS), tuple(formats.IMPORTS))
+    queue = ExpertQueue(run / "experts.sqlite")
+    queue.push([item(1)], 1, 1)
+    queue.close()
+    for name in verbs.EXPORTS:
+        assert main(["experts", "export", str(run), str(run / f"out-{name}"), "--format", name]) == 0
+        assert f"rows in {run / f'out-{name}'}" in capsys.readouterr().out
+    for name in verbs.IMPORTS:
+        assert main(["experts", "import", str(run), str(run / "nowhere"), "--format", name]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert main(["experts", "export", str(run), "x", "--format", "trl", "--labels"]) == 2
+    assert main(["experts", "export", str(run), "x", "--format", "argila"]) == 2
+    assert "did you mean argilla?" in capsys.readouterr().err
+
+
 def test_stats_tell_labels_budget_agreement_and_error(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     queue = ExpertQueue(run / "experts.sqlite")
     queue.push([item(i, votes=2, p=0.9) for i in range(3)], 1, 9)
@@ -175,7 +192,7 @@ def test_a_server_killed_at_any_moment_loses_no_acknowledged_answer(tmp_path: Pa
 def test_eight_annotators_at_once_get_every_item_answered_and_the_next_one_quickly(tmp_path: Path) -> None:
     run, queue, tokens = prepare(tmp_path, items=80, clients=8)
     with server(run) as (_, address):
-        events = load(address, tokens, 0.3, lambda: bool(queue.items(unanswered=True)))
+        events = load(address, tokens, 0.3, lambda: queue.pending(1) > 0)
     assert not any(check(queue, events).values())
     assert queue.items(unanswered=True) == []
     assert percentiles(events, "next item")[0] < 0.25  # a bound for a busy machine; the benchmark has the real one
