@@ -1,15 +1,18 @@
-"""Items for Argilla 2.x and answers from it: data sets on disk, as its SDK's `to_disk` writes and `from_disk` reads.
+"""Items for Argilla 2.x and answers from it, as files that its SDK reads and writes.
 
-    rg.Dataset.from_disk("FOLDER/pair", name="...", workspace="...")    # what an export wrote
-    rg.Client.datasets("...").to_disk("DONE")                           # what an import reads
+    dataset = rg.Dataset.from_disk("FOLDER/pair", workspace="...")              # FOLDER is what an export wrote
 
-One data set for points and one for pairs, as each asks one question. The critic's verdict is the suggestion.
+    records = [r.api_model().model_dump() for r in dataset.records(with_responses=True)]
+    json.dump(records, open("pair.json", "w"))                                  # pair.json is what an import reads
+
+(`to_disk` does not tell an answer that was submitted from a draft.) One data set for points and one for pairs, as each
+asks one question. The critic's verdict is the suggestion.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +38,6 @@ from superalign.experts.queue import ExpertQueue
 from superalign.records import JudgementKind
 
 QUESTION: Final = "answer"
-RECORDS: Final = "records.json"
 
 
 def export_items(queue: ExpertQueue, folder: str | Path) -> int:
@@ -58,24 +60,20 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
         dataset = {name: settings[name] for name in ("guidelines", "allow_extra_metadata", "distribution")}
         write(place / ".argilla" / "dataset.json", json.dumps({"name": f"superalign-{kind}", **dataset}))
         write(place / ".argilla" / "settings.json", json.dumps(settings))
-        write(place / RECORDS, json.dumps([_record(item) for item in rows], ensure_ascii=False))
+        write(place / "records.json", json.dumps([_record(item) for item in rows], ensure_ascii=False))
     return len(items)
 
 
 def import_answers(queue: ExpertQueue, path: str | Path) -> Imported:
-    """Take the submitted answers from a data set, or from a folder of data sets, wholly or not at all.
+    """Take the submitted answers of a data set's records, wholly or not at all; drafts and discarded ones are left out.
 
-    Drafts and discarded answers are left out. Argilla tells who answered by their user id.
+    Argilla tells who answered by their user id.
 
     Raises:
-        UserError: a file cannot be read, or a record is none of this queue; names file and record.
+        UserError: the file cannot be read, or a record is none of this queue; names file and record.
     """
-    files = [path] if Path(path).is_file() else sorted(Path(path).glob(f"**/{RECORDS}"))
-    if not files:
-        raise UserError(f"{path}: no {RECORDS} there; give what Dataset.to_disk wrote")
-    given = [
-        one for file in files for number, row in enumerate(read_list(file), 1) for one in _answers(row, file, number)
-    ]
+    rows = [(row, f"{path} record {number}") for number, row in enumerate(read_list(path), 1)]
+    given = [one for row, where in rows for one in _answers(row, where)]
     return take(queue, given, f"argilla {path}", over_collected=True)
 
 
@@ -130,13 +128,14 @@ def _record(item: Item) -> dict[str, Any]:
     }
 
 
-def _answers(row: dict[str, Any], file: str | Path, number: int) -> Sequence[Given]:
-    where = f"{file} record {number}"
-    given = part(row, "responses", where).get(QUESTION) or []
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise UserError(f"{where}: responses.{QUESTION} should be a list of objects; nothing was imported")
-    return [
-        Given(where, row.get("id"), one.get("user_id"), one.get("value"), part(row, "metadata", where).get("pi"))
-        for one in given
-        if one.get("status") == "submitted"
-    ]
+def _answers(row: dict[str, Any], where: str) -> Iterator[Given]:
+    responses, pi = row.get("responses") or [], part(row, "metadata", where).get("pi")
+    if not isinstance(responses, list) or not all(isinstance(one, dict) and "status" in one for one in responses):
+        raise UserError(
+            f"{where}: the responses do not tell what was submitted; write records as "
+            "[r.api_model().model_dump() for r in dataset.records(with_responses=True)]; nothing was imported"
+        )
+    for one in responses:
+        if one["status"] == "submitted":
+            value = part(part(one, "values", where), QUESTION, where).get("value")
+            yield Given(where, row.get("external_id"), one.get("user_id"), value, pi)

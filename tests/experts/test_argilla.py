@@ -18,6 +18,7 @@ from superalign.experts.queue import ExpertQueue
 from tests.experts.test_queue import answer, item, pair
 
 with_sdk = pytest.mark.skipif(not importlib.util.find_spec("argilla"), reason="needs argilla, which is not installed")
+NEW = {"inserted_at": "2026-01-01T00:00:00", "updated_at": "2026-01-01T00:00:00"}
 ANN, BOB, CAT = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
 
 
@@ -33,17 +34,21 @@ def load(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def response(who: str, value: str, status: str = "submitted") -> dict[str, str]:
-    return {"value": value, "user_id": who, "status": status}
+def response(who: str, value: str, status: str = "submitted") -> dict[str, Any]:
+    return {"values": {"answer": {"value": value}}, "user_id": who, "status": status}
 
 
-def answered(folder: Path, kind: str, *given: tuple[int, dict[str, str]]) -> None:
-    """Put answers to the numbered records of an export, as `Dataset.to_disk` would write them."""
-    path = folder / kind / "records.json"
-    rows = load(path)
+def answered(folder: Path, kind: str, *given: tuple[int, dict[str, Any]]) -> Path:
+    """The numbered records of an export with answers, as the SDK's models of records have them."""
+    rows = [
+        {"id": str(uuid.uuid4()), "external_id": row["id"], "metadata": row["metadata"], "responses": []}
+        for row in load(folder / kind / "records.json")
+    ]
     for number, one in given:
-        rows[number]["responses"].setdefault("answer", []).append(one)
+        rows[number]["responses"].append(one)
+    path = folder.parent / f"{kind}.json"
     path.write_text(json.dumps(rows))
+    return path
 
 
 def test_records_carry_the_texts_as_shown_the_verdict_as_a_suggestion_and_the_propensity(
@@ -89,9 +94,14 @@ def test_submitted_answers_come_back_about_first_and_second_and_only_once(queue:
     out = tmp_path / "out"
     export_items(queue, out)
     first_is = "a" if load(out / "pair/records.json")[0]["fields"]["a"] == "answer 3" else "b"
-    answered(out, "point", (0, response(ANN, "refuse")), (1, response(ANN, "tie")), (1, response(BOB, "accept")))
-    answered(out, "pair", (0, response(BOB, first_is)), (1, response(ANN, "a", "draft")))
-    assert import_answers(queue, out) == Imported(4)
+    points = answered(
+        out, "point", (0, response(ANN, "refuse")), (1, response(ANN, "tie")), (1, response(BOB, "accept"))
+    )
+    drafts = [(1, response(ANN, "a", status)) for status in ("draft", "discarded")]
+    pairs = answered(out, "pair", (0, response(BOB, first_is)), *drafts)
+    assert [import_answers(queue, path) for path in (points, pairs, points, pairs)] == [
+        Imported(3), Imported(1), Imported(0), Imported(0)
+    ]  # fmt: skip
     found = {(a.item_id, a.annotator): (a.value, a.item.pi) for a in queue.answers()}
     assert found == {
         ("item001", ANN): (0.0, 0.25),
@@ -99,65 +109,55 @@ def test_submitted_answers_come_back_about_first_and_second_and_only_once(queue:
         ("item002", BOB): (1.0, 0.25),
         ("item003", BOB): (1.0, 0.25),
     }
-    assert {e.detail for e in queue.audit() if e.action == "record"} == {f"argilla {out}"}
-    assert import_answers(queue, out) == Imported(0)
-    assert import_answers(queue, out / "point/records.json") == Imported(0)
+    assert {e.detail for e in queue.audit() if e.action == "record"} == {f"argilla {points}", f"argilla {pairs}"}
 
 
 def test_what_argilla_over_collects_is_left_out_in_whatever_order_it_comes(queue: ExpertQueue, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    export_items(queue, out)
-    answered(out, "point", (0, response(ANN, "accept")), (0, response(BOB, "refuse")))
-    assert import_answers(queue, out) == Imported(1, surplus=1)
-    path = out / "point/records.json"
-    rows = load(path)
-    rows[0]["responses"]["answer"].reverse()
-    path.write_text(json.dumps(rows))
-    assert import_answers(queue, out) == Imported(0, surplus=1)
+    export_items(queue, tmp_path / "out")
+    given = [(0, response(ANN, "accept")), (0, response(BOB, "refuse"))]
+    assert import_answers(queue, answered(tmp_path / "out", "point", *given)) == Imported(1, surplus=1)
+    assert import_answers(queue, answered(tmp_path / "out", "point", *given[::-1])) == Imported(0, surplus=1)
     assert [(a.annotator, a.value) for a in queue.answers()] == [(ANN, 1.0)]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: row.update(id="nobody"), "'nobody' is not in this queue"),
-        (lambda row: row["metadata"].update(pi=0.5), "the propensity of item item001 became 0.5"),
-        (lambda row: row["responses"].update(answer=[response(ANN, "yes")]), "one of accept, refuse, tie"),
-        (lambda row: row["responses"].update(answer=[response("", "accept")]), "name of its annotator"),
-        (lambda row: row["responses"].update(answer="accept"), "list of objects"),
-        (lambda row: row.update(responses=[]) or row.update(responses="x"), "responses should be an object"),
+        ({"external_id": "nobody"}, "'nobody' is not in this queue"),
+        ({"metadata": {"pi": 0.5}}, "the propensity of item item001 became 0.5"),
+        ({"metadata": "x"}, "metadata should be an object"),
+        ({"responses": [response(ANN, "yes")]}, "one of accept, refuse, tie"),
+        ({"responses": [response("", "accept")]}, "name of its annotator"),
+        ({"responses": {"answer": [{"value": "accept", "user_id": ANN}]}}, "do not tell what was submitted"),
     ],
 )
 def test_a_wrong_record_is_named_and_nothing_is_imported(
-    queue: ExpertQueue, tmp_path: Path, change: Any, message: str
+    queue: ExpertQueue, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    out = tmp_path / "out"
-    export_items(queue, out)
-    answered(out, "point", (0, response(ANN, "accept")), (1, response(ANN, "accept")))
-    path = out / "point/records.json"
-    rows = load(path)
-    change(rows[0])
-    path.write_text(json.dumps(rows[::-1]))
+    export_items(queue, tmp_path / "out")
+    path = answered(tmp_path / "out", "point", (0, response(ANN, "accept")), (1, response(ANN, "accept")))
+    first, second = load(path)
+    path.write_text(json.dumps([second, first | change]))
     with pytest.raises(UserError, match=message) as caught:
-        import_answers(queue, out)
+        import_answers(queue, path)
     assert f"{path} record 2" in str(caught.value)
     assert queue.answers() == []
 
 
-def test_what_is_no_data_set_is_said(queue: ExpertQueue, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no records\.json there"):
-        import_answers(queue, tmp_path / "nowhere")
+def test_what_holds_no_records_is_said(queue: ExpertQueue, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        import_answers(queue, tmp_path / "nowhere.json")
     for text, message in (("{", "not JSON"), ('{"a": 1}', "JSON list of objects")):
         (tmp_path / "records.json").write_text(text)
         with pytest.raises(UserError, match=message):
-            import_answers(queue, tmp_path)
+            import_answers(queue, tmp_path / "records.json")
 
 
 class Server:
     """What an Argilla server keeps, as far as data sets and records go; it answers with what it was sent."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, list[dict[str, Any]]] = {}
+        self.kept: dict[str, list[dict[str, Any]]] = {"workspaces": [{"id": BOB, "name": "w", **NEW}]}
 
     def __call__(self, request: Any) -> Any:
         import httpx
@@ -166,8 +166,6 @@ class Server:
         *_, owner, last = path.rsplit("/", 2)
         if path.endswith("/me"):
             return httpx.Response(200, json={"id": ANN, "username": "owner", "first_name": "o", "role": "owner"})
-        if path.endswith("/me/workspaces"):
-            return httpx.Response(200, json={"items": [{"id": BOB, "name": "w"}]})
         if request.method == "GET":
             rows = self.kept.get(last, [])
             one = next((row for row in self.kept.get(owner, []) if row["id"] == last), None)
@@ -178,7 +176,7 @@ class Server:
             return httpx.Response(200, json={"items": [dict(row) for row in rows]})
         if last == "publish" or request.method == "PATCH":
             return httpx.Response(200, json=self.kept["datasets"][-1])
-        row = {**body, "id": str(uuid.uuid4())}
+        row = {**body, "id": str(uuid.uuid4()), **NEW}
         self.kept.setdefault(last, []).append(row)
         return httpx.Response(201, json=row)
 
@@ -190,11 +188,10 @@ def test_the_sdk_logs_an_export_to_a_server_and_its_own_export_comes_back(
 ) -> None:
     import argilla
     import httpx
-    from argilla.records._io import JsonIO
 
     out, server = tmp_path / "out", Server()
     export_items(queue, out)
-    client = argilla.Argilla("http://argilla.test", "key", transport=httpx.MockTransport(server))
+    client = argilla.Argilla("http://argilla.test", "key", mounts={"all://": httpx.MockTransport(server)})
     dataset = argilla.Dataset.from_disk(str(out / kind), workspace="w", client=client)
     assert dataset.settings.distribution.min_submitted == 1
     assert [field["name"] for field in server.kept["fields"]] == list(dataset.settings.fields._properties_by_name)
@@ -207,10 +204,9 @@ def test_the_sdk_logs_an_export_to_a_server_and_its_own_export_comes_back(
         assert [(s["value"], s["score"]) for s in sent["suggestions"]] == [
             (s["value"], s["score"]) for s in row["suggestions"].values()
         ]
-    records = [argilla.Record.from_dict(row, dataset=dataset) for row in exported]
-    for record in records:
-        record.responses.add(argilla.Response("answer", "tie", user_id=uuid.UUID(CAT), status="submitted"))
-    (tmp_path / "back").mkdir()
-    JsonIO.to_json(records, tmp_path / "back/records.json")
-    assert import_answers(queue, tmp_path / "back") == Imported(2)
+    for row in server.kept["records"]:
+        row["responses"] = [response(CAT, "tie"), response(ANN, "tie", "draft")]
+    records = [record.api_model().model_dump() for record in dataset.records(with_responses=True)]
+    (tmp_path / "back.json").write_text(json.dumps(records))
+    assert import_answers(queue, tmp_path / "back.json") == Imported(2)
     assert {(a.annotator, a.value) for a in queue.answers()} == {(CAT, 0.5)}

@@ -116,7 +116,7 @@ def test_verify_names_an_edited_row(run: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_format_has_its_place_on_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (verbs.EXPORTS, verbs.IMPORTS) == (tuple(formats.EXPORTS), tuple(formats.IMPORTS))
+    assert (tuple(formats.EXPORTS), tuple(formats.IMPORTS)) == (verbs.EXPORTS, verbs.IMPORTS)
     queue = ExpertQueue(run / "experts.sqlite")
     queue.push([item(1)], 1, 1)
     queue.close()
