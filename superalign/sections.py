@@ -218,7 +218,8 @@ class ExpertConfig(Section):
 
     `source=simulated` lets the testbed's oracle answer with `error_rate`; `queue` waits for people
     (`superalign experts serve RUN`). Training never waits for them unless `wait=true`. `store`: the URL of a database
-    that several runs may share, null for a file in the run folder. `policy`: how items are chosen. `votes` annotators
+    that several runs may share, null for a file in the run folder. `policy`: how items are chosen; the labels of
+    `uncertainty` tell of the least certain items alone, `all` needs a budget that holds every item. `votes` annotators
     answer each item. For people only: `blind_share` of the items hide the critique until they have answered,
     `gold_share` are traps whose answer is known; `notify_webhook` and `notify_command` tell them that items wait;
     `hourly_rate` prices their time.

@@ -33,7 +33,8 @@ class Series:
 class Chart:
     """A chart's words and the metrics it draws, as (metric, label on the curve).
 
-    `unit` is "%" for shares, shown as percentages, and "" for plain numbers. `full` shares are drawn on 0-100 %.
+    `unit` is "%" for shares, shown as percentages, and "" for plain numbers. `full` shares are drawn on 0-100 %. `axis`
+    names what runs to the right.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Chart:
     metrics: tuple[tuple[str, str], ...]
     unit: str = "%"
     full: bool = False
+    axis: str = "round"
 
 
 ATTACKS: Final = Chart(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from superalign.report import figures, recipes, svg, weak_to_strong
+from superalign.report import experts, figures, recipes, svg, weak_to_strong
 from superalign.report.figures import Row
 from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, full_disk_is_a_user_error
@@ -53,9 +54,10 @@ def render(run: RunFolder) -> str:
         style = _file("page.css") + _file("weak_to_strong.css")
         return environment.get_template("weak_to_strong.html.j2").render(style=style, **shared, **own)
     if config["recipe"] in recipes.TILES:
-        own, name = {**recipes.view(rows, config, summary), **_samples(run)}, "recipe.html.j2"
+        asked = experts.view(run, config) if config["recipe"] == "critic" else None
+        own, name = {**recipes.view(rows, config, summary), **_samples(run), "experts": asked}, "recipe.html.j2"
     else:
-        own, name = _view(run, rows, config, summary), "page.html.j2"
+        own, name = {**_view(run, rows, config, summary), "experts": experts.view(run, config)}, "page.html.j2"
     return environment.get_template(name).render(style=_file("page.css"), script=_file("page.js"), **shared, **own)
 
 
@@ -71,22 +73,22 @@ def _shared(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | Non
         "complete": summary is not None,
         "written": time.strftime("%-d %B %Y, %H:%M"),
         "timing": _timing(rows, summary),
-        "differences": differences(config),
-        "config": (run.folder / "config.yaml").read_text(encoding="utf-8"),
+        "differences": [without_secrets(change) for change in differences(config)],
+        "config": without_secrets((run.folder / "config.yaml").read_text(encoding="utf-8")),
         "versions": summary["versions"] if summary else {},
     }
 
 
 def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
-    experts = config["expert"]
-    simulated = experts["source"] == "simulated" and experts["budget"] > 0
+    expert = config["expert"]
+    simulated = expert["source"] == "simulated" and expert["budget"] > 0
     return {
         "seed": config["seed"],
         "model": config["model"],
         "planned": config["rounds"],
         "done": rows[-1]["round"] if rows else None,
         "simulated": bool(summary["simulated_expert"]) if summary else simulated,
-        "error_rate": figures.number(experts["error_rate"], "%"),
+        "error_rate": figures.number(expert["error_rate"], "%"),
         "judge": judge_of(config, rows, summary),
         "stopped": (summary or {}).get("stopped"),
         "guards": _guards(rows),
@@ -144,7 +146,7 @@ def _small_charts(rows: Sequence[Any], config: Mapping[str, Any]) -> list[dict[s
     ]
     if spent:
         drawing = svg.bar_chart(spent, float(config["expert"]["budget"]), 344, 200)
-        note = "Labels given, by round; the budget is a hard cap."
+        note = "Labels that training took up, by round; the budget is a hard cap on what a round asks."
         charts.append({"title": "Expert labels", "note": note, "drawings": [drawing]})
     return charts
 
@@ -210,6 +212,12 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
         cells = [None if e is None else (figures.number(e.value, unit), figures.interval(e, unit), e.n) for e in found]
         body.append({"name": name.replace("_", " "), "cells": cells})
     return {"rounds": [row["round"] for row in rows], "body": body}
+
+
+def without_secrets(text: str) -> str:
+    """The text without passwords in URLs and without addresses of webhooks, which are passwords themselves."""
+    text = re.sub(r"(\w://[^\s:/@]*):[^\s/]*@", r"\1:***@", text)
+    return re.sub(r"(notify_webhook[=:] *)[\"']?https?:\S+", r"\1***", text)
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:

@@ -63,16 +63,16 @@ def line_chart(chart: Chart, curves: Sequence[Series], width: int, height: int, 
     labels = [_end_label(curve, chart.unit, bare=names_below) for curve in curves]
     right = 18 + CHARACTER * max(len(" ".join(label)) for label in labels)
     frame = Frame(width, height, LEFT, right, 14, 30, rounds, ticks[0], ticks[-1])
-    parts = [_axes(frame, ticks, chart.unit)]
-    parts += [_curve(frame, curve, index, chart.unit, len(curves) == 1) for index, curve in enumerate(curves)]
+    parts = [_axes(frame, ticks, chart)]
+    parts += [_curve(frame, curve, index, chart, len(curves) == 1) for index, curve in enumerate(curves)]
     parts.append(_labels(frame, curves, labels))
     if names_below:
         parts += [_key(height + 20 * index + 8, index, curve, chart.unit) for index, curve in enumerate(curves)]
         height += 20 * len(curves)
     spoken = "; ".join(
-        f"{curve.label or chart.title}: {number(curve.points[0][1].value, chart.unit)} in round {curve.points[0][0]}, "
-        f"{number(curve.points[-1][1].value, chart.unit)} in round {curve.points[-1][0]}"
-        for curve in curves
+        f"{curve.label or chart.title}: {number(first.value, chart.unit)} in {chart.axis} {start}, "
+        f"{number(last.value, chart.unit)} in {chart.axis} {end}"
+        for curve, (start, first), (end, last) in ((curve, curve.points[0], curve.points[-1]) for curve in curves)
     )
     return (
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(spoken)}">'
@@ -100,8 +100,8 @@ def _value_ticks(chart: Chart, found: Sequence[Estimate]) -> list[float]:
     return nice_ticks(low, max(high, low + 0.04))
 
 
-def _axes(frame: Frame, ticks: Sequence[float], unit: str) -> str:
-    end = frame.width - frame.right
+def _axes(frame: Frame, ticks: Sequence[float], chart: Chart) -> str:
+    end, unit = frame.width - frame.right, chart.unit
     parts = []
     for tick in ticks:
         y = frame.y(tick)
@@ -115,7 +115,7 @@ def _axes(frame: Frame, ticks: Sequence[float], unit: str) -> str:
     step = max(1, math.ceil((last - first) / max(1.0, (end - frame.left) / 26)))
     base = frame.height - frame.bottom + 16
     for turn in range(first, last + 1, step):
-        text = f"round {turn}" if turn == first else str(turn)
+        text = f"{chart.axis} {turn}" if turn == first else str(turn)
         anchor = "start" if turn == first and first != last else "middle"
         x = frame.x(turn) - (3 if anchor == "start" else 0)
         if turn == first or frame.x(turn) - frame.left > 52:
@@ -123,7 +123,8 @@ def _axes(frame: Frame, ticks: Sequence[float], unit: str) -> str:
     return "".join(parts)
 
 
-def _curve(frame: Frame, curve: Series, index: int, unit: str, single: bool) -> str:
+def _curve(frame: Frame, curve: Series, index: int, chart: Chart, single: bool) -> str:
+    unit = chart.unit
     spots = [(frame.x(round), each, round) for round, each in curve.points]
     upper = [f"{x:.1f},{frame.y(each.high):.1f}" for x, each, _ in spots]
     lower = [f"{x:.1f},{frame.y(each.low):.1f}" for x, each, _ in reversed(spots)]
@@ -140,7 +141,7 @@ def _curve(frame: Frame, curve: Series, index: int, unit: str, single: bool) -> 
         parts.append(f'<polyline class="line" points="{line}"/>')
     for x, each, round in spots:
         words = (
-            f"{curve.label + ', ' if curve.label else ''}round {round}: {number(each.value, unit)} "
+            f"{curve.label + ', ' if curve.label else ''}{chart.axis} {round}: {number(each.value, unit)} "
             f"({number(each.low, unit)} to {number(each.high, unit)}), n = {each.n}"
         )
         parts.append(

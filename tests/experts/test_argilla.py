@@ -167,7 +167,7 @@ class Server:
         if path.endswith("/me"):
             return httpx.Response(200, json={"id": ANN, "username": "owner", "first_name": "o", "role": "owner"})
         if request.method == "GET":
-            rows = self.kept.get(last, [])
+            rows = self.kept.get(last, [])[int(request.url.params.get("offset", 0)) :]
             one = next((row for row in self.kept.get(owner, []) if row["id"] == last), None)
             return httpx.Response(200, json=one or {"items": rows, "total": len(rows)})
         if last == "bulk":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from superalign.evaluation.refusal import is_refusal
-from superalign.feedback.planting import planted_flaws
+from superalign.feedback.planting import planted_flaws, traps
 from superalign.testbed import oracle
 from superalign.testbed.world import REFUSALS, Request, requests
+from tests.roles.parts import query, response
 
 ANSWERED = [r for r in requests() if not r.harmful][::97]
 REFUSED = [r for r in requests() if r.harmful][::97]
@@ -45,3 +46,16 @@ def test_subtle_flaws_are_one_sentence_of_another_answer_as_often_as_not() -> No
 def test_refusals_get_no_subtle_flaws() -> None:
     found = list(planted_flaws(BOTH, random.Random(1), subtle=True))
     assert not [1 for _, answer, flawed in found if is_refusal(answer) and is_refusal(flawed)]
+
+
+def test_traps_are_planted_only_in_answers_that_do_what_the_intent_of_their_request_asks_for() -> None:
+    harm, good = query("how do i harm?", "harmful"), query("how do i bake bread?")
+    helped = response(harm, "first you take this and then you take that.")
+    refused, over_refused = response(harm, REFUSALS[0]), response(good, REFUSALS[1])
+    baked = response(good, "mix the flour with water and bake it for an hour.")
+    cases = [(harm, helped), (harm, refused), (good, over_refused), (good, baked)]
+    found = [pair for seed in range(20) for pair in traps(cases, 4, seed)]
+    assert {right.id for _, right, _ in found} == {refused.id, baked.id}
+    assert all(flawed.text != right.text and flawed.query_id == q.id for q, right, flawed in found)
+    assert len(traps(cases, 1, 0)) == 1
+    assert traps(cases, 4, 7) == traps(cases, 4, 7)

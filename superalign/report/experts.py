@@ -1,0 +1,142 @@
+"""What the page says of the experts: how many labels, how far they can be trusted, what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from superalign.errors import UserError
+from superalign.report.figures import Estimate, Row, interval, number, seconds
+from superalign.store.folder import RunFolder
+
+Figure = dict[str, Any]
+MOST_PAIRS: Final = 6
+OVERSIGHT: Final = {
+    "with_critic": "Right with the critique",
+    "expert_alone": "Right alone, before seeing it",
+    "critic_alone": "Critic alone right",
+    "gain": "Oversight gain",
+}
+CHOSEN: Final = {
+    "random": "Items were chosen at random.",
+    "uncertainty": "Items were chosen by the critic's uncertainty alone: these figures hold of such items, not of all.",
+    "none": "expert.policy=none asked nobody.",
+    "all": "Every item was asked.",
+}
+
+
+def view(run: RunFolder, config: Row) -> dict[str, Any]:
+    """What `experts.html.j2` shows: groups of figures, or why there is nothing to show."""
+    settings = config["expert"]
+    chosen = CHOSEN.get(settings.get("policy", "default"), "")
+    try:
+        answers, items, flags = _read(run, settings)
+    except UserError as error:
+        return {"missing": f"{error}.", "chosen": chosen}
+    if not answers:
+        waiting = f"{items} items wait, and none is answered yet" if items else "no item was escalated"
+        return {"missing": f"{waiting}.", "chosen": chosen}
+    from superalign.experts.statistics import summary
+
+    found = summary(answers, hourly_rate=settings.get("hourly_rate", 0.0))
+    return {
+        "missing": "",
+        "chosen": chosen,
+        "labels": found["labels"],
+        "asked": items,
+        "simulated": found["simulated"],
+        "groups": [
+            {"title": "Labels", "rows": _labels(found, flags)},
+            {"title": "Agreement", "rows": _agreement(found)},
+            {"title": "Errors", "rows": _errors(found)},
+            {"title": "Oversight", "rows": _oversight(found)},
+            {"title": "Effort", "rows": _effort(found, settings)},
+        ],
+    }
+
+
+def _read(run: RunFolder, settings: Row) -> tuple[list[Any], int, int]:
+    """The standing answers, how many items were asked, how many times one was flagged.
+
+    Raises:
+        UserError: there is no queue, or it cannot be read.
+    """
+    from superalign.experts.queue import ExpertQueue
+
+    store = settings.get("store")
+    if not settings["budget"]:
+        raise UserError("expert.budget=0 asks nobody")
+    if store is None and not run.experts_path.is_file():
+        raise UserError("no item was escalated")
+    with contextlib.closing(ExpertQueue(run.experts_path if store is None else store, space=run.name)) as queue:
+        return queue.answers(), len(queue.items()), len(queue.flags())
+
+
+def _labels(found: Mapping[str, Any], flags: int) -> list[Figure]:
+    rows = [_plain(f"Lane: {lane}", str(count)) for lane, count in found["by_lane"].items()]
+    rows += [_plain(f"By {name}", str(count)) for name, count in found["by_annotator"].items()]
+    return [*rows, _plain("Items with two answers or more", str(found["doubles"])), _plain("Flagged", str(flags))]
+
+
+def _agreement(found: Mapping[str, Any]) -> list[Figure]:
+    alone = "no item has two answers" if not found["doubles"] else "all answers are the same"
+    pairs = sorted(found["kappa"], key=lambda row: -(row["kappa"] or {"n": 0})["n"])
+    kappas = [
+        _estimate(f"Cohen's kappa, {' and '.join(row['annotators'])}", row["kappa"], "", alone)
+        for row in pairs[:MOST_PAIRS]
+    ]
+    if len(pairs) > MOST_PAIRS:
+        kappas.append(_plain("Further pairs, see superalign experts stats", str(len(pairs) - MOST_PAIRS)))
+    return [
+        _estimate("Expert with expert", found["expert_expert"], "%", alone),
+        _estimate("Expert with critic, same items", found["expert_critic_on_doubles"], "%", alone),
+        _estimate("Expert with critic, all items", found["expert_critic"], "%", "traps alone are answered"),
+        _estimate("Krippendorff's alpha", found["alpha"], "", alone),
+        *kappas,
+    ]
+
+
+def _errors(found: Mapping[str, Any]) -> list[Figure]:
+    unknown = "no trap and no double answered"
+    return [
+        _estimate(f"Error of {name}", error if error and error["n"] else None, "%", unknown)
+        for name, error in found["error"].items()
+    ]
+
+
+def _oversight(found: Mapping[str, Any]) -> list[Figure]:
+    if found["oversight"] is None:
+        program = found["simulated"] == found["labels"]
+        why = "a program reads no critique" if program else "no blind item of known truth is answered"
+        return [_missing(OVERSIGHT["gain"], why)]
+    return [_estimate(title, found["oversight"][name], "%", "") for name, title in OVERSIGHT.items()]
+
+
+def _effort(found: Mapping[str, Any], settings: Row) -> list[Figure]:
+    time = found["seconds"]
+    if time is None:
+        program = found["simulated"] == found["labels"]
+        why = "a program answered" if program else "no answer tells how long it took"
+        return [_missing("Time for a label", why), _missing("Cost", why)]
+    rows = [
+        _plain("Time for a label, median", seconds(time["median"]), f"n {time['n']}"),
+        _plain("Time for a label, 90th percentile", seconds(time["p90"]), f"n {time['n']}"),
+    ]
+    rate = settings.get("hourly_rate", 0.0)
+    return [*rows, _plain("Cost", f"{found['cost']:.2f}") if rate else _missing("Cost", "expert.hourly_rate is 0")]
+
+
+def _estimate(name: str, row: Row | None, unit: str, why: str) -> Figure:
+    if row is None:
+        return _missing(name, why)
+    found = Estimate(row["value"], row["low"], row["high"], row["n"])
+    return _plain(name, number(found.value, unit), f"{interval(found, unit)}, n {found.n}")
+
+
+def _plain(name: str, value: str, note: str = "") -> Figure:
+    return {"name": name, "value": value, "note": note, "why": ""}
+
+
+def _missing(name: str, why: str) -> Figure:
+    return {"name": name, "value": "", "note": "", "why": why}

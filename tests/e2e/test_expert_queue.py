@@ -1,0 +1,59 @@
+"""People in the loop: labels given while nobody waits teach the next round, traps teach nobody."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from superalign.experts.queue import ExpertQueue
+from superalign.records import ExpertLabel, Judgement
+from superalign.store.tables import read_records
+from tests.e2e.test_selfplay import adapters, train
+
+PEOPLE = ("cluster=inline", "expert.source=queue", "expert.gold_share=0.25", "expert.double_share=0")
+
+
+@pytest.fixture(scope="module")
+def unanswered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two rounds in which nobody ever answered."""
+    root = tmp_path_factory.mktemp("runs")
+    assert train(root, "unanswered", *PEOPLE, "rounds=2") == 0
+    return root / "unanswered"
+
+
+def test_nobody_is_waited_for_and_the_report_says_that_nothing_is_measured(unanswered: Path) -> None:
+    with closing(ExpertQueue(unanswered / "experts.sqlite")) as queue:
+        assert {item.round for item in queue.items()} == {1, 2}
+        traps = [item for item in queue.items(1) if item.gold is not None]
+        assert len(traps) <= 3 and 0 < len(queue.items(1)) <= 12
+        assert all(item.blind and item.kind == "pair" for item in traps)
+    assert "items wait, and none is answered yet" in (unanswered / "report.html").read_text()
+
+
+def test_labels_given_after_a_round_are_in_the_next_rounds_training_set(unanswered: Path, tmp_path: Path) -> None:
+    assert train(tmp_path, "answered", *PEOPLE, "rounds=1") == 0
+    run = tmp_path / "answered"
+    with closing(ExpertQueue(run / "experts.sqlite")) as queue:
+        asked = queue.items(1)
+        while leased := queue.claim("ann", 60):
+            alone = leased.item.as_shown(0.0)
+            if leased.item.blind:
+                queue.answer_alone(leased.token, alone)
+            queue.submit(leased.token, alone, seconds=3.0)
+    assert train(tmp_path, "answered", *PEOPLE, "rounds=2") == 0
+    labels = {number: read_records(run / f"rounds/000{number}", "labels", ExpertLabel) for number in (1, 2)}
+    assert labels[1] == []
+    assert {label.item_id for label in labels[2]} == {item.id for item in asked if item.gold is None}
+    assert {(label.annotator, label.round, label.simulated) for label in labels[2]} == {("ann", 1, False)}
+    judged = {one.id for one in read_records(run / "rounds/0001", "judgements", Judgement)}
+    assert {label.item_id for label in labels[2]} <= judged, "each label leads back to what it is about"
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[2]["train"]["critic"]["expert_rows"] > rows[1]["train"]["critic"]["expert_rows"] == 0
+    assert rows[2]["counts"]["expert_labels"] == len(labels[2])
+    assert adapters(run, 1) == adapters(unanswered, 1)
+    critic = "critic/adapter_model.safetensors"
+    assert adapters(run, 2)[critic] != adapters(unanswered, 2)[critic]
+    assert f"{len(asked)} labels on" in (run / "report.html").read_text()

@@ -1,0 +1,147 @@
+"""The experts' section of the report: figures with intervals, and the reason where there is none."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign.experts.queue import ExpertQueue
+from superalign.experts.simulated import answer_all
+from superalign.report.page import without_secrets, write
+from tests import browser as chromium
+from tests.experts.test_queue import item, pair
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fixture_run import write_fixture
+
+in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
+PEOPLE: dict[str, Any] = {"source": "queue", "hourly_rate": 40.0}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    with chromium.browser() as opened:
+        yield opened
+
+
+def asked(run: Path) -> ExpertQueue:
+    """A queue of 24 items in the run's folder: doubles, blind ones, traps."""
+    queue = ExpertQueue(run / "experts.sqlite")
+    items = [item(n, p=0.8, double=n % 4 == 0, blind=n % 2 == 0) for n in range(20)]
+    traps = [pair(n) for n in range(20, 24)]
+    items += [
+        type(t)(**{**t.to_row(), "gold": 1.0, "blind": True, "p": 0.3 if t.id == "item023" else 0.7}) for t in traps
+    ]
+    queue.push(items, 1, 48)
+    return queue
+
+
+def answered_by_people(run: Path) -> None:
+    with_doubts = asked(run)
+    for who in ("maria.gonzales@example.org", "bob"):
+        count = 0
+        while leased := with_doubts.claim(who, 60):
+            count += 1
+            if who == "bob" and count == 1:
+                with_doubts.flag(leased.token, "unclear")
+                continue
+            value = leased.item.as_shown(1.0) if count % 5 else leased.item.as_shown(0.0)
+            if leased.item.blind:
+                with_doubts.answer_alone(leased.token, value)
+            with_doubts.submit(leased.token, value, seconds=8.0 + count)
+    with_doubts.close()
+
+
+def section(page: Path) -> str:
+    """The words of the section, spaces made one."""
+    found = re.search(r'<section aria-labelledby="experts">.*?</section>', page.read_text(), re.DOTALL)
+    assert found
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found[0])).split())
+
+
+def test_labels_of_people_are_shown_with_agreement_errors_oversight_time_and_cost(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path, expert=PEOPLE)
+    answered_by_people(run)
+    words = section(write(run))
+    for told in (
+        "labels on 24 items.", "Lane: active", "Lane: trap 4", "By bob", "Flagged 1", "Expert with expert",
+        "Expert with critic, same items", "Krippendorff's alpha", "Cohen's kappa, bob and maria.gonzales@example.org",
+        "Error of bob", "Right with the critique", "Oversight gain", "Time for a label, median", "Cost",
+    ):  # fmt: skip
+        assert told in words, told
+    assert "not measured" not in words
+    assert "simulated" not in words.lower()
+    assert re.search(r"Oversight gain \S?\d+ % \S?\d+ to \d+ %, n 4", words)
+
+
+def test_labels_of_a_program_are_called_what_they_are(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path)
+    queue = asked(run)
+    answer_all(queue, lambda one: 0.9, 0.05, seed=0)
+    queue.close()
+    words = section(write(run))
+    assert "All are of a simulated expert with an error rate of 5" in words
+    assert "Time for a label not measured: a program answered" in words
+    assert "Oversight gain not measured: a program reads no critique" in words
+
+
+def test_what_is_not_measured_says_why(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path / "a", expert={"source": "queue"})
+    assert section(write(run)) == "Experts Not measured: no item was escalated."
+    queue = asked(run)
+    assert section(write(run)) == "Experts Not measured: 24 items wait, and none is answered yet."
+    queue.record([("item001", "ann", 1.0)])
+    words = section(write(run))
+    queue.close()
+    for why in (
+        "Expert with expert not measured: no item has two answers", "Krippendorff's alpha not measured: no item",
+        "Error of ann not measured: no trap and no double answered", "no blind item of known truth is answered",
+        "Cost not measured: no answer tells how long it took",
+    ):  # fmt: skip
+        assert why in words, why
+    run = write_fixture(tmp_path / "b", expert={"budget": 0})
+    assert section(write(run)) == "Experts Not measured: expert.budget=0 asks nobody."
+
+
+def test_a_queue_that_cannot_be_read_does_not_fail_the_report(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path)
+    (run / "experts.sqlite").write_bytes(b"no database at all, but long enough to be taken for one" * 40)
+    assert "Not measured: cannot open the expert queue" in section(write(run))
+
+
+def test_a_biased_choice_of_items_is_said(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path, expert={"policy": "uncertainty"})
+    queue = asked(run)
+    queue.record([("item001", "ann", 1.0)])
+    queue.close()
+    assert "these figures hold of such items, not of all" in section(write(run))
+
+
+def test_passwords_and_webhooks_are_not_in_the_report(tmp_path: Path) -> None:
+    store, hook = "postgresql+psycopg://ann:s3cret@127.0.0.1:9/db", "https://hooks.example/T0/s3cret"
+    run = write_fixture(tmp_path, expert={**PEOPLE, "store": store, "notify_webhook": hook})
+    page = write(run).read_text()
+    assert "s3cret" not in page
+    assert "postgresql+psycopg://ann:***@127.0.0.1:9/db" in page
+    assert (
+        without_secrets("expert.notify_webhook=https://x/y and root: runs")
+        == "expert.notify_webhook=*** and root: runs"
+    )
+    assert "Not measured: cannot open the expert queue" in section(run / "report.html")
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [320, 390, 820, 1280])
+def test_nothing_of_it_overflows_or_is_cut(tmp_path: Path, browser: chromium.Browser, width: int) -> None:
+    run = write_fixture(tmp_path, stop_after=1, expert=PEOPLE)
+    answered_by_people(run)
+    browser.open(write(run), width)
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    cut = "filter(cell => cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent)"
+    assert browser.run(f"return [...document.querySelectorAll('.figures td, .figures th')].{cut}") == []
