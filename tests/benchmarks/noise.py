@@ -123,6 +123,16 @@ def estimate(values: list[float]) -> Estimate:
     return Estimate(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, n)
 
 
+def drawn(found: dict[str, dict[float, list[float]]]) -> str:
+    """The figure of all losses by rate, as SVG."""
+    chart = Chart("Held-out requests handled rightly", "By share of flipped labels.", (), axis="% flipped:")
+    curves = [
+        Series(name, tuple((round(100 * r), estimate([v / 100 for v in values])) for r, values in by_rate.items()))
+        for name, by_rate in found.items()
+    ]
+    return line_chart(chart, curves, 760, 360, (0, 40))
+
+
 def main(figure: Path, seeds: list[int]) -> None:
     """Train everything, print the table and draw the figure."""
     torch.set_num_threads(1)
@@ -142,12 +152,7 @@ def main(figure: Path, seeds: list[int]) -> None:
     for name, by_rate in found.items():
         cells = [estimate(values) for values in by_rate.values()]
         print(f"| {name} | " + " | ".join(f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]" for e in cells) + " |")
-    chart = Chart("Held-out requests handled rightly", "By share of flipped labels (%).", (), unit="")
-    curves = [
-        Series(name, tuple((round(100 * rate), estimate(values)) for rate, values in by_rate.items()))
-        for name, by_rate in found.items()
-    ]
-    figure.write_text(line_chart(chart, curves, 760, 360, (0, 40)), encoding="utf-8")
+    figure.write_text(drawn(found), encoding="utf-8")
     print(f"figure: {figure}")
 
 
