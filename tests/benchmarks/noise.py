@@ -125,7 +125,7 @@ def estimate(values: list[float]) -> Estimate:
 
 def drawn(found: dict[str, dict[float, list[float]]]) -> str:
     """The figure of all losses by rate, as SVG."""
-    chart = Chart("Held-out requests handled rightly", "By share of flipped labels.", (), axis="% flipped:")
+    chart = Chart("Held-out requests handled rightly", "By share of flipped labels, %.", (), axis="flips")
     curves = [
         Series(name, tuple((round(100 * r), estimate([v / 100 for v in values])) for r, values in by_rate.items()))
         for name, by_rate in found.items()
