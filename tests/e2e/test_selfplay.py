@@ -68,16 +68,16 @@ def test_roles_as_ray_actors_give_the_same_bits_as_one_process(whole: Path, tmp_
 
 def test_a_run_that_asks_ahead_is_one_update_stale_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     ahead = ("cluster=laptop", "async.max_staleness=1")
-    assert train(tmp_path, "ahead", *ahead, "rounds=3") == 0
+    assert train(tmp_path, "ahead", *ahead, "rounds=2") == 0
     rows = [json.loads(line) for line in (tmp_path / "ahead" / "metrics.jsonl").read_text().splitlines()]
     generators = [row["train"]["generator"] for row in rows[1:]]
-    assert [g["staleness"] for g in generators] == [0, 1, 1]
+    assert [g["staleness"] for g in generators] == [0, 1]
     assert generators[0]["mismatch_kl"] < 1e-9 < min(g["drift_kl"] for g in generators[1:])
     assert all(0 < row["idle"][side] < 1 for row in rows[1:] for side in ("generator", "trainer"))
     assert "the trainer was idle" in (tmp_path / "ahead" / "report.html").read_text()
+    assert train(tmp_path, "parts", *ahead, "rounds=1") == 0
     assert train(tmp_path, "parts", *ahead, "rounds=2") == 0
-    assert train(tmp_path, "parts", *ahead, "rounds=3") == 0
-    assert adapters(tmp_path / "ahead", 3) == adapters(tmp_path / "parts", 3)
+    assert adapters(tmp_path / "ahead", 2) == adapters(tmp_path / "parts", 2)
 
 
 def test_a_complete_run_says_so_and_does_nothing(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
