@@ -179,7 +179,8 @@ def test_a_server_killed_at_any_moment_loses_no_acknowledged_answer(tmp_path: Pa
 
             killer = threading.Thread(target=kill)
             killer.start()
-            events += load(address, tokens, 0.01, lambda: not dead.is_set())  # noqa: B023
+            # Slow enough for the rate limit.
+            events += load(address, tokens, 0.1, lambda: not dead.is_set())  # noqa: B023
             killer.join()
     acknowledged = sum(event.name == "answer" for event in events)
     assert acknowledged > 20
