@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from superalign.ahead import Ahead, write_queries
+from superalign.ahead import Ahead, seeds_of, write_queries
 from superalign.config import Config
 from superalign.data import load_seeds
 from superalign.errors import UserError
@@ -24,7 +24,6 @@ from superalign.feedback.changes import stopped
 from superalign.feedback.guards import Guards
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
-from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import contrasts, shuffled
 from superalign.roles.lessons import Lesson, preferences
 from superalign.roles.sparring import failures, spar
@@ -111,13 +110,12 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
         scored = team.scores(everything, again, votes, errors)
 
     with run.stage("train_attacker"):
-        seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
         now.failures = failures(cases, points, config.attacker.sought)
         weaknesses = {q.id: critiques[r.id].text for q, r, _ in worst}
         now.train["attacker"] = attacker.learn(now.failures, weaknesses, seed)
         for bout in range(1, config.attacker.iterations):
             team.sync("attacker")
-            sought = config.attacker.sought
+            seeds, sought = seeds_of(config, team, number), config.attacker.sought
             now.train["attacker"] = spar(attacker, learner, critic, seeds, number, seed + bout, sought)
         guards.attacker(now.queries, points)
         team.sync("attacker")

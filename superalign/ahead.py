@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from superalign.config import Config
-from superalign.records import Query, Response
+from superalign.records import Query, Response, Seed
 from superalign.roles.attacker import draw_seeds
 from superalign.store.run import Run
 from superalign.team import WEIGHTS, Team, stage_seed
@@ -22,10 +22,14 @@ class Asked(NamedTuple):
     responses: list[Response]
 
 
+def seeds_of(config: Config, team: Team, number: int) -> list[Seed]:
+    """The seed requests that the attacker starts from in a round."""
+    return draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
+
+
 def write_queries(config: Config, team: Team, number: int) -> list[Query]:
     """The attacker's queries of a round."""
-    seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
-    return team.attacker.attack(seeds, number, stage_seed(config.seed, number))
+    return team.attacker.attack(seeds_of(config, team, number), number, stage_seed(config.seed, number))
 
 
 class Ahead:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from superalign.compose import nearest
 from superalign.errors import UserError
-from superalign.records import Seed, content_id
+from superalign.records import Seed, content_id, content_share
 from superalign.sections import DataConfig
 
 FIELDS: Final = ("id", "text", "kind", "category", "lookalike")
@@ -173,7 +173,7 @@ def _seed(config: DataConfig, where: str, row: Mapping[str, Any], kinds_seen: se
 
 def _place(id: str) -> float:
     """Where in [0, 1) the hash of an id lies."""
-    return int(content_id("split", id), 16) / 16**16
+    return content_share("split", id)
 
 
 def _both_splits(seeds: list[Seed]) -> list[Seed]:

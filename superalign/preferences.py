@@ -12,7 +12,7 @@ from superalign.config import Config
 from superalign.data import read_rows
 from superalign.errors import UserError
 from superalign.evaluation.attacks import TRAINED, wrap
-from superalign.records import content_id
+from superalign.records import content_id, content_share
 
 FIELDS: Final = ("prompt", "chosen", "rejected")
 KINDS: Final = ("full", "refusal", "partial", "garbled")
@@ -84,7 +84,7 @@ def _file(config: Config) -> list[Pair]:
         if chosen == rejected:
             continue
         cluster = content_id(prompt)
-        heldout = int(content_id("heldout", prompt), 16) / 16**16 < data.eval_share
+        heldout = content_share("heldout", prompt) < data.eval_share
         pairs[content_id(prompt, chosen, rejected)] = Pair(prompt, chosen, rejected, cluster, heldout)
     return list(pairs.values())[: data.limit]
 

@@ -22,6 +22,11 @@ def _hints(cls: Hashable) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+def content_share(*parts: object) -> float:
+    """A number in [0, 1), uniform over contents and the same for the same content in every run."""
+    return int(content_id(*parts), 16) / 16**16
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Base of all records: a frozen row with JSON-compatible fields."""

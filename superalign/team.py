@@ -158,9 +158,10 @@ class Team:
             for r in responses
             if r.origin == "sample" and r.token_ids
         ]
-        kl = self.trainer.mismatch("learner", rows[:limit]) if rows else 0.0
-        staleness = self.trainer.version("learner") - min((r.version for r in responses), default=0) if rows else 0
-        if staleness:
+        if not rows:
+            return {"staleness": 0.0, "mismatch_kl": 0.0}
+        kl = self.trainer.mismatch("learner", rows[:limit])
+        if staleness := self.trainer.version("learner") - min(r.version for r in responses):
             return {"staleness": float(staleness), "drift_kl": kl}
         if kl > MOST_MISMATCH:
             log.warning("mismatch_kl %.3g: generator and trainer disagree on the learner's own answers", kl)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import func, select
 
@@ -25,6 +25,11 @@ class Readings:
     def __init__(self, store: str | Path, clock: Callable[[], float] = time.time, space: str = "") -> None:
         """Open or create the queue at `store`; see `Database`. `clock` gives seconds."""
         self.database, self.clock = Database(store, space), clock
+
+    @classmethod
+    def of_run(cls, path: Path, store: str | None) -> Self:
+        """The queue of a run: at `expert.store` in a space of the run's name, or the file `path` in its folder."""
+        return cls(store or path, space=path.parent.resolve().name)
 
     def close(self) -> None:
         """Close the store; what was acknowledged is on disk already."""

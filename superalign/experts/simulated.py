@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
-from superalign.records import content_id
+from superalign.records import content_share
 
 LEASE_S = 600.0
 
@@ -35,7 +35,7 @@ def answer_all(
             item = leased.item
             p = judge(item)
             value = 0.5 if p == 0.5 else float(p > 0.5)
-            if int(content_id("expert error", item.id, name, seed), 16) / 16**16 < error_rate:
+            if content_share("expert error", item.id, name, seed) < error_rate:
                 value = 1.0 - value
             queue.submit(leased.token, item.as_shown(value), simulated=True)
             count += 1

@@ -186,7 +186,7 @@ def _queue(run: RunFolder, new: bool = False) -> ExpertQueue:
     store = run.config()["expert"].get("store")
     if store is None and not new and not run.experts_path.is_file():
         raise UserError(f"{run.folder} has no expert queue yet: no item was escalated")
-    return ExpertQueue(run.experts_path if store is None else store, space=run.name)
+    return ExpertQueue.of_run(run.experts_path, store)
 
 
 def _guideline(path: Path) -> str | None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from superalign.evaluation.intervals import Estimate, bootstrap_weights, cluster_codes, clustered_rate
-from superalign.records import content_id
+from superalign.records import content_share
 
 MIN_LABELS = 8
 SHRINKAGE = 20.0
@@ -196,4 +196,4 @@ def _fit_one(
 
 def held_back(item: str, share: float) -> bool:
     """Whether the critic keeps an item for calibration and never trains on it: decided by its id alone."""
-    return int(content_id("calibration", item), 16) / 16**16 < share
+    return content_share("calibration", item) < share

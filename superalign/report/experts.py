@@ -69,7 +69,7 @@ def _read(run: RunFolder, settings: Row) -> tuple[list[Any], int, int]:
         raise UserError("expert.budget=0 asks nobody")
     if store is None and not run.experts_path.is_file():
         raise UserError("no item was escalated")
-    with contextlib.closing(ExpertQueue(run.experts_path if store is None else store, space=run.name)) as queue:
+    with contextlib.closing(ExpertQueue.of_run(run.experts_path, store)) as queue:
         return queue.answers(), len(queue.items()), len(queue.flags())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
-from superalign.evaluation.attacks import TRAINED, wrap
+from superalign.evaluation.attacks import TRAINED, posed
 from superalign.feedback.archive import Archive
 from superalign.feedback.novelty import adapted_weight, attack_reward, attack_strength, self_bleu, tail_logprob
 from superalign.generation.base import GenerationRequest, Generator
@@ -22,6 +22,8 @@ from superalign.roles.attempts import Attempt, Turn, anchor, pairs, rollouts
 from superalign.training.base import DPOSettings, PolicySettings, Trainer
 
 WORKS = 0.5  # how often an elite works that is an anchor
+# Static opponents never learn: a third of their seeds as they are, the others under the trained families in turn.
+OPPONENTS = ("plain", *TRAINED[:2], "plain", *TRAINED[2:4], "plain", *TRAINED[4:])
 
 
 def faithfulness(seed: str, query: str) -> float:
@@ -71,7 +73,7 @@ class Attacker:
         current = self.rewrite(fresh, round, seed)
         count = int(c.past * total)
         past = self.archive.league(count, c.elites, seed) if c.league else self.archive.sample(count, seed)
-        static = _static(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round)
+        static = posed(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round, OPPONENTS)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
@@ -272,21 +274,6 @@ class Attacker:
 def round_half(value: float) -> int:
     """Nearest integer, halves up."""
     return int(value + 0.5)
-
-
-def _static(seeds: Sequence[Seed], round: int) -> list[Query]:
-    """The opponents that never learn: a third of the seeds as they are, the others under the trained families in turn.
-
-    Neighbours share a family, so that harmful and benign seeds, which alternate, meet the same ones.
-    """
-    first, second, third = TRAINED[:2], TRAINED[2:4], TRAINED[4:]
-    turns = ("plain", *first, "plain", *second, "plain", *third)
-    out = []
-    for number, s in enumerate(seeds):
-        family = turns[(number // 2 + round) % len(turns)]
-        text = wrap(family, s.text, random.Random(f"{family}/{s.id}"))
-        out.append(Query(content_id("static", family, s.id), s.id, text, s.kind, s.category, family, "static", round))
-    return out
 
 
 def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:

@@ -17,7 +17,7 @@ from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
 from superalign.feedback.escalation import Escalated, escalate
 from superalign.feedback.planting import traps
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
+from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
 from superalign.roles.verdicts import Pair
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Expert:
                 "use expert.source=queue or expert.budget=0"
             )
         self.notifier = Notifier(self.config.notify_webhook, self.config.notify_command)
-        self.queue = ExpertQueue(self.config.store or path, space=self.run)
+        self.queue = ExpertQueue.of_run(path, self.config.store)
         self.taken_up = self.collected = 0  # cursors: of the committed rounds, and of the last collection
 
     @property
@@ -132,7 +132,7 @@ class Expert:
         gold: float | None = None,
     ) -> Item:
         query, critique, share = queries[j.query_id], critiques.get(j.first_id), self.config.blind_share
-        blind = int(content_id("blind", j.id), 16) / 16**16 < share if gold is None else share > 0
+        blind = content_share("blind", j.id) < share if gold is None else share > 0
         return Item(
             id=j.id,
             round=round,

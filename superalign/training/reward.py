@@ -157,31 +157,23 @@ class TrainedReward:
     """The reward model of a run of recipe=reward_model as its last round left it, for scoring alone.
 
     Raises:
-        UserError: there is no such run, or it has committed no round.
+        UserError: there is no such run, it has another recipe, or it has trained no round.
     """
 
     def __init__(self, run: str, threads: int) -> None:
-        folder = check_reward_run(run)
+        folder = RunFolder.open(run)
         config, last = folder.config(), folder.last_round()
-        assert last is not None
+        if config["recipe"] != "reward_model":
+            raise UserError(
+                f"learner.reward={run} is a run of recipe={config['recipe']}: give one of recipe=reward_model"
+            )
+        if not last:
+            raise UserError(
+                f"learner.reward={run} has no trained round yet: let superalign train recipe=reward_model end"
+            )
         self.model = RewardModel(config["model"], LoraConfig(**config["lora"]), threads)
         self.model.load(folder.round_path(last) / WEIGHTS)
 
     def acceptable(self, texts: Sequence[tuple[str, str]]) -> list[float]:
         """sigma(reward) of each (prompt, response), in (0, 1): above 1/2 for what is better than most."""
         return [float(1 / (1 + np.exp(-reward))) for reward in self.model.rewards(texts)]
-
-
-def check_reward_run(run: str) -> RunFolder:
-    """The run folder of a trained reward model.
-
-    Raises:
-        UserError: there is no run, it has another recipe, or it has committed no round.
-    """
-    folder = RunFolder.open(run)
-    recipe = folder.config()["recipe"]
-    if recipe != "reward_model":
-        raise UserError(f"learner.reward={run} is a run of recipe={recipe}: give one of recipe=reward_model")
-    if not folder.last_round():
-        raise UserError(f"learner.reward={run} has no trained round yet: let superalign train recipe=reward_model end")
-    return folder

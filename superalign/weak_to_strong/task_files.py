@@ -11,7 +11,7 @@ from superalign.compose import nearest
 from superalign.data import read_rows
 from superalign.errors import UserError
 from superalign.evaluation.refusal import is_refusal
-from superalign.records import content_id
+from superalign.records import content_share
 from superalign.weak_to_strong.base import Text
 from superalign.weak_to_strong.examples import MIN_ROWS, Draft, Example
 from superalign.weak_to_strong.lines import Line, squeezed
@@ -137,7 +137,7 @@ def _toxic(line: Line) -> int:
 def _continuation(lines: Sequence[Line], seed: int) -> Draft:
     """The first half of a toxic text goes on with the rest of a text that is not, drawn by seed."""
     texts = {line.text("text"): _toxic(line) for line in lines}
-    for_scorer = {text for text in texts if int(content_id("scorer", text), 16) / 16**16 < SCORER_SHARE}
+    for_scorer = {text for text in texts if content_share("scorer", text) < SCORER_SHARE}
     scored = [(text, label) for text, label in texts.items() if text in for_scorer]
     halves = [
         (" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :]), label)
