@@ -125,6 +125,24 @@ class Config(Section):
             raise ValueError("guards take back adapters, and critic=classifier trains none: use guards.enabled=false")
         return self
 
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        cluster, engines = self.cluster, self.generator.engines
+        if cluster.mode == "inline" and (engines > 1 or cluster.learner_workers > 1 or cluster.placement != "shared"):
+            raise ValueError(
+                "cluster=inline is one process: generator.engines, cluster.learner_workers and cluster.placement are "
+                "for cluster=laptop, gpu1, gpu8 or multinode"
+            )
+        if cluster.placement == "colocated" and (
+            engines != cluster.learner_workers or self.generator.tensor_parallel > 1 or cluster.accelerator == "CPU"
+        ):
+            raise ValueError(
+                "cluster.placement=colocated puts one engine and one learner worker on each GPU: set generator.engines="
+                f"cluster.learner_workers (now {engines} and {cluster.learner_workers}), "
+                "generator.tensor_parallel=1 and cluster.accelerator=GPU, or use cluster.placement=split"
+            )
+        return self
+
     def model_of(self, role: str) -> str:
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)

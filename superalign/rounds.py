@@ -65,6 +65,8 @@ def drive(
                     if stand:
                         stand()
                 standing = True
+            else:
+                team.settle()
             row = do(number, folder)
         except ActorLost as loss:
             run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))

@@ -17,6 +17,7 @@ from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
 from superalign.generation.base import Generator
+from superalign.generation.pool import GeneratorPool
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.roles.attacker import Attacker
 from superalign.roles.critic import Critic
@@ -25,6 +26,7 @@ from superalign.roles.expert import Expert
 from superalign.roles.learner import Learner
 from superalign.roles.lessons import Answer, answers
 from superalign.runtime.cluster import Cluster
+from superalign.runtime.placement import Estate
 from superalign.store.folder import RunFolder
 from superalign.store.run import Run
 from superalign.training.base import Trainer
@@ -58,12 +60,31 @@ def remembered(run: RunFolder) -> dict[str, Any]:
     return memory
 
 
+def spawn_generator(config: Config, cluster: Cluster, estate: Estate, served: dict[str, str]) -> Any:
+    """The engine of a run, or the pool of its engines, which still has none."""
+    from superalign.generation.backends import generator_class
+
+    own, threads = config.generator, config.cluster.threads
+    backend = generator_class(own, {role: served[role] for role in TRAINED})
+    places = estate.engines()
+    if own.engines == 1:
+        (place,) = places.values()
+        return cluster.spawn("generator", backend, served, config.lora, own, threads, threads=threads, place=place)
+    share = max(1, threads // own.engines) if estate.shared else threads
+    made = served, config.lora, own, share
+    return cluster.spawn(
+        "generator", GeneratorPool, cluster.nested(), backend, made, share, own.min_engines, own.engines
+    )
+
+
 @dataclass
 class Team:
     """Everybody who takes part in a run."""
 
     cluster: Cluster
+    estate: Estate
     generator: Generator
+    pool: GeneratorPool | None
     trainer: Trainer
     attacker: Attacker
     critic: Critic
@@ -82,20 +103,23 @@ class Team:
 
         The sets are for the evaluations between (False) and at both ends (True).
         """
-        from superalign.generation.backends import generator_class
         from superalign.training.reward import TrainedReward
         from superalign.training.service import TrainingService
 
         models = {role: config.model_of(role) for role in TRAINED}
         threads = config.cluster.threads
-        served = {**models, "judge": models["critic"]}
-        backend = generator_class(config.generator, models)
-        generator: Generator = cluster.spawn(
-            "generator", backend, served, config.lora, config.generator, threads, threads=threads
-        )
+        estate = Estate(config)
+        generator = spawn_generator(config, cluster, estate, {**models, "judge": models["critic"]})
         resting = generator if config.generator.sleep else None
         trainer: Trainer = cluster.spawn(
-            "trainer", TrainingService, models, config.lora, threads, resting=resting, threads=threads
+            "trainer",
+            TrainingService,
+            models,
+            config.lora,
+            threads,
+            resting=resting,
+            threads=threads,
+            place=estate.one(),
         )
         seeds = load_seeds(config.data, config.seed)
         judge = make_judge(config, generator)
@@ -103,7 +127,9 @@ class Team:
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
             cluster=cluster,
+            estate=estate,
             generator=generator,
+            pool=generator if config.generator.engines > 1 else None,
             trainer=trainer,
             attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
             critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
@@ -111,7 +137,9 @@ class Team:
             expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
             anchors=Anchors(),
-            reward=cluster.spawn("reward", TrainedReward, own, threads, threads=threads) if own else None,
+            reward=cluster.spawn("reward", TrainedReward, own, threads, threads=threads, place=estate.one())
+            if own
+            else None,
             train_seeds=[s for s in seeds if s.split == "train"],
             sets={
                 ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)
@@ -122,6 +150,7 @@ class Team:
     def restore(self, run: Run) -> None:
         """Wait until everybody stands and take up the last committed round, if there is one."""
         self.cluster.ready()
+        self.settle()
         self.anchors = Anchors()
         last = run.last_round()
         if last is not None:
@@ -134,6 +163,11 @@ class Team:
             self.anchors = Anchors.from_rows(memory["anchors"])
         for role in TRAINED:
             self.sync(role)
+
+    def settle(self) -> None:
+        """Between rounds: as many engines as the cluster has room for by now."""
+        if self.pool is not None:
+            self.pool.resize(self.estate.engines())
 
     def sync(self, role: str) -> None:
         """Weight sync: the trainer's adapter of a role becomes the one that the generator serves.

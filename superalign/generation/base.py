@@ -14,12 +14,16 @@ Tensors = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One completion asked of a role. `temperature` 0 is greedy."""
+    """One completion asked of a role. `temperature` 0 is greedy.
+
+    Random numbers depend on the seed of the call and on `number`, the request's place in the call where it is None.
+    """
 
     role: str
     prompt_ids: tuple[int, ...]
     max_new_tokens: int
     temperature: float
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class Generator(Protocol):
 
     def versions(self) -> dict[str, int]:
         """The version served for each role; 0 is the base itself."""
+
+
+def numbered(requests: Sequence[GenerationRequest]) -> list[int]:
+    """The number of each request: its own, or its place."""
+    return [index if request.number is None else request.number for index, request in enumerate(requests)]
 
 
 def check_request(index: int, request: GenerationRequest, context: int) -> None:

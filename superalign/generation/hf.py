@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request
+from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, load_base, load_chat
@@ -52,8 +52,9 @@ class HFGenerator:
             ValueError: an unknown role, a limit below 1 or a negative temperature or seed.
         """
         by_role: dict[str, list[int]] = {}
+        numbers = numbered(requests)
         for index, request in enumerate(requests):
-            check_request(index, request, self._chat(request.role).context)
+            check_request(numbers[index], request, self._chat(request.role).context)
             by_role.setdefault(request.role, []).append(index)
         results: dict[int, Generation] = {}
         for role, indices in by_role.items():
@@ -63,7 +64,7 @@ class HFGenerator:
                     prompt=requests[i].prompt_ids,
                     limit=min(requests[i].max_new_tokens, chat.context - len(requests[i].prompt_ids)),
                     temperature=requests[i].temperature,
-                    key=(seed, i),
+                    key=(seed, numbers[i]),
                 )
                 for i in indices
             }

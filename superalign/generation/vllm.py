@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request
+from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.engine import MOST_CHOICES, AdapterRoom, VLLMEngine, require_vllm
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, load_base, load_chat, resolve
@@ -54,16 +54,17 @@ class VLLMGenerator:
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
         """Complete the requests of all roles of a model in one continuous batch; see `Generator.generate`.
 
-        A request's random numbers depend on the seed and its index alone, not on what else is in the batch.
+        A request's random numbers depend on the seed and its number alone, not on what else is in the batch.
 
         Raises:
             UserError: a prompt is empty or leaves no room in the context; the message gives its index and length.
             ValueError: an unknown role, a limit below 1 or a negative temperature or seed.
         """
         by_model: dict[str, list[int]] = {}
+        numbers = numbered(requests)
         for index, request in enumerate(requests):
             model = self._model(request.role)
-            check_request(index, request, self._chats[model].context)
+            check_request(numbers[index], request, self._chats[model].context)
             by_model.setdefault(model, []).append(index)
         results: dict[int, Generation] = {}
         for model, indices in by_model.items():
@@ -73,7 +74,7 @@ class VLLMGenerator:
                 {
                     "max_tokens": min(request.max_new_tokens, chat.context - len(request.prompt_ids)),
                     "temperature": request.temperature,
-                    "seed": _seed(seed, i) if request.temperature else None,
+                    "seed": _seed(seed, numbers[i]) if request.temperature else None,
                     "stop_token_ids": sorted(chat.stop_ids),
                     "logprobs": 0,
                     "flat_logprobs": True,

@@ -16,12 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from superalign.errors import ActorLost, UserError
-from superalign.runtime.actors import Host, Proxy, dump, outcome
+from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
+
+if TYPE_CHECKING:
+    from superalign.runtime.placement import Place
 
 T = TypeVar("T")
 
@@ -46,15 +49,21 @@ logger = logging.getLogger(__name__)
 class Cluster(Protocol):
     """Where objects are made. Callers cannot tell an object from the proxy of one."""
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
+    def spawn(
+        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+    ) -> T:
         """Make `cls(*args, **kwargs)` under a unique name; returns at once, `ready` waits.
 
-        It computes on so many threads, and answers so many calls at once.
+        It computes on so many threads, answers so many calls at once, and takes the accelerators of its place.
         """
         ...
 
-    def ready(self) -> None:
-        """Wait until everything spawned stands.
+    def nested(self) -> Cluster:
+        """A cluster of its own for one of the objects, which may start further ones there; they end with it."""
+        ...
+
+    def ready(self, *names: str) -> None:
+        """Wait until these stand, or everything spawned.
 
         Raises:
             UserError: an actor did not start in time.
@@ -72,6 +81,18 @@ class Cluster(Protocol):
         """
         ...
 
+    def replace(self, name: str, loss: ActorLost) -> None:
+        """Make one actor anew from its first arguments, if its place is still there; its proxy stays valid.
+
+        Raises:
+            ActorLost: `loss` again, once `cluster.max_restarts` is used up, or another one.
+        """
+        ...
+
+    def end(self, name: str) -> None:
+        """End one object; its name is free again."""
+        ...
+
     def pid(self, name: str) -> int:
         """The process that hosts `name`."""
         ...
@@ -87,19 +108,33 @@ class InlineCluster:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
+    def spawn(
+        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+    ) -> T:
         """Construct the object here and now."""
         if name in self._names:
             raise ValueError(f"{name} is already spawned")
         self._names.add(name)
         return cls(*args, **kwargs)
 
-    def ready(self) -> None:
+    def nested(self) -> Cluster:
+        """The same process again."""
+        return InlineCluster()
+
+    def ready(self, *names: str) -> None:
         """Nothing to wait for: `spawn` constructs."""
 
     def restart(self, loss: ActorLost) -> None:
         """An object in this process cannot be lost alone: the loss is somebody else's, and goes on."""
         raise loss
+
+    def replace(self, name: str, loss: ActorLost) -> None:
+        """As `restart`."""
+        raise loss
+
+    def end(self, name: str) -> None:
+        """Forget the name."""
+        self._names.remove(name)
 
     def pid(self, name: str) -> int:
         """This process."""
@@ -121,6 +156,7 @@ class _Actor:
     kwargs: dict[str, Any]
     threads: int
     calls: int
+    place: Place | None
     proxy: Proxy
     pid: int | None = None
 
@@ -134,38 +170,66 @@ class RayCluster:
         self._actors: dict[str, _Actor] = {}
         self._restarts = 0
 
-    def spawn(self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, **kwargs: Any) -> T:
+    def spawn(
+        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+    ) -> T:
         """Start an actor without waiting for it; the proxy can be passed on at once."""
         if name in self._actors:
             raise ValueError(f"{name} is already spawned")
         methods = frozenset(m for m, _ in inspect.getmembers(cls, callable) if not m.startswith("_"))
         log_file = str(self._log_dir / f"{name}.log")
         proxy = Proxy(name, methods, log_file, self._config.call_timeout_s, None)
-        actor = _Actor(cls, args, kwargs, threads, calls, proxy)
+        actor = _Actor(cls, args, kwargs, threads, calls, place, proxy)
         self._launch(name, actor)
         self._actors[name] = actor
         return cast(T, proxy)
 
-    def ready(self) -> None:
-        """Wait for all actors together, `cluster.start_timeout_s` at most."""
+    def nested(self) -> Cluster:
+        """Pickles; the actors that its receiver starts are its own, and Ray ends them with it."""
+        return RayCluster(self._config, self._log_dir)
+
+    def ready(self, *names: str) -> None:
+        """Wait for these actors or all of them together, `cluster.start_timeout_s` at most once they have places."""
+        awaited = {name: self._actors[name] for name in names or self._actors}
+        for name, actor in awaited.items():
+            if actor.place:
+                self._await_place(name, actor.place)
+        self._await_start(awaited)
+
+    def _await_place(self, name: str, place: Place) -> None:
+        began, limit = time.monotonic(), self._config.place_timeout_s
+        while not place.there(wait_s=min(WAIT_SLICE_S, limit)):
+            waited = time.monotonic() - began
+            if waited >= limit:
+                raise UserError(
+                    f"no room for {name} ({place}) within {limit:g} s (cluster.place_timeout_s): others use the "
+                    "cluster, or a node of it has gone"
+                )
+            logger.info("waiting %.0f of %g s for room for %s (%s)", waited, limit, name, place)
+
+    def _await_start(self, awaited: dict[str, _Actor], movable: bool = True) -> None:
+        """Wait for the actors' greetings; without `movable` one whose place is lost is not waited for."""
         import ray
 
-        hellos = {name: actor.proxy._handle.hello.remote() for name, actor in self._actors.items()}
+        hellos = {name: actor.proxy._handle.hello.remote() for name, actor in awaited.items()}
         end = time.monotonic() + self._config.start_timeout_s
         pending = list(hellos.values())
         while pending and time.monotonic() < end:
             _, pending = ray.wait(
-                pending, num_returns=len(pending), timeout=min(10.0, max(0.0, end - time.monotonic()))
+                pending, num_returns=len(pending), timeout=min(WAIT_SLICE_S, max(0.0, end - time.monotonic()))
             )
             late = [name for name, hello in hellos.items() if hello in pending]
             if late:
                 logger.info("waiting for %s to start; logs in %s", ", ".join(late), self._log_dir)
+            for name in late:
+                if not movable:
+                    _check_place(name, awaited[name].place)
         if pending:
             raise UserError(
                 f"{', '.join(late)} did not start within {self._config.start_timeout_s:g} s: see {self._log_dir}, "
                 "free resources or raise cluster.start_timeout_s"
             )
-        for name, actor in self._actors.items():
+        for name, actor in awaited.items():
             what = f"{name} start"
             actor.pid = outcome(name, what, hellos[name], actor.proxy._log_file, HELLO_LIMIT_S)
 
@@ -186,6 +250,29 @@ class RayCluster:
                 loss = again
         raise loss
 
+    def replace(self, name: str, loss: ActorLost) -> None:
+        """Kill what is left of the actor and launch it again; waits until it stands."""
+        import ray
+
+        actor = self._actors[name]
+        while self._restarts < self._config.max_restarts:
+            _check_place(name, actor.place)
+            self._restarts += 1
+            logger.warning("%s; restart %d of %d", loss, self._restarts, self._config.max_restarts)
+            ray.kill(actor.proxy._handle)
+            self._launch(name, actor)
+            try:
+                return self._await_start({name: actor}, movable=False)
+            except ActorLost as again:
+                loss = again
+        raise loss
+
+    def end(self, name: str) -> None:
+        """Kill the actor."""
+        import ray
+
+        ray.kill(self._actors.pop(name).proxy._handle)
+
     def pid(self, name: str) -> int:
         """The actor's process id, on its own machine."""
         actor = self._actors[name]
@@ -204,8 +291,9 @@ class RayCluster:
     def _launch(self, name: str, actor: _Actor) -> None:
         import ray
 
-        # No CPU is reserved: roles wait on services most of the time, so all of them share a small machine.
+        # Without a place no CPU is reserved: roles wait on services most of the time, so all share a small machine.
         options = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": actor.calls}
+        options |= actor.place.options() if actor.place else {}
         log_file = str((self._log_dir / f"{name}.log").absolute())
         actor.pid = None
         actor.proxy._handle = (
@@ -213,6 +301,12 @@ class RayCluster:
             .options(**options)
             .remote(name, log_file, actor.threads, dump((actor.cls, actor.args, actor.kwargs)))
         )
+
+
+def _check_place(name: str, place: Place | None) -> None:
+    """Whether an actor can start at all: its node may have died, and there may be no other."""
+    if place and not place.there():
+        raise ActorLost(name, f"{name} has lost its place ({place}): the node died and no other has room")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class DataConfig(Section):
 
     seeds: str = "testbed"
     source: str = "testbed"
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field({})
     kind: Literal["harmful", "benign"] | None = None
     harmful_values: tuple[str, ...] = ("harmful", "unsafe", "1", "true")
     hub_split: str = "train"

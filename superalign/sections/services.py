@@ -23,8 +23,8 @@ class GeneratorConfig(Section):
     beside the base; `full` merges and replaces the weights, for one trained role per model. `kv_cache_gb`: key-value
     cache of each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
     `tensor_parallel`: GPUs over which each engine is spread. `sleep`: engines leave the memory of a GPU that they share
-    with the trainer while it trains (vLLM's sleep level 1). With more than one of `engines` they take their work from
-    one queue; a round begins with as many as the cluster has room for, `min_engines` at least.
+    with the trainer while it trains (vLLM's sleep level 1). Several `engines` take their work from one queue;
+    a round begins with as many as the cluster has room for, `min_engines` at least.
     """
 
     backend: Literal["hf", "vllm"] = "hf"
@@ -44,6 +44,8 @@ class GeneratorConfig(Section):
             raise ValueError("generator.sleep is for generator=vllm, which takes a share of the GPU for itself")
         if self.backend == "hf" and self.sync == "full":
             raise ValueError("generator.sync=full is for generator=vllm; hf merges adapters into its base anyway")
+        if self.min_engines > self.engines:
+            raise ValueError(f"generator.min_engines={self.min_engines} is more than generator.engines={self.engines}")
         return self
 
 
@@ -53,7 +55,8 @@ class ClusterConfig(Section):
     `mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process.
     `learner_workers` processes train together, each on an equal share of every batch. `placement`: `shared` reserves
     nothing, everybody sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has
-    one engine and one learner worker on each GPU. Nodes are waited for `place_timeout_s` long.
+    one engine and one learner worker on each GPU. `accelerator=CPU`: `split` reserves `threads` CPUs for each instead.
+    A cluster that is joined may still grow: nodes are waited for `place_timeout_s` long.
     """
 
     mode: Literal["inline", "ray"] = "ray"
@@ -64,6 +67,7 @@ class ClusterConfig(Section):
     max_restarts: NonNegative = 5
     learner_workers: Positive = 1
     placement: Literal["shared", "colocated", "split"] = "shared"
+    accelerator: Literal["GPU", "CPU"] = "GPU"
     place_timeout_s: Rate = 600.0
 
 

@@ -1,0 +1,106 @@
+"""What a run needs is computed and checked before anything starts; places come and go with the nodes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign.compose import load
+from superalign.errors import UserError
+from superalign.generation.pool import GeneratorPool
+from superalign.runtime import placement
+from superalign.runtime.cluster import RayCluster, start
+from superalign.runtime.placement import Estate, Need, engines_that_fit, fits, needs
+from tests.generation.pool_parts import Speller
+
+SPLIT = ["cluster.placement=split", "cluster.start_timeout_s=60"]
+
+
+def test_needs_are_those_of_the_settings() -> None:
+    assert needs(load([])) == []
+    split = load([*SPLIT, "generator.engines=4", "generator.tensor_parallel=2", "cluster.learner_workers=8"])
+    assert needs(split) == [Need("learner workers", 8, 1, 8), Need("engines", 4, 2, 1)]
+    assert list(map(str, needs(split))) == ["8 for 8 learner workers", "8 for 4 engines x 2"]
+    on_cpus = load([*SPLIT, "cluster.accelerator=CPU", "cluster.threads=3", "learner=ppo", "learner.reward=judge"])
+    assert needs(on_cpus) == [Need("learner workers", 1, 3, 1), Need("engines", 1, 3, 1), Need("reward model", 1, 3, 1)]
+    assert [n.count * n.amount for n in needs(load(["cluster=gpu8"]))] == [4, 4]
+    assert [n.count * n.amount for n in needs(load(["cluster=gpu1"]))] == [1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "nodes", "fit"),
+    [
+        ([(8, 1), (4, 2)], [8, 8], True),
+        ([(8, 1), (4, 2)], [12], False),
+        ([(2, 4)], [6, 2], False),
+        ([(4, 1), (1, 4)], [4, 4], True),
+        ([(2, 2), (1, 4)], [5, 4], True),
+        ([], [], True),
+    ],
+)
+def test_processes_fit_on_nodes_one_by_one(wanted: list[tuple[int, int]], nodes: list[float], fit: bool) -> None:
+    assert fits(wanted, nodes) is fit
+
+
+def test_fewer_engines_than_asked_fit_and_none_fewer_than_the_least() -> None:
+    config = load([*SPLIT, "generator.engines=6", "generator.min_engines=2", "cluster.learner_workers=4"])
+    assert [engines_that_fit(config, [n]) for n in (16, 8, 6, 5)] == [6, 4, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["cluster=inline", "generator.engines=2"], "cluster=inline is one process"),
+        (["cluster=gpu1", "generator.engines=2"], r"set generator\.engines=cluster\.learner_workers \(now 2 and 1\)"),
+        (["generator.min_engines=2"], r"generator\.min_engines=2 is more than generator\.engines=1"),
+    ],
+)
+def test_placements_that_cannot_be_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(overrides)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A real cluster of several raylets on this machine, with accelerators that exist on paper."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 4, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+def test_engines_come_and_go_with_the_nodes_and_a_missing_node_is_waited_for(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(placement, "WAIT_SLICE_S", 0.4)
+    asked = [*SPLIT, f"cluster.address={nodes.address}", "cluster.learner_workers=3", "cluster.place_timeout_s=0.5"]
+    config = load([*asked, "generator.engines=3", "generator.min_engines=2", "generator.tensor_parallel=2"])
+    caplog.set_level(logging.INFO)
+    with start(config.cluster, tmp_path / "logs") as cluster:
+        with pytest.raises(UserError, match=r"needs 9 GPUs: 3 for 3 learner workers, 6 for 3 engines x 2 \(2 engines "):
+            Estate(config)
+        assert "waiting for nodes, 0 of 0.5 s" in caplog.text
+        patient = config.model_copy(update={"cluster": config.cluster.model_copy(update={"place_timeout_s": 60.0})})
+        with ThreadPoolExecutor(1) as beside:
+            waiting = beside.submit(Estate, patient)
+            nodes.add_node(num_cpus=1, num_gpus=4)
+            estate = waiting.result(60)
+        pool = GeneratorPool(cluster.nested(), Speller, (["learner"],), 1, least=1, most=3)
+        assert pool.resize(estate.engines()) == 2
+        learners = [estate.one() for _ in range(3)]
+        assert all(place and place.there(wait_s=30) for place in learners)
+        third = nodes.add_node(num_cpus=1, num_gpus=2)
+        places = estate.engines()
+        assert pool.resize(places) == 3 and set(places) == {0, 1, 2}
+        assert pool.load_adapter("learner", {"added": 1}, 5) == 5
+        nodes.remove_node(third)
+        assert isinstance(pool._cluster, RayCluster)
+        assert pool.load_adapter("learner", {"added": 1}, 6) == 6
+        assert len(pool._engines) == 2
+        assert pool.resize(estate.engines()) == 2
