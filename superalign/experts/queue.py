@@ -224,6 +224,15 @@ class ExpertQueue(Readings):
             lease, item = self._holding(db, token)
             self._log(db, Action(lease.annotator, "reveal", f"item {item.id}"))
 
+    def uncover(self, item_id: str, who: str) -> None:
+        """Log that an adjudicator uncovered an item's text without leasing it.
+
+        Raises:
+            ValueError: there is no such item.
+        """
+        with self.database.write() as db:
+            self._log(db, Action(who, "reveal", f"item {self._item(db, item_id).id}"))
+
     def release_all(self, annotator: str) -> None:
         """Give back all that a dead process of this annotator still holds."""
         lease = tables.lease.c

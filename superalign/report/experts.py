@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from superalign.errors import UserError
+from superalign.evaluation.intervals import active_mean
+from superalign.records import Judgement
 from superalign.report.figures import Estimate, Row, interval, number, seconds
 from superalign.store.folder import RunFolder
+from superalign.store.tables import read_records, table_path
+
+if TYPE_CHECKING:
+    from superalign.experts.items import Answer
 
 Figure = dict[str, Any]
 MOST_PAIRS: Final = 6
@@ -49,7 +57,7 @@ def view(run: RunFolder, config: Row) -> dict[str, Any]:
         "groups": [
             {"title": "Labels", "rows": _labels(found, flags)},
             {"title": "Agreement", "rows": _agreement(found)},
-            {"title": "Errors", "rows": _errors(found)},
+            {"title": "Errors", "rows": [*_errors(found), _critic_error(run, answers, settings)]},
             {"title": "Oversight", "rows": _oversight(found)},
             {"title": "Effort", "rows": _effort(found, settings)},
         ],
@@ -103,6 +111,36 @@ def _errors(found: Mapping[str, Any]) -> list[Figure]:
         _estimate(f"Error of {name}", error if error and error["n"] else None, "%", unknown)
         for name, error in found["error"].items()
     ]
+
+
+def _critic_error(run: RunFolder, answers: Sequence[Answer], settings: Row) -> Figure:
+    """The critic's error on all that it judged, from the items that experts saw (see `active_mean`)."""
+    name, policy = "Critic wrong, of all it judged", settings.get("policy", "default")
+    if policy == "uncertainty":
+        return _missing(name, "the most uncertain items alone could be drawn")
+    values: dict[str, list[float]] = {}
+    for answer in answers:
+        values.setdefault(answer.item_id, []).append(answer.value)
+    pi = {answer.item_id: answer.item.pi for answer in answers}
+    folders = [run.round_path(number) for number in run.rounds()]
+    judged = [
+        j
+        for folder in folders
+        if table_path(folder, "judgements").is_file()
+        for j in read_records(folder, "judgements", Judgement)
+    ]
+    asked = values.keys() & {j.id for j in judged}
+    if not asked:
+        return _missing(name, "no round that is done has an answer")
+    wrong = [abs(float(j.p >= 0.5) - np.mean(values[j.id])) if j.id in values else np.nan for j in judged]
+    found = active_mean(
+        [min(j.p, 1 - j.p) for j in judged],
+        wrong,
+        [pi.get(j.id, 1.0) for j in judged],
+        [j.query_id for j in judged],
+    )
+    by = f"n {found.n} by {len(asked)} answered items"
+    return _plain(name, number(found.value, "%"), f"{interval(found, '%')}, {by}")
 
 
 def _oversight(found: Mapping[str, Any]) -> list[Figure]:

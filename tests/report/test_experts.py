@@ -13,7 +13,9 @@ import pytest
 
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
+from superalign.records import Judgement
 from superalign.report.page import without_secrets, write
+from superalign.store.tables import write_records
 from tests import browser as chromium
 from tests.experts.test_queue import item, pair
 
@@ -58,6 +60,13 @@ def answered_by_people(run: Path) -> None:
     with_doubts.close()
 
 
+def judged(run: Path) -> None:
+    """Round 1's verdicts: on the 20 items asked and on 20 more."""
+    ids = [f"item{n:03d}" for n in range(20)] + [f"other{n:03d}" for n in range(20)]
+    rows = [Judgement(i, "point", f"q-{i}", "r", "", "c", 1.4, 0.8, 0.0, False, False, 1) for i in ids]
+    write_records(run / "rounds" / "0001", "judgements", Judgement, rows)
+
+
 def section(page: Path) -> str:
     """The words of the section, spaces made one."""
     found = re.search(r'<section aria-labelledby="experts">.*?</section>', page.read_text(), re.DOTALL)
@@ -68,6 +77,7 @@ def section(page: Path) -> str:
 def test_labels_of_people_are_shown_with_agreement_errors_oversight_time_and_cost(tmp_path: Path) -> None:
     run = write_fixture(tmp_path, expert=PEOPLE)
     answered_by_people(run)
+    judged(run)
     words = section(write(run))
     for told in (
         "labels on 24 items.", "Lane: active", "Lane: trap 4", "By bob", "Flagged 1", "Expert with expert",
@@ -77,6 +87,7 @@ def test_labels_of_people_are_shown_with_agreement_errors_oversight_time_and_cos
         assert told in words, told
     assert "not measured" not in words
     assert "simulated" not in words.lower()
+    assert re.search(r"Critic wrong, of all it judged \d+ % \d+ to \d+ %, n 40 by 20 answered items", words)
     assert re.search(r"Oversight gain \S?\d+ % \S?\d+ to \d+ %, n 4", words)
 
 
@@ -102,6 +113,7 @@ def test_what_is_not_measured_says_why(tmp_path: Path) -> None:
     for why in (
         "Expert with expert not measured: no item has two answers", "Krippendorff's alpha not measured: no item",
         "Error of ann not measured: no trap and no double answered", "no blind item of known truth is answered",
+        "Critic wrong, of all it judged not measured: no round that is done",
         "Cost not measured: no answer tells how long it took",
     ):  # fmt: skip
         assert why in words, why

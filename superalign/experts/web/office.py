@@ -37,7 +37,10 @@ def flags(visit: Reviewing, show: str = "", note: str = "") -> Response:
 @router.post("/flags/reveal")
 def uncover(visit: Deciding, item: Word) -> Response:
     """Uncover one item's text for this one answer; that is logged."""
-    log.info("%s uncovered flagged item %s", clean(visit.user.name), clean(item))
+    try:
+        visit.site.queue.uncover(item, visit.user.name)
+    except ValueError:
+        raise Refused(404, "There is no such item.") from None
     return _flags(visit, item, "")
 
 

@@ -255,6 +255,7 @@ def test_an_adjudicator_uncovers_and_answers_a_flagged_item(place: Place) -> Non
     assert "SECRET" not in page.text and "odd too" in page.text
     page = jo.post("/flags/reveal", page.form("/flags/reveal") | {"item": "item001"})
     assert "SECRET-Q" in page.text and "SECRET-R" not in page.text
+    assert [e.subject for e in place.queue.audit() if (e.actor, e.action) == ("jo", "reveal")] == ["item item001"]
     page = jo.send(page, "/flags/answer", answer="refuse")
     assert "Your answer is kept" in page.text and "Your answer: Not acceptable" in page.text
     assert [(a.item_id, a.annotator, a.value) for a in place.queue.answers()] == [("item001", "jo", 0.0)]
