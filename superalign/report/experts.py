@@ -132,15 +132,15 @@ def _critic_error(run: RunFolder, answers: Sequence[Answer], settings: Row) -> F
     asked = values.keys() & {j.id for j in judged}
     if not asked:
         return _missing(name, "no round that is done has an answer")
-    wrong = [abs(float(j.p >= 0.5) - np.mean(values[j.id])) if j.id in values else np.nan for j in judged]
+    wrong = [abs(float(j.p >= 0.5) - float(np.mean(values[j.id]))) if j.id in values else float("nan") for j in judged]
     found = active_mean(
         [min(j.p, 1 - j.p) for j in judged],
         wrong,
         [pi.get(j.id, 1.0) for j in judged],
         [j.query_id for j in judged],
     )
-    by = f"n {found.n} by {len(asked)} answered items"
-    return _plain(name, number(found.value, "%"), f"{interval(found, '%')}, {by}")
+    told = _estimate(name, found.to_dict(), "%", "")
+    return {**told, "note": f"{told['note']} by {len(asked)} answered items"}
 
 
 def _oversight(found: Mapping[str, Any]) -> list[Figure]:

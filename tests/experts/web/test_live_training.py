@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from superalign.records import ExpertLabel, Preference
 from superalign.store.folder import RunFolder
 from superalign.store.lineage import trace
 from superalign.store.tables import read_records
+from tests import browser as chromium
 from tests.benchmarks.expert_http import server
 from tests.experts.web.visitor import Visitor
 
 ROOT = Path(__file__).parents[3]
-PEOPLE = {"ada", "ben"}
+PEOPLE = ("ada", "ben")
+Way = Callable[[str, str, dict[str, str], threading.Event], None]
 SMALL = [
     *("attacker.seeds=8", "attacker.candidates=2", "learner.samples=2", "expert.budget=12", "evaluation.prompts=1"),
     *("evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16", "evaluation.final_factor=1"),
@@ -46,8 +49,32 @@ def answer_live(address: str, token: str, choices: dict[str, str], done: threadi
             page = expert.get("/")
 
 
-def trained(root: Path, name: str, choices: dict[str, str], capsys: pytest.CaptureFixture[str]) -> RunFolder:
-    """A run of one round, its experts at work beside it."""
+def answer_in_browser(address: str, token: str, choices: dict[str, str], done: threading.Event) -> None:
+    """The same in a real Chromium, by keyboard alone."""
+    keys = {"a": "1", "b": "2", "accept": "a", "refuse": "r"}
+    page = "document.querySelector('#desk, #idle')"
+    with chromium.browser() as browser:
+        browser.open(f"{address}/login", 1280)
+        browser.wait("document.activeElement.id === 'token'")
+        browser.press(token + chromium.KEYS["enter"])
+        while not done.is_set():
+            browser.wait(f"{page} && 'ready' in {page}.dataset")
+            keyed = "[...document.querySelectorAll('[data-key]')].map(one => one.dataset.key)"
+            asks = browser.run(f"return document.querySelector('#desk') && {keyed}")
+            if asks is None:
+                done.wait(0.5)
+                browser.open(address, 1280)
+                continue
+            key = "v" if "v" in asks else keys[choices["pair" if "1" in asks else "point"]]
+            browser.run("document.documentElement.dataset.old = ''")
+            browser.press(key)
+            browser.wait("!('old' in document.documentElement.dataset)")
+
+
+def trained(
+    root: Path, name: str, choices: dict[str, str], ways: Sequence[Way], capsys: pytest.CaptureFixture[str]
+) -> RunFolder:
+    """A run of one round, its two experts, each in a way of their own, at work beside it."""
     log, done = root / f"{name}.log", threading.Event()
     command = ["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL]
     with log.open("w") as out:
@@ -65,7 +92,7 @@ def trained(root: Path, name: str, choices: dict[str, str], capsys: pytest.Captu
             assert main(["experts", "add-user", str(run), name]) == 0, log.read_text()
             tokens.append(capsys.readouterr().out.rpartition(": ")[2].strip())
         with server(run) as (_, address), ThreadPoolExecutor(len(PEOPLE)) as pool:
-            work = [pool.submit(answer_live, address, token, choices, done) for token in tokens]
+            work = [pool.submit(way, address, token, choices, done) for way, token in zip(ways, tokens, strict=True)]
             code = training.wait(500)
             done.set()
             for one in work:
@@ -85,16 +112,17 @@ def preferences(run: RunFolder) -> dict[tuple[str, str], Preference]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
 def test_what_an_expert_answers_during_a_round_is_what_that_round_trains_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = trained(tmp_path, "first", {"pair": "a", "point": "accept"}, capsys)
-    second = trained(tmp_path, "second", {"pair": "b", "point": "refuse"}, capsys)
+    first = trained(tmp_path, "first", {"pair": "a", "point": "accept"}, (answer_in_browser, answer_live), capsys)
+    second = trained(tmp_path, "second", {"pair": "b", "point": "refuse"}, (answer_live, answer_live), capsys)
     for run, answer in ((first, 1.0), (second, 0.0)):
         queue = ExpertQueue(run.experts_path)
         items = {item.id: item for item in queue.items()}
         found = labels(run)
-        assert 0 < len(found) <= 12 and {label.annotator for label in found} <= PEOPLE
+        assert 0 < len(found) <= 12 and {label.annotator for label in found} <= set(PEOPLE)
         assert all(label.value == items[label.item_id].as_shown(answer) for label in found)
         assert not any(label.simulated for label in found)
         assert queue.verify() == []
