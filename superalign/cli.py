@@ -12,15 +12,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from superalign.errors import ActorLost, UserError
-from superalign.experts import verbs
+from superalign.experts import verbs as expert_verbs
 from superalign.paths import groups, recipe_path
+from superalign.runtime import verbs as cluster_verbs
+from superalign.runtime.verbs import OVERRIDES, add_address
 from superalign.weak_to_strong.catalogue import METHOD_LINES, TASK_LINES
 
 Verb = Callable[[argparse.Namespace], int]
-OVERRIDES: Final = "settings as key=value, for example recipe=selfplay seed=1 cluster=inline"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +75,9 @@ def inspect(arguments: argparse.Namespace) -> int:
 
     run, console = arguments.run, Console()
     if arguments.action == "status":
-        view.status(run, console)
+        view.status(run, console, address=arguments.address)
     elif arguments.action == "logs":
-        view.logs(run, console, actor=arguments.actor, follow=arguments.follow)
+        view.logs(run, console, actor=arguments.actor, follow=arguments.follow, address=arguments.address)
     else:
         view.samples(run, console, reveal=arguments.reveal, limit=arguments.n)
     return 0
@@ -185,15 +186,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("target", metavar="RUN|MODEL")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
 
-    verbs.register(add, add_group("experts", "serve, answer, export, import, count or check what waits for experts"))
+    cluster_verbs.register(add)
+    expert_verbs.register(
+        add, add_group("experts", "serve, answer, export, import, count or check what waits for experts")
+    )
 
     add("report", report, "write the run's report.html").add_argument("run", metavar="RUN")
     made = add("status", inspect, "how far the run is, its figures and time by stage", action="status")
     made.add_argument("run", metavar="RUN")
+    add_address(made)
     made = add("logs", inspect, "the logs of the run's processes", action="logs")
     made.add_argument("run", metavar="RUN")
     made.add_argument("--actor", help="only this process, for example critic")
     made.add_argument("--follow", action="store_true", help="go on as lines are written")
+    add_address(made)
     made = add("samples", inspect, "the most telling samples, their text hidden", action="samples")
     made.add_argument("run", metavar="RUN")
     made.add_argument("--reveal", action="store_true", help="show the text; it may be harmful")

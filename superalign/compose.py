@@ -57,7 +57,7 @@ def load(overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UserError(_validation_line(error)) from None
+        raise UserError(validation_line(error)) from None
 
 
 def several() -> list[str]:
@@ -148,11 +148,12 @@ def _hydra_line(error: Exception, overrides: Sequence[str]) -> str:
     return f"{first} (in: {' '.join(overrides)})"
 
 
-def _validation_line(error: ValidationError) -> str:
+def validation_line(error: ValidationError, model: type[BaseModel] = Config) -> str:
+    """The first of the mistakes that a model found in its values, an unknown key with the nearest valid one."""
     first, *rest = error.errors(include_url=False)
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key}{nearest(key, schema_keys())}"
+        return f"unknown key {key}{nearest(key, schema_keys(model))}"
     reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
     more = f" (and {len(rest)} more like it)" if rest else ""
     whole = not key or (first["type"] == "value_error" and isinstance(first["input"], dict))  # speaks of several keys

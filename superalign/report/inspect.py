@@ -1,10 +1,15 @@
-"""What a run is doing, as text: `superalign status|logs|samples RUN`."""
+"""What a run is doing, as text: `superalign status|logs|samples RUN`.
+
+A run that was submitted is read from its folder, too; its job tells what the folder cannot: that it waits for the
+cluster, or how it failed before there was a folder.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,29 +17,47 @@ from rich.text import Text
 
 from superalign.errors import UserError
 from superalign.report import figures
+from superalign.runtime.addresses import known
 from superalign.store.admission import writer_of
 from superalign.store.folder import RunFolder
 from superalign.store.redaction import TEXT_FIELDS, placeholder, unseal
 
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
+
+    from superalign.runtime.jobs import Jobs
+
 POLL_SECONDS = 0.5
 TAIL_LINES = 40
+STATUS_LINES = 5  # of a job's log
 
 
-def status(run: str | Path, console: Console) -> None:
+def status(run: str | Path, console: Console, address: str | None = None) -> None:
     """State, figures by round, and what would go on next.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, nor a job of one on the cluster at `address` or known here.
     """
-    opened = RunFolder.open(run)
+    opened = _opened(run, address)
+    if not isinstance(opened, RunFolder):
+        return _tell_job(*opened, console, STATUS_LINES)
     rows, config, writer = opened.rows(), opened.config(), writer_of(opened.folder)
     done = rows[-1]["round"] if rows else None
-    if (summary := opened.summary()) is not None:
+    job = None
+    if (summary := opened.summary()) is None and writer is None:
+        try:
+            job = _job(opened.folder.absolute(), address)
+        except UserError as gone:
+            _say(console, str(gone))
+    if summary is not None:
         state = f"stopped by a guard: {summary['stopped']}" if summary.get("stopped") else "complete"
     elif writer is not None:
         state = f"running as process {writer}"
+    elif job is not None and not job[1].status.is_terminal():
+        state = f"{job[1].status.lower()} as job {job[1].submission_id}"
     else:
-        state = f"stopped; superalign train run.name={opened.name} with the same settings resumes it"
+        verb = "train" if job is None else "submit"
+        state = f"stopped; superalign {verb} run.name={opened.name} with the same settings resumes it"
     reached = "before round 0" if done is None else f"round {done} of {config['rounds']}"
     _say(console, f"{opened.folder}: {reached}, {state}")
     if writer is not None and (last := _last_line(opened.log_dir / "driver.log")):
@@ -44,6 +67,8 @@ def status(run: str | Path, console: Console) -> None:
         _say(console, f"actors lost and replaced so far: {lost}")
     if rows:
         console.print(_figures(rows))
+    if job is not None:
+        _tell_job(*job, console, STATUS_LINES)
 
 
 def _figures(rows: list[dict[str, object]]) -> Table:
@@ -59,13 +84,21 @@ def _figures(rows: list[dict[str, object]]) -> Table:
     return table
 
 
-def logs(run: str | Path, console: Console, actor: str | None = None, follow: bool = False) -> None:
+def logs(
+    run: str | Path, console: Console, actor: str | None = None, follow: bool = False, address: str | None = None
+) -> None:
     """The last lines of one actor's log, or of every log; with `follow`, new lines as they come until interrupted.
 
     Raises:
-        UserError: there is no such run or no such log; the message names those that exist.
+        UserError: there is no such run, job or log; the message names those that exist.
     """
-    opened = RunFolder.open(run)
+    opened = _opened(run, address)
+    if not isinstance(opened, RunFolder):
+        jobs, job = opened
+        if not follow:
+            return _tell_job(jobs, job, console)
+        jobs.follow(str(job.submission_id), lambda line: _say(console, printable(line)))
+        return None
     names = sorted(path.stem for path in opened.log_dir.glob("*.log"))
     if actor is not None and actor not in names:
         raise UserError(f"no log of {actor!r} in {opened.log_dir}; there are: {', '.join(names) or 'none yet'}")
@@ -131,6 +164,40 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
+
+
+def _opened(run: str | Path, address: str | None) -> RunFolder | tuple[Jobs, JobDetails]:
+    """The folder of a run, also where only its job knows it; the job where there is no folder yet.
+
+    Raises:
+        UserError: there is neither.
+    """
+    try:
+        return RunFolder.open(run)
+    except UserError:
+        if (job := _job(run, address)) is None:
+            raise
+        from superalign.runtime.jobs import folder_of
+
+        folder = Path(folder_of(job[1]))
+        return RunFolder.open(folder) if (folder / "format").is_file() else job
+
+
+def _job(run: str | Path, address: str | None) -> tuple[Jobs, JobDetails] | None:
+    """The newest job of a run, where a cluster is known that has one."""
+    if known(address) is None:
+        return None
+    from superalign.runtime.jobs import found
+
+    return found(run, address)
+
+
+def _tell_job(jobs: Jobs, job: JobDetails, console: Console, lines: int = TAIL_LINES) -> None:
+    log = [] if job.status == "STOPPED" else jobs.log(job).splitlines()[-lines:]  # then it is of how it was stopped
+    reason = "" if log else f": {' '.join((job.message or '').split())}"
+    _say(console, f"job {job.submission_id} of the run: {job.status.lower()}{printable(reason)}")
+    for line in log:
+        _say(console, f"  {printable(line)}")
 
 
 def _last_line(path: Path) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
+from superalign.runtime.addresses import pass_token
 from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
 
@@ -42,6 +43,8 @@ RAY_ENVIRONMENT = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_worker_niceness": "0",
 }
+
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a job, as is RAY_ADDRESS
 
 logger = logging.getLogger(__name__)
 
@@ -314,7 +317,8 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     """A cluster for the time of a run; everything it started is gone afterwards, also after an exception.
 
     `address=local` starts a Ray of its own, reachable only with a token drawn for this process and keeping its files
-    in a private folder. Another address joins that cluster, and leaves it at the end.
+    in a private folder; in a Ray job it joins the cluster that runs the job. Another address joins that cluster. What
+    was joined is left at the end.
 
     Call it from the main thread: Ray's processes end with the thread that started them.
 
@@ -325,6 +329,8 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
         keep_freed_memory()
         yield InlineCluster()
         return
+    if config.address == "local" and IN_A_JOB in os.environ:
+        config = config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
     _prepare_environment(config)
     import ray
 
@@ -376,6 +382,8 @@ def _prepare_environment(config: ClusterConfig) -> None:
     if config.address == "local" and "RAY_AUTH_MODE" not in os.environ:
         # Ray would otherwise write a token to the home folder.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    else:
+        pass_token(os.environ)
 
 
 def _common(config: ClusterConfig) -> dict[str, Any]:

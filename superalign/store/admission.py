@@ -98,6 +98,12 @@ def check_same_settings(before: dict[str, Any], now: dict[str, Any], folder: Pat
             )
 
 
+def asks_for_more(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a complete run is not complete any more with these settings."""
+    old, new = _flat(before), _flat(now)
+    return any(key in new and new[key] > old.get(key, 0) for key in GROWING)
+
+
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         return {prefix: value}
