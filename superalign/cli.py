@@ -260,8 +260,8 @@ def _how_to_resume(given: Sequence[str]) -> str:
 
     settings = load(given[1:]).run
     for path in Path(settings.root).glob("*/events.jsonl"):
-        events = RunFolder(path.parent).events()
-        if any(event.get("pid") == os.getpid() for event in events[-3:]):
+        writers = [event["pid"] for event in RunFolder(path.parent).events() if "pid" in event]
+        if writers[-1:] == [os.getpid()]:
             words = [*(word for word in given if not word.startswith("run.name=")), f"run.name={path.parent.name}"]
             return f"resume from the last committed round with: superalign {shlex.join(words)}"
     return "no round was begun, nothing to resume"

@@ -155,7 +155,9 @@ from superalign.errors import ActorLost
 from superalign.store.run import Run
 
 def main(config):
-    with Run.create_or_resume(config.model_dump(mode="json"), config.run.root, config.run.name):
+    with Run.create_or_resume(config.model_dump(mode="json"), config.run.root, config.run.name) as run:
+        for _ in range(4):
+            run.begin_round(0)
         raise {}
 """
 

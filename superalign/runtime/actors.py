@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -16,9 +18,19 @@ from superalign.errors import ActorLost, UserError
 from superalign.runtime.memory import keep_freed_memory
 
 WAIT_SLICE_S = 10.0
+NESTED_SHARE = 0.9  # of the time of a call; in the rest the news of a nested failure reaches its caller
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 logger = logging.getLogger(__name__)
+
+
+class _Answering(threading.local):
+    """The call that this thread of an actor answers: `until` when its own calls may last."""
+
+    until = math.inf
+
+
+answering = _Answering()
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,16 @@ class Host:
         """The process id once the object stands, or why it does not."""
         return dump(self.failure or os.getpid())
 
-    def call(self, method: str, payload: bytes) -> bytes:
-        """Call a method of the object; the outcome is its result or a `Failure`."""
+    def call(self, method: str, payload: bytes, limit_s: float) -> bytes:
+        """Call a method of the object; the outcome is its result or a `Failure`.
+
+        Calls that it makes in turn give up before the `limit_s` seconds of this one are over: whoever waits for this
+        one is then told which actor is silent, and does not take it for this one.
+        """
         if self.failure is not None:
             return dump(self.failure)
         began = time.perf_counter()
+        answering.until = time.monotonic() + NESTED_SHARE * limit_s
         try:
             args, kwargs = load(payload)
             return dump(getattr(self.target, method)(*args, **kwargs))
@@ -134,8 +151,9 @@ class Proxy:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             what = f"{self._name}.{method}"
-            reference = self._handle.call.remote(method, dump((args, kwargs)))
-            return outcome(self._name, what, reference, self._log_file, self._limit_s)
+            limit_s = min(self._limit_s, max(0.0, answering.until - time.monotonic()))
+            reference = self._handle.call.remote(method, dump((args, kwargs)), limit_s)
+            return outcome(self._name, what, reference, self._log_file, limit_s)
 
         return call
 
@@ -162,10 +180,9 @@ def outcome(name: str, what: str, reference: Any, log_file: str, limit_s: float)
         except GetTimeoutError:
             waited = time.monotonic() - start
             if waited >= limit_s:
-                raise ActorLost(
-                    name, f"{what} gave no answer within {limit_s:g} s (cluster.call_timeout_s); log {log_file}"
-                ) from None
-            logger.info("waiting %.0f s for %s (limit %g s); log %s", waited, what, limit_s, log_file)
+                limit = f"{round(limit_s, 1):g} s (cluster.call_timeout_s)"
+                raise ActorLost(name, f"{what} gave no answer within {limit}; log {log_file}") from None
+            logger.info("waiting %.0f s for %s (limit %g s); log %s", waited, what, round(limit_s, 1), log_file)
         except RayTaskError as error:
             raise RuntimeError(f"{what} failed outside the object's own code: {error}; log {log_file}") from error
         except RayError as error:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -323,7 +323,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     Call it from the main thread: Ray's processes end with the thread that started them.
 
     Raises:
-        UserError: Ray runs in this process already, or nothing answers at `config.address`.
+        UserError: Ray runs in this process already, does not start, or nothing answers at `config.address`.
     """
     if config.mode == "inline":
         keep_freed_memory()
@@ -346,14 +346,22 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     # Not TMPDIR: the path of a Unix socket is limited to 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="superalign-ray-", dir="/tmp"))
     try:
-        ray.init(
-            **_common(config),
-            include_dashboard=False,
-            num_cpus=os.cpu_count(),
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
-        )
-        with _reaper(folder):
+        with _reaper(folder) as look:
+            try:
+                ray.init(
+                    **_common(config),
+                    include_dashboard=False,
+                    num_cpus=os.cpu_count(),
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                )
+            except Exception as error:  # Ray has no class of its own for this, and raises bare ones
+                reason = str(error).strip().partition("\n")[0]
+                raise UserError(
+                    f"Ray did not start ({reason}): free memory and processors and run the same command again, "
+                    "or use cluster=inline"
+                ) from error
+            look()
             yield RayCluster(config, log_dir)
     finally:
         ray.shutdown()
@@ -361,15 +369,24 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _reaper(folder: Path) -> Iterator[None]:
-    """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down."""
+def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
+    """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down.
+
+    It holds from before Ray starts; what it yields is to be called once Ray stands.
+    """
     command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
     # A session of its own: Ctrl-C in the terminal is not meant for it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+        asked, told = process.stdin, process.stdout
+        assert asked is not None and told is not None
+
+        def look() -> None:
+            asked.write(b"\n")
+            asked.flush()
+            told.readline()
+
         try:
-            yield
+            yield look
         finally:
             import ray
 

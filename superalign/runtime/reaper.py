@@ -1,30 +1,42 @@
 """Cleans up after a driver, also a killed one: run as `python reaper.py DRIVER_PID FOLDER`, ends when stdin does.
 
 Ray's processes die with the driver by themselves, all but two agents of 100 MB, which first spend a minute on telling
-the dead control service about it; and nobody removes the session's folder.
+the dead control service about it; and nobody removes the session's folder. Where the driver is killed while Ray starts,
+more are left.
 """
 
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil  # type: ignore[import-untyped]
 
 
 def main(driver: int, folder: str) -> None:
-    """Remember the driver's descendants, wait for its end, kill those that are left and remove the folder."""
-    kin = [
-        process for process in psutil.Process(driver).children(recursive=True) if process.pid != psutil.Process().pid
-    ]
-    print("ready", flush=True)
-    sys.stdin.read()
-    for process in kin:
-        # psutil refuses to kill a process that has only inherited the number.
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(kin, timeout=10)
+    """Remember the driver's descendants at every line of stdin; at its end kill what is left and remove the folder."""
+    kin: list[psutil.Process] = []
+    for _ in sys.stdin:
+        kin = [process for process in psutil.Process(driver).children(recursive=True) if process.pid != os.getpid()]
+        print("ready", flush=True)
+    for _ in range(2):  # what was being started at the first time is found at the second
+        kin += users(folder)
+        for process in kin:
+            # psutil refuses to kill a process that has only inherited the number.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(kin, timeout=10)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def users(folder: str) -> Iterator[psutil.Process]:
+    """The processes that name the folder in their command, or have a file below it open, as all of Ray's have a log."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            names = [*process.cmdline(), *(file.path for file in process.open_files())]
+            if process.pid != os.getpid() and any(folder in name for name in names):
+                yield process
 
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ def atomic_write(path: Path, text: str) -> None:
     fsync_path(path.parent)
 
 
+def write_if_other(path: Path, text: str) -> None:
+    """Make a file say this, without touching one that does."""
+    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        atomic_write(path, text)
+
+
 def append_lines(path: Path, lines: list[str]) -> None:
     """Append whole lines and make them durable."""
     if lines:

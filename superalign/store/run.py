@@ -18,6 +18,7 @@ from rich.console import Console
 from superalign.errors import UserError
 from superalign.store.admission import check_same_settings, locked_folder, run_name
 from superalign.store.clock import OTHER, STAGES, TOTAL, RunProgress, StageClock
+from superalign.store.digests import check_digests, write_digests
 from superalign.store.disk import (
     append_lines,
     atomic_write,
@@ -26,6 +27,7 @@ from superalign.store.disk import (
     fsync_path,
     fsync_tree,
     full_disk_is_a_user_error,
+    write_if_other,
 )
 from superalign.store.folder import FORMAT, RunFolder
 from superalign.store.redaction import seal
@@ -141,6 +143,7 @@ class Run(RunFolder):
             folder = self._temporary(round)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
+        self.event("round_begun", round=round)
         self._open_round = round
         return folder
 
@@ -183,6 +186,7 @@ class Run(RunFolder):
                 atomic_write(temporary / "metrics.json", dump_json(written) + "\n")
                 lines = [dump_json(seal({"round": round, **sample})) + "\n" for sample in samples]
                 atomic_write(temporary / "samples.jsonl", "".join(lines))
+                write_digests(temporary)
                 fsync_tree(temporary)
                 os.rename(temporary, final)
         except BaseException:
@@ -256,7 +260,7 @@ class Run(RunFolder):
         self.rounds_dir.mkdir(exist_ok=True)
         self.log_dir.mkdir(exist_ok=True)
         config = yaml.safe_dump(self.settings, sort_keys=False, allow_unicode=True)
-        _write_if_other(self.folder / "config.yaml", config)
+        write_if_other(self.folder / "config.yaml", config)
         if not self.resumed:
             atomic_write(self.folder / "format", f"{FORMAT}\n")  # last: its presence says the folder is a whole run
         for stale in self.rounds_dir.glob(".tmp-*"):
@@ -265,11 +269,13 @@ class Run(RunFolder):
         if rounds != list(range(len(rounds))):
             missing = next(number for number, found in enumerate(rounds) if number != found)
             raise UserError(f"{self.round_path(missing)} is missing though later rounds exist: restore it")
+        for number in rounds:
+            check_digests(self.round_path(number))
         for derived, source in DERIVED.items():
             lines = [line for number in rounds for line in complete_lines(self.round_path(number) / source)]
-            _write_if_other(self.folder / derived, "".join(line + "\n" for line in lines))
+            write_if_other(self.folder / derived, "".join(line + "\n" for line in lines))
         events = complete_lines(self.folder / "events.jsonl")
-        _write_if_other(self.folder / "events.jsonl", "".join(line + "\n" for line in events))
+        write_if_other(self.folder / "events.jsonl", "".join(line + "\n" for line in events))
         if not self.complete:
             self.summary_path.unlink(missing_ok=True)  # of fewer rounds than are asked for now
 
@@ -289,8 +295,3 @@ def _attach_log(path: Path) -> logging.Handler:
     if logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
     return handler
-
-
-def _write_if_other(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-        atomic_write(path, text)

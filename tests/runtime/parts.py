@@ -117,6 +117,9 @@ class Role:
     def service_pid(self) -> int:
         return self.service.pid()
 
+    def wait_for(self, fifo: Path) -> str:
+        return self.service.wait_for(fifo)
+
     def break_service(self) -> None:
         self.service.die()
 

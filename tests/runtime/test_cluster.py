@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +207,27 @@ def test_prints_and_log_records_go_to_the_log_of_the_actor_alone(
 def test_a_second_cluster_in_one_process_is_refused(ray_cluster: Cluster, logs: Path) -> None:
     with pytest.raises(UserError, match="already running in this process"), start(CONFIG, logs):
         pass
+
+
+def test_a_ray_that_does_not_start_is_one_line(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+import ray
+from superalign.errors import UserError
+from superalign.runtime.cluster import start
+from superalign.sections import ClusterConfig
+def init(**_):
+    raise Exception("The current node timed out during startup.\\nMore words.")
+ray.init = init
+try:
+    with start(ClusterConfig(mode="ray"), Path(sys.argv[1])):
+        pass
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("Ray did not start (The current node timed out during startup.): free memory")
 
 
 def test_an_inline_cluster_lets_a_loss_go_on(tmp_path: Path) -> None:

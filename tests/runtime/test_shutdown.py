@@ -1,11 +1,14 @@
 """Nothing outlives the process that started a cluster, however it ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from superalign.errors import UserError
@@ -48,7 +51,6 @@ def descendants(pid: int) -> dict[int, int]:
 def alive_after(pidfds: dict[int, int], limit_s: float) -> list[int]:
     """The processes that have not ended within the limit."""
     import select
-    import time
 
     end = time.monotonic() + limit_s
     left = []
@@ -79,6 +81,19 @@ def test_no_process_survives_a_driver_ended_by(how: signal.Signals, tmp_path: Pa
     assert driver.returncode != 0
     assert alive_after(below, limit_s=20) == []
     assert not Path(session).exists()
+
+
+def test_no_process_survives_a_driver_killed_while_ray_starts(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "logs"), "wait", str(tmp_path / "never")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
+        end, started = time.monotonic() + 60, []
+        while not started and driver.poll() is None and time.monotonic() < end:
+            started = [p for p in psutil.Process(driver.pid).children(recursive=True) if p.name() == "gcs_server"]
+        (folder,) = {*re.findall(r"/tmp/superalign-ray-\w+", " ".join(started[0].cmdline()))}
+        below = descendants(driver.pid)
+        driver.kill()
+    assert alive_after(below, limit_s=30) == []
+    assert not Path(folder).exists()
 
 
 def test_a_driver_says_nothing_of_its_own_about_a_lost_actor(tmp_path: Path) -> None:

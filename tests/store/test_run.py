@@ -256,6 +256,15 @@ def test_events_tell_of_every_start(tmp_path: Path) -> None:
     assert [event["event"] for event in run.events()] == ["started", "resumed", "actor_lost"]
 
 
+def test_events_tell_how_often_each_round_was_begun(tmp_path: Path) -> None:
+    with writer.opened(tmp_path) as run:
+        run.begin_round(0)
+        writer.write_round(run, 0)
+        run.begin_round(1)
+    begun = [event["round"] for event in run.events() if event["event"] == "round_begun"]
+    assert begun == [0, 0, 1]
+
+
 def test_an_unknown_run_lists_those_that_exist(tmp_path: Path) -> None:
     writer.opened(tmp_path, "known").close()
     with pytest.raises(UserError, match=r"no run folder other .*known"):
