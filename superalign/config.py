@@ -141,6 +141,11 @@ class Config(Section):
                 f"cluster.learner_workers (now {engines} and {cluster.learner_workers}), "
                 "generator.tensor_parallel=1 and cluster.accelerator=GPU, or use cluster.placement=split"
             )
+        if cluster.learner_workers > 1 and self.recipe in ("weak_to_strong", "reward_model"):
+            raise ValueError(
+                f"cluster.learner_workers={self.cluster.learner_workers} is for the recipes that train adapters of "
+                f"roles; recipe={self.recipe} trains in one process: set it back to 1"
+            )
         return self
 
     def model_of(self, role: str) -> str:

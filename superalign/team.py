@@ -107,8 +107,9 @@ class Team:
         from superalign.training.service import TrainingService
 
         models = {role: config.model_of(role) for role in TRAINED}
-        threads = config.cluster.threads
+        threads, workers = config.cluster.threads, config.cluster.learner_workers
         estate = Estate(config)
+        each = max(1, threads // workers) if estate.shared else threads
         generator = spawn_generator(config, cluster, estate, {**models, "judge": models["critic"]})
         resting = generator if config.generator.sleep else None
         trainer: Trainer = cluster.spawn(
@@ -116,10 +117,12 @@ class Team:
             TrainingService,
             models,
             config.lora,
-            threads,
+            each,
             resting=resting,
-            threads=threads,
-            place=estate.one(),
+            shard=config.cluster.shard,
+            threads=each,
+            workers=workers,
+            place=estate.one() if workers == 1 else None,
         )
         seeds = load_seeds(config.data, config.seed)
         judge = make_judge(config, generator)

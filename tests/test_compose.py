@@ -146,3 +146,17 @@ def test_a_learner_that_answers_once_a_round_overlaps_with_any_algorithm() -> No
     for learner in ("dpo", "online_dpo", "kto", "grpo", "rloo", "ppo"):
         config = load(["async.max_staleness=1", f"learner={learner}", "learner.iterations=1"])
         assert config.ahead.max_staleness == 1 and config.model_dump()["async"] == {"max_staleness": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("cluster=inline", "cluster.learner_workers=2"), "cluster=inline is one process"),
+        (("cluster.shard=true",), "set cluster.learner_workers"),
+        (("recipe=reward_model", "cluster.learner_workers=2"), "recipe=reward_model trains in one process"),
+        (("recipe=weak_to_strong", "cluster.learner_workers=2"), "recipe=weak_to_strong trains in one process"),
+    ],
+)
+def test_learner_workers_are_refused_where_there_is_nothing_for_them(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load(list(given))

@@ -186,7 +186,7 @@ def outcome(name: str, what: str, reference: Any, log_file: str, limit_s: float)
         except RayTaskError as error:
             raise RuntimeError(f"{what} failed outside the object's own code: {error}; log {log_file}") from error
         except RayError as error:
-            message = f"{name} died during {what}: {_reason(error)}; log {log_file}"
+            message = f"{name} died during {what}: {reason(error)}; log {log_file}"
             raise ActorLost(name, message) from None
     if isinstance(value, Failure):
         if not isinstance(value.error, UserError | ActorLost):
@@ -195,7 +195,7 @@ def outcome(name: str, what: str, reference: Any, log_file: str, limit_s: float)
     return value
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The one telling line of Ray's paragraph about a death."""
     text = " ".join(str(error).split())
     detail = text.partition("Worker exit detail: ")[2] or text

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.addresses import pass_token
+from superalign.runtime.group import Group
 from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
 
@@ -53,11 +54,20 @@ class Cluster(Protocol):
     """Where objects are made. Callers cannot tell an object from the proxy of one."""
 
     def spawn(
-        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+        self,
+        name: str,
+        cls: type[T],
+        *args: Any,
+        threads: int = 1,
+        calls: int = 1,
+        workers: int = 1,
+        place: Any = None,
+        **kwargs: Any,
     ) -> T:
         """Make `cls(*args, **kwargs)` under a unique name; returns at once, `ready` waits.
 
-        It computes on so many threads, answers so many calls at once, and takes the accelerators of its place.
+        It computes on so many threads, answers so many calls at once, and takes the accelerators of its place. With
+        several workers it is a `Group` of them, which reserves places of its own.
         """
         ...
 
@@ -112,9 +122,17 @@ class InlineCluster:
         self._names: set[str] = set()
 
     def spawn(
-        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+        self,
+        name: str,
+        cls: type[T],
+        *args: Any,
+        threads: int = 1,
+        calls: int = 1,
+        workers: int = 1,
+        place: Any = None,
+        **kwargs: Any,
     ) -> T:
-        """Construct the object here and now."""
+        """Construct the object here and now, without further workers."""
         if name in self._names:
             raise ValueError(f"{name} is already spawned")
         self._names.add(name)
@@ -159,6 +177,7 @@ class _Actor:
     kwargs: dict[str, Any]
     threads: int
     calls: int
+    workers: int
     place: Place | None
     proxy: Proxy
     pid: int | None = None
@@ -174,7 +193,15 @@ class RayCluster:
         self._restarts = 0
 
     def spawn(
-        self, name: str, cls: type[T], *args: Any, threads: int = 1, calls: int = 1, place: Any = None, **kwargs: Any
+        self,
+        name: str,
+        cls: type[T],
+        *args: Any,
+        threads: int = 1,
+        calls: int = 1,
+        workers: int = 1,
+        place: Any = None,
+        **kwargs: Any,
     ) -> T:
         """Start an actor without waiting for it; the proxy can be passed on at once."""
         if name in self._actors:
@@ -182,7 +209,7 @@ class RayCluster:
         methods = frozenset(m for m, _ in inspect.getmembers(cls, callable) if not m.startswith("_"))
         log_file = str(self._log_dir / f"{name}.log")
         proxy = Proxy(name, methods, log_file, self._config.call_timeout_s, None)
-        actor = _Actor(cls, args, kwargs, threads, calls, place, proxy)
+        actor = _Actor(cls, args, kwargs, threads, calls, workers, place, proxy)
         self._launch(name, actor)
         self._actors[name] = actor
         return cast(T, proxy)
@@ -297,12 +324,16 @@ class RayCluster:
         # Without a place no CPU is reserved: roles wait on services most of the time, so all share a small machine.
         options = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": actor.calls}
         options |= actor.place.options() if actor.place else {}
-        log_file = str((self._log_dir / f"{name}.log").absolute())
+        folder = self._log_dir.absolute()
+        construction: tuple[Any, ...] = (actor.cls, actor.args, actor.kwargs)
+        if actor.workers > 1:
+            group = (name, self._config, folder, actor.workers, actor.threads, dump(construction))
+            construction = (Group, group, {})
         actor.pid = None
         actor.proxy._handle = (
             ray.remote(Host)
             .options(**options)
-            .remote(name, log_file, actor.threads, dump((actor.cls, actor.args, actor.kwargs)))
+            .remote(name, str(folder / f"{name}.log"), actor.threads, dump(construction))
         )
 
 

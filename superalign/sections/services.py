@@ -53,10 +53,11 @@ class ClusterConfig(Section):
     """Where a run computes.
 
     `mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process.
-    `learner_workers` processes train together, each on an equal share of every batch. `placement`: `shared` reserves
-    nothing, everybody sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has
-    one engine and one learner worker on each GPU. `accelerator=CPU`: `split` reserves `threads` CPUs for each instead.
-    A cluster that is joined may still grow: nodes are waited for `place_timeout_s` long.
+    `learner_workers` processes train together, each on an equal share of every batch; with `shard` each holds its share
+    of the frozen bases alone, which spares memory and costs time. `placement`: `shared` reserves nothing, everybody
+    sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has one engine and one
+    learner worker on each GPU. `accelerator=CPU`: `split` reserves `threads` CPUs for each instead. A cluster that is
+    joined may still grow: nodes are waited for `place_timeout_s` long.
     """
 
     mode: Literal["inline", "ray"] = "ray"
@@ -66,9 +67,16 @@ class ClusterConfig(Section):
     call_timeout_s: Rate = 3_600.0
     max_restarts: NonNegative = 5
     learner_workers: Positive = 1
+    shard: bool = False
     placement: Literal["shared", "colocated", "split"] = "shared"
     accelerator: Literal["GPU", "CPU"] = "GPU"
     place_timeout_s: Rate = 600.0
+
+    @model_validator(mode="after")
+    def _sharded(self) -> Self:
+        if self.shard and self.learner_workers == 1:
+            raise ValueError("cluster.shard=true shares the base out over learner workers: set cluster.learner_workers")
+        return self
 
 
 class AsyncConfig(Section):

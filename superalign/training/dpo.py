@@ -15,6 +15,7 @@ from trl.trainer.utils import use_adapter
 from superalign.training.base import DPOSettings
 from superalign.training.losses import LossName, confident_labels, preference_loss
 from superalign.training.rows import AnchorStream, pad_rows, token_logps
+from superalign.training.workers import WholeBatch
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PairCollator:
         return batch
 
 
-class NoiseAwareDPOTrainer(DPOTrainer):
+class NoiseAwareDPOTrainer(WholeBatch, DPOTrainer):
     """DPO on tokenised pairs (prompt_ids, chosen_ids, rejected_ids, q, w).
 
     loss = preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), where NLL(chosen) is the mean

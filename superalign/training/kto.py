@@ -13,6 +13,7 @@ from superalign.training.base import KTOSettings
 from superalign.training.losses import kto
 from superalign.training.phases import dataset
 from superalign.training.rows import AnchorStream, Rows, pad_rows, token_logps
+from superalign.training.workers import WholeBatch
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class AnswerCollator:
         return batch
 
 
-class NoiseAwareKTOTrainer(KTOTrainer):
+class NoiseAwareKTOTrainer(WholeBatch, KTOTrainer):
     """KTO on tokenised answers (prompt_ids, completion_ids, q, w) with soft labels.
 
     loss = mean of w * kto(h, z, q) + anchor_weight * NLL(anchors), with h = beta * log-ratio of the answer and

@@ -13,6 +13,7 @@ import torch
 from transformers import Trainer
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
+from superalign.training import workers
 from superalign.training.advantages import group_relative, leave_one_out
 from superalign.training.base import PolicySettings
 from superalign.training.phases import dataset
@@ -46,7 +47,7 @@ class RolloutCollator:
         return batch
 
 
-class Recorded:
+class Recorded(workers.WholeBatch):
     """Mixed into a TRL trainer of policy gradients: batches of recorded answers instead of generation.
 
     The reference of the KL penalty is the policy that answered. To TRL's loss come anchor_weight * NLL(anchors).
@@ -64,6 +65,19 @@ class Recorded:
     get_train_dataloader = Trainer.get_train_dataloader
     _get_train_sampler = Trainer._get_train_sampler
     _prepare_inputs = Trainer._prepare_inputs
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor | None, ...]:
+        """TRL's, of all rows; the balance of a mixture of experts is the mean of that in each worker's rows."""
+        mine = (workers.share(input_ids), workers.share(attention_mask))
+        logps, entropies, balance = super()._get_per_token_logps_and_entropies(model, *mine, *args, **kwargs)  # type: ignore[misc]
+        rows = len(input_ids)
+        return (
+            workers.whole(logps, rows),
+            entropies if entropies is None else workers.whole(entropies, rows),
+            balance if balance is None else workers.whole(balance[None], workers.count()).mean(),
+        )
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

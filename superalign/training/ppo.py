@@ -15,6 +15,7 @@ from trl.trainer.base_config import _BaseConfig
 from trl.trainer.base_trainer import _BaseTrainer
 from trl.trainer.utils import add_fused_lm_head
 
+from superalign.training import workers
 from superalign.training.advantages import generalised, whitened
 from superalign.training.base import PolicySettings
 from superalign.training.phases import dataset
@@ -84,7 +85,7 @@ class AnswerCollator:
         return batch
 
 
-class PPOTrainer(_BaseTrainer):
+class PPOTrainer(workers.WholeBatch, _BaseTrainer):
     """PPO (arXiv 1707.06347 eq. 7, 9) on rows that `annotate` completed.
 
     loss = clipped policy loss + anchor_weight * NLL(anchors); the clipped value loss trains the head beside it, each
@@ -105,7 +106,7 @@ class PPOTrainer(_BaseTrainer):
         """The policy's loss of a batch, a scalar; takes a step of the value head on the way."""
         clip, mask = self.settings.clip, inputs["completion_mask"][:, 1:].float()
         count = mask.sum()
-        logps, hidden = logps_and_states(model, inputs)
+        logps, values = logps_and_values(model, inputs, self.value.head)
         ratio = torch.exp((logps - inputs["logprobs"]) * mask)
         advantages = inputs["advantages"]
         gains = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
@@ -114,7 +115,7 @@ class PPOTrainer(_BaseTrainer):
             "policy": loss.item(),
             "clip_ratio": (((ratio - 1).abs() > clip) * mask).sum().item() / count.item(),
             "kl": ((inputs["logprobs"] - logps) * mask).sum().item() / count.item(),
-            "value": self._learn_value(hidden.detach(), inputs, mask),
+            "value": self._learn_value(values, inputs, mask),
         }
         anchor = self.anchors.loss(model, loss.device)
         if anchor is not None:
@@ -123,23 +124,22 @@ class PPOTrainer(_BaseTrainer):
         self.history.append(step | {"loss": loss.item()})
         return loss
 
-    def _learn_value(self, hidden: torch.Tensor, inputs: dict[str, torch.Tensor], mask: torch.Tensor) -> float:
+    def _learn_value(self, values: torch.Tensor, inputs: dict[str, torch.Tensor], mask: torch.Tensor) -> float:
         clip, old, returns = self.settings.clip, inputs["values"], inputs["returns"]
-        with torch.enable_grad():
-            values = self.value.head(hidden).squeeze(-1)
-            clipped = old + (values - old).clamp(-clip, clip)
-            errors = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
-            loss = VALUE_WEIGHT * (errors * mask).sum() / mask.sum()
+        clipped = old + (values - old).clamp(-clip, clip)
+        errors = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
+        loss = VALUE_WEIGHT * (errors * mask).sum() / mask.sum()
         self.value.optimizer.zero_grad()
         loss.backward()
+        workers.add_up(self.value.head.parameters())
         self.value.optimizer.step()
         return loss.item()
 
 
-def logps_and_states(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of each token, zero outside completions [b, t - 1], and the state that predicts it [b, t - 1, h].
+def logps_and_values(model: Any, inputs: dict[str, torch.Tensor], head: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each token, zero outside completions, and the value before it, both [b, t - 1].
 
-    The states are what the model hands to its output layer.
+    The head reads what the model hands to its output layer; its gradients end there.
     """
     caught: list[torch.Tensor] = []
     handle = model.get_base_model().base_model.register_forward_hook(lambda *call: caught.append(call[2][0]))
@@ -147,7 +147,8 @@ def logps_and_states(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch
         logps = token_logps(model, inputs)
     finally:
         handle.remove()
-    return logps, caught[0][:, :-1]
+    values: torch.Tensor = head(caught[0][:, :-1].detach()).squeeze(-1)
+    return logps, workers.whole(values, len(logps))
 
 
 @torch.no_grad()
@@ -177,10 +178,9 @@ def annotate(
     for part in (order[i : i + size] for i in range(0, len(order), size)):
         batch = pad_rows([(rows[i]["prompt_ids"], rows[i]["completion_ids"]) for i in part])
         inputs = {name: value.to(device) for name, value in batch.items()}
-        _, hidden = logps_and_states(model, inputs)
+        predicted = logps_and_values(model, inputs, value.head)[1].cpu()
         with model.disable_adapter():
             base = token_logps(model, inputs).cpu()
-        predicted = value.head(hidden).squeeze(-1).cpu()
         for place, i in enumerate(part):
             row, start = rows[i], len(rows[i]["prompt_ids"]) - 1
             tokens = slice(start, start + len(row["completion_ids"]))

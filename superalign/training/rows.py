@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from superalign.training import workers
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -26,16 +28,16 @@ def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, t
 
 def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
-    labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
+    rows = len(inputs["input_ids"])
+    ids, attention, mask = (workers.share(inputs[n]) for n in ("input_ids", "attention_mask", "completion_mask"))
     output = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        labels=labels,
+        input_ids=ids,
+        attention_mask=attention,
+        labels=ids.masked_fill(mask == 0, -100),
         use_cache=False,
         fused_lm_head=True,
     )
-    logps: torch.Tensor = output.log_probs
-    return logps
+    return workers.whole(output.log_probs, rows)
 
 
 @torch.no_grad()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,37 +15,26 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 from trl.trainer.utils import add_fused_lm_head
 
-from superalign.errors import UserError
 from superalign.models import load_chat, load_tokenizer
 from superalign.sections import LoraConfig
-from superalign.training import kto, policy, ppo, wspo
+from superalign.training import kto, policy, ppo, workers, wspo
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Resting, SFTSettings
 from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator
 from superalign.training.phases import SLOT, Settings, arguments, check_rows, dataset, summary, tensor_key, wrap
 from superalign.training.ppo import ValueFunction
+from superalign.training.role import Role
 from superalign.training.rows import AnchorStream, Rows, mismatch_kl
 from superalign.training.sft import WeightedSFTTrainer, collate
 from superalign.training.wspo import LogRatioTrainer
 
+# To TRL one of several `workers` is alone.
+logging.getLogger("transformers.training_args").addFilter(lambda said: "process group" not in said.getMessage())
 # TRL still asks transformers by the old name.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-
-
-VALUE = "value.pt"  # of ppo alone
-
-
-@dataclass
-class _Role:
-    model: str
-    tensors: dict[str, torch.Tensor]
-    optimizer: torch.optim.AdamW
-    version: int = 0
-    value: ValueFunction | None = None
 
 
 class TrainingService:
@@ -55,12 +43,16 @@ class TrainingService:
     Each role keeps its tensors, its Adam state (which persists over calls) and its version. All fresh adapters of a
     model are the same, whatever was drawn before.
 
+    Made on every process of a torch.distributed group and called there alike, the services are the `workers` of one:
+    all hold all roles, and what they save serves any number of workers.
+
     Args:
         models: the model of each role.
         lora: rank and alpha of the adapters.
         threads: CPU threads of this process.
         dtype: number format of the frozen bases; adapters are always float32.
         resting: what shares the accelerator and leaves its memory before every training.
+        shard: each of several workers holds its share of the frozen bases alone.
 
     Raises:
         UserError: a model cannot be loaded.
@@ -73,6 +65,7 @@ class TrainingService:
         threads: int,
         dtype: str = "float32",
         resting: Resting | None = None,
+        shard: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         self._resting = resting
@@ -80,10 +73,12 @@ class TrainingService:
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
             self._models[model] = wrap(model, lora, dtype)
+            if workers.count() > 1:
+                workers.place(self._models[model], shard)
             named = self._models[model].named_parameters()
             self._slots[model] = {tensor_key(name): p for name, p in named if f".{SLOT}." in name}
         self._roles = {
-            role: _Role(
+            role: Role(
                 model=model,
                 tensors={key: p.detach().to("cpu", copy=True) for key, p in self._slots[model].items()},
                 optimizer=torch.optim.AdamW(self._slots[model].values(), lr=0.0, weight_decay=0.0),
@@ -228,15 +223,9 @@ class TrainingService:
 
     def save(self, folder: Path) -> None:
         """Write one folder for each role: an adapter that plain peft loads, optimizer.pt and version.json."""
-        for name, role in self._roles.items():
-            target = folder / name
-            target.mkdir(parents=True, exist_ok=True)
-            save_file(role.tensors, target / "adapter_model.safetensors", metadata={"format": "pt"})
-            self._models[role.model].peft_config[SLOT].save_pretrained(str(target))
-            torch.save(role.optimizer.state_dict(), target / "optimizer.pt")
-            if role.value is not None:
-                torch.save(role.value.state(), target / VALUE)
-            (target / "version.json").write_text(json.dumps({"version": role.version}) + "\n")
+        if workers.first():
+            for name, role in self._roles.items():
+                role.save(folder / name, self._models[role.model].peft_config[SLOT])
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote, bit for bit.
@@ -244,25 +233,11 @@ class TrainingService:
         Raises:
             UserError: a file is missing, or the tensors belong to another model or rank; nothing is changed then.
         """
-        found = {}
-        for name, role in self._roles.items():
-            source = folder / name
-            for file in ("adapter_model.safetensors", "optimizer.pt", "version.json"):
-                if not (source / file).is_file():
-                    raise UserError(f"{source / file} is missing: {folder} holds no saved adapter of role {name!r}")
-            tensors = load_file(source / "adapter_model.safetensors")
-            if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in role.tensors.items()}:
-                raise UserError(f"{source} holds an adapter of another model or rank than model={role.model}")
-            state = torch.load(source / "optimizer.pt", weights_only=True)
-            value = torch.load(source / VALUE, weights_only=True) if (source / VALUE).is_file() else None
-            found[name] = tensors, state, json.loads((source / "version.json").read_text())["version"], value
-        for name, (tensors, state, version, value) in found.items():
-            role = self._roles[name]
-            role.tensors, role.version = tensors, version
-            role.value = value and ValueFunction.restored(value)
-            role.optimizer.load_state_dict(state)
+        found = {name: role.saved(folder / name) for name, role in self._roles.items()}
+        for name, state in found.items():
+            self._roles[name].restore(state)
 
-    def _role(self, role: str) -> _Role:
+    def _role(self, role: str) -> Role:
         if role not in self._roles:
             raise ValueError(f"unknown role {role!r}; this service trains {sorted(self._roles)}")
         return self._roles[role]
@@ -285,7 +260,7 @@ class TrainingService:
         return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
 
     @contextmanager
-    def _placed(self, role: _Role) -> Iterator[PeftModel]:
+    def _placed(self, role: Role) -> Iterator[PeftModel]:
         """The role's model with its adapter in the slot, and afterwards without what TRL put there."""
         model = self._models[role.model]
         with torch.no_grad():

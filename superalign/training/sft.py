@@ -7,19 +7,17 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
-from superalign.training.rows import pad_rows
+from superalign.training.rows import pad_rows, token_logps
+from superalign.training.workers import WholeBatch
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch with labels on the completions only, and the weights of the rows."""
+    """A batch with the weights of its rows."""
     batch = pad_rows([(row["prompt_ids"], row["completion_ids"]) for row in rows])
-    mask = batch.pop("completion_mask")
-    batch["labels"] = batch["input_ids"].masked_fill(mask == 0, -100)
-    batch["weight"] = torch.tensor([row["weight"] for row in rows], dtype=torch.float32)
-    return batch
+    return {**batch, "weight": torch.tensor([row["weight"] for row in rows], dtype=torch.float32)}
 
 
-class WeightedSFTTrainer(SFTTrainer):
+class WeightedSFTTrainer(WholeBatch, SFTTrainer):
     """loss = mean over rows of weight * (mean NLL of the completion's tokens, nats).
 
     A row counts by its weight however long it is, so that a one-word verdict is not drowned by long critiques.
@@ -36,15 +34,7 @@ class WeightedSFTTrainer(SFTTrainer):
         self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """The loss of a batch from `collate`, a scalar."""
-        weight = inputs["weight"]
-        output = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=inputs["labels"],
-            use_cache=False,
-            fused_lm_head=True,
-        )
-        tokens = (inputs["labels"] != -100).sum(1)
-        loss = (weight * -output.log_probs.sum(1) / tokens).mean()
+        nll = -token_logps(model, inputs).sum(1) / inputs["completion_mask"].sum(1)
+        loss = (inputs["weight"] * nll).mean()
         self.history.append({"loss": loss.item()})
         return loss

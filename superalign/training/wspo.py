@@ -8,6 +8,7 @@ import torch
 from trl import SFTTrainer
 
 from superalign.training.rows import pad_rows, token_logps
+from superalign.training.workers import WholeBatch
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -20,7 +21,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     return {**batch, "target": target}
 
 
-class LogRatioTrainer(SFTTrainer):
+class LogRatioTrainer(WholeBatch, SFTTrainer):
     """loss = mean over tokens of [beta (log pi - log pi_ref) - target]^2 (WSPO, ICLR 2025), in nats^2.
 
     The reference is the base without its adapter; the target is log pi_weak_aligned - log pi_weak_ref of the same

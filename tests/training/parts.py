@@ -1,0 +1,81 @@
+"""What the tests of several workers put into a group of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from superalign.sections import LoraConfig
+from superalign.training import service, workers
+from superalign.training.service import TrainingService
+
+
+class Bench(TrainingService):
+    """A trainer that tells the loss of every step, and what each worker does and holds."""
+
+    def __init__(self, roles: tuple[str, ...], shard: bool = False) -> None:
+        super().__init__(dict.fromkeys(roles, "testbed-small"), LoraConfig(r=4, alpha=8), threads=1, shard=shard)
+        self._rows: list[int] = []
+        (model,) = self._models.values()
+        model.get_input_embeddings().register_forward_hook(lambda *call: self._rows.append(len(call[1][0])))
+
+    def losses(self, phase: str, *args: Any) -> list[float]:
+        """Train, and tell the loss of each step."""
+        steps: list[dict[str, float]] = []
+        with mock.patch.object(service, "summary", lambda history, _: steps.extend(history) or {}):
+            getattr(self, phase)(*args)
+        return [step["loss"] for step in steps]
+
+    def rows(self) -> list[int]:
+        """Of each run of the model since the last time, how many rows the first worker had."""
+        rows, self._rows[:] = list(self._rows), []
+        return rows
+
+    def held(self) -> list[tuple[int, int]]:
+        """Of each tensor of the base, how many numbers it has, and how many the first worker holds."""
+        (model,) = self._models.values()
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        return [(p.numel(), getattr(p, "_local_tensor", p).numel()) for p in frozen]
+
+    def killed(self, role: str, rows: Any, settings: Any) -> None:
+        """The second worker dies while the first one trains."""
+        if not workers.first():
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.dpo(role, rows, settings)
+
+    def alone(self) -> None:
+        """Only the second worker goes wrong."""
+        if not workers.first():
+            raise ZeroDivisionError("no margin")
+
+
+class Benches:
+    """One trainer whose workers hold the whole base, and one whose workers share it, in the same processes."""
+
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True)}
+
+    def on(self, bench: str, method: str, *args: Any) -> Any:
+        """Call a method of one of them."""
+        return getattr(self.benches[bench], method)(*args)
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows that every phase can read."""
+    rng = np.random.default_rng(seed)
+
+    def ids() -> list[int]:
+        return rng.integers(5, 290, rng.integers(2, 12)).tolist()
+
+    made = []
+    for number in range(count):
+        row = {name: ids() for name in ("prompt_ids", "chosen_ids", "rejected_ids", "completion_ids")}
+        size = len(row["completion_ids"])
+        labels = {name: float(rng.uniform(0.1, 1.0)) for name in ("q", "w", "weight")}
+        recorded = {"logprobs": (-rng.uniform(4, 6, size)).tolist(), "target": rng.normal(size=size).tolist()}
+        made.append(row | labels | recorded | {"reward": float(rng.normal()), "group": str(number // 3)})
+    return made

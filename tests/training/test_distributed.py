@@ -1,0 +1,166 @@
+"""Several workers train as one does: gloo processes of Ray Train against a plain object."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from superalign.errors import ActorLost
+from superalign.runtime.cluster import Cluster, start
+from superalign.sections import ClusterConfig
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
+from tests.training.parts import Bench, Benches, rows
+
+ANCHORED = {"anchor_batch": 3, "anchor_weight": 0.5}
+LOSSES = ("cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo")
+
+# Of each case: the phase, its rows, settings and what else it takes. The last batches are odd or of one row.
+CASES: dict[str, tuple[Any, ...]] = {
+    **{
+        loss: ("dpo", rows(9), DPOSettings(loss=loss, batch_size=4, nll=0.05, confidence=0.2, **ANCHORED), rows(5), 1)
+        for loss in LOSSES
+    },
+    "kto": ("kto", rows(11), KTOSettings(batch_size=5, **ANCHORED), rows(5), 1),
+    "sft": ("sft", rows(11), SFTSettings(batch_size=5), 1),
+    "match": ("match", rows(11), SFTSettings(batch_size=5), 0.5, 1),
+    **{
+        name: ("policy", rows(14), PolicySettings(algorithm=name, batch_size=4, kl=0.02, **ANCHORED), rows(5), 1)
+        for name in ("grpo", "rloo", "ppo")
+    },
+}
+LONG = ("dpo", rows(40), DPOSettings(batch_size=4, epochs=5, nll=0.05, **ANCHORED), rows(9), 1)
+ROLES = (*CASES, "long", "saved", "fresh")
+CLOSE = {"rel": 1e-4, "abs": 1e-7}
+
+
+class Stand(NamedTuple):
+    """Two workers, one worker and where the two log."""
+
+    cluster: Cluster
+    two: Benches
+    one: Bench
+    logs: Path
+
+    def pids(self) -> dict[str, list[int]]:
+        """Of the processes that each worker has had so far."""
+        names = ("trainer-0", "trainer-1")
+        return {
+            n: [int(i) for i in re.findall(r"starts: pid (\d+)", (self.logs / f"{n}.log").read_text())] for n in names
+        }
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """Nothing of it is left when it ends."""
+    logs = tmp_path_factory.mktemp("logs")
+    with start(ClusterConfig(threads=2, learner_workers=2, max_restarts=1), logs) as cluster:
+        two = cluster.spawn("trainer", Benches, ROLES, threads=2, workers=2)
+        one = Bench(ROLES)
+        cluster.ready()
+        yield (made := Stand(cluster, two, one, logs))
+    assert not [pid for pids in made.pids().values() for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def apart(stand: Stand, bench: str, role: str) -> float:
+    """How far the two adapters of a role are from each other, as a share of how far training has moved them."""
+    fresh, ours = stand.one.adapter("fresh"), stand.one.adapter(role)
+    theirs = stand.two.on(bench, "adapter", role)
+    squares = np.array([[((theirs[k] - ours[k]) ** 2).sum(), ((ours[k] - fresh[k]) ** 2).sum()] for k in fresh])
+    gap, moved = np.sqrt(squares.sum(0))
+    return float(gap / moved)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_workers_that_share_the_base_have_the_losses_of_one_worker_in_every_phase(stand: Stand, name: str) -> None:
+    phase, *args = CASES[name]
+    expected = stand.one.losses(phase, name, *args)
+    assert stand.two.on("sharded", "losses", phase, name, *args) == pytest.approx(expected, **CLOSE)
+    assert apart(stand, "sharded", name) < 1e-3
+
+
+def test_fifty_steps_of_two_workers_are_those_of_one(stand: Stand) -> None:
+    phase, *args = LONG
+    expected = stand.one.losses(phase, "long", *args)
+    assert len(expected) == 50
+    assert stand.two.on("whole", "losses", phase, "long", *args) == pytest.approx(expected, **CLOSE)
+    assert apart(stand, "whole", "long") < 1e-3
+
+
+def test_each_worker_runs_the_model_on_half_of_the_rows(stand: Stand) -> None:
+    stand.two.on("whole", "rows")
+    stand.two.on("whole", "sft", "saved", rows(9), SFTSettings(batch_size=6), 1)
+    assert stand.two.on("whole", "rows") == [3, 2]
+
+
+def test_workers_that_share_the_base_hold_half_of_it(stand: Stand) -> None:
+    held = stand.two.on("sharded", "held")
+    assert sum(mine for _, mine in held) == pytest.approx(0.5 * sum(whole for whole, _ in held), rel=0.02)
+    assert all(mine == whole for whole, mine in stand.two.on("whole", "held"))
+
+
+def test_the_mismatch_is_measured_over_the_rows_of_all_workers(stand: Stand) -> None:
+    assert stand.two.on("sharded", "mismatch", "cdpo", rows(7)) == pytest.approx(
+        stand.one.mismatch("cdpo", rows(7)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_what_some_workers_save_another_number_of_them_goes_on_with(
+    stand: Stand, tmp_path: Path, before: int, after: int
+) -> None:
+    fresh, straight = Bench(ROLES), Bench(ROLES)
+    fresh.save(tmp_path / "fresh")
+    stand.two.on("sharded", "load", tmp_path / "fresh")
+    calls = {1: lambda method, *args: getattr(fresh, method)(*args), 2: lambda *args: stand.two.on("sharded", *args)}
+    first = ("policy", "saved", rows(8), PolicySettings(algorithm="ppo", batch_size=4), (), 1)
+    second = ("policy", "saved", rows(8, seed=2), PolicySettings(algorithm="ppo", batch_size=4), (), 2)
+    straight.losses(*first)
+    calls[before]("losses", *first)
+    calls[before]("save", tmp_path / "saved")
+    calls[after]("load", tmp_path / "saved")
+    assert calls[after]("losses", *second) == pytest.approx(straight.losses(*second), **CLOSE)
+    assert calls[after]("version", "saved") == 2
+    straight.save(tmp_path / "straight")
+    names = [sorted(p.name for p in (tmp_path / f / "saved").iterdir()) for f in ("saved", "straight")]
+    assert names[0] == names[1]
+
+
+def test_what_all_workers_raise_is_raised_as_it_is_and_they_go_on(stand: Stand) -> None:
+    with pytest.raises(ValueError, match="nothing to train on") as raised:
+        stand.two.on("whole", "sft", "saved", [], SFTSettings(), 0)
+    assert "trainer-0" in raised.value.__notes__[0]
+    assert stand.two.on("whole", "version", "saved") >= 0
+
+
+def test_a_worker_that_fails_alone_ends_the_group(stand: Stand) -> None:
+    with pytest.raises(ActorLost, match=r"failed on trainer-1 alone: ZeroDivisionError.*trainer-1\.log"):
+        stand.two.on("whole", "alone")
+
+
+@pytest.mark.slow
+def test_after_a_loss_all_workers_start_again_and_none_of_those_before_is_left(stand: Stand, tmp_path: Path) -> None:
+    before = stand.pids()
+    with pytest.raises(ActorLost) as lost:
+        stand.two.on("whole", "killed", "saved", rows(4), DPOSettings())
+    stand.cluster.restart(lost.value)
+    for name, pids in stand.pids().items():
+        assert len(pids) == len(before[name]) + 1
+        assert not os.path.exists(f"/proc/{before[name][-1]}")
+    fresh = Bench(ROLES)
+    fresh.save(tmp_path)
+    stand.two.on("whole", "load", tmp_path)
+    phase, *args = CASES["cdpo"]
+    expected = fresh.losses(phase, "saved", *args)
+    assert stand.two.on("whole", "losses", phase, "saved", *args) == pytest.approx(expected, **CLOSE)
+
+
+def test_a_worker_killed_in_a_phase_is_named_with_its_log(stand: Stand) -> None:
+    with pytest.raises(ActorLost, match=r"trainer-1 died during trainer\.on.*trainer-1\.log") as lost:
+        stand.two.on("whole", "killed", "saved", rows(4), DPOSettings())
+    assert lost.value.actor == "trainer-1"
