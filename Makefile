@@ -7,12 +7,14 @@
 #                torch comes from wherever pip is set up to look, on Linux usually the CUDA build
 #   PYTEST_ARGS  further arguments for pytest, for example PYTEST_ARGS="tests/store -x"
 #   DEMO_ARGS    further settings for the demo, for example DEMO_ARGS="seed=1 cluster=inline"
+#   BENCH_ARGS   which benchmarks and how, for example BENCH_ARGS="overlap skew --quick"
 PYTHON ?= python3.11
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -20,7 +22,7 @@ VLLM_READY := $(VLLM_VENV)/.ready
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test test-vllm check clean
+.PHONY: help setup demo test test-vllm check bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +57,9 @@ check: $(READY)  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(READY)  ## measure what the framework costs, against targets and baselines
+	$(BIN)/python tests/benchmarks/suite.py $(BENCH_ARGS)
 
 clean:  ## remove the environment, caches and build results; runs/ stays
 	rm -rf $(VENV) $(VLLM_VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

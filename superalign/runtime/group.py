@@ -141,7 +141,13 @@ class Group:
         self._resources = {"CPU": float(threads) if own_cpus else TOKEN_CPU, **self._accelerators()}
         self._calls: Any = ray.remote(Calls).options(num_cpus=0).remote()
         self._end: BaseException | None = None
-        task = {"name": name, "log_dir": log_dir, "threads": threads, "construction": construction, "calls": self._calls}
+        task = {
+            "name": name,
+            "log_dir": log_dir,
+            "threads": threads,
+            "construction": construction,
+            "calls": self._calls,
+        }
         # Ray Train wants a folder for what a run keeps, which this one commits itself.
         with tempfile.TemporaryDirectory(prefix="train-", dir=log_dir) as scratch:
             self._fit = threading.Thread(target=self._run, args=(task, scratch), daemon=True)

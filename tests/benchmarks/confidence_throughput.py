@@ -10,14 +10,13 @@ processor by themselves: they gain least.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy import stats
+from measure import Figure, of_ratios
 
 from superalign.testbed.corpus import Corpus
 from superalign.weak_to_strong.base import FitSettings, Rows, Text, WeakLabels
@@ -67,26 +66,21 @@ def ratios(model: str, rows: Rows, repeats: int, one_by_one: FitSettings) -> lis
     return [seconds(one_by_one, seed) / seconds(BATCHED, seed) for seed in range(repeats)]
 
 
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Geometric mean with Student's 95 % interval on the logarithms."""
-    logs = np.log(values)
-    half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
-    mean = float(logs.mean())
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-def main(model: str = "testbed", count: str = "256", repeats: str = "5", threads: str = "1") -> None:
-    """Print the ratio for short and long texts, and for each way of going one by one."""
+def figures(
+    quick: bool, model: str = "testbed", count: str = "256", repeats: str | None = None, threads: str = "1"
+) -> list[Figure]:
+    """The ratio for short and long texts, and for each way of going one by one."""
     torch.set_num_threads(int(threads))
-    print(
-        f"full:{model}, {count} examples, {repeats} repeats, {threads} thread(s): "
-        f"batches of {BATCHED.batch_size} are faster than"
-    )
-    for kind, rows in (("comments", comments(int(count))), ("requests with answers", answers(int(count)))):
+    repeats = repeats or ("2" if quick else "5")
+    count = "64" if quick else count
+    found = []
+    for kind, rows in (("comments", comments(int(count))), ("answers", answers(int(count)))):
         for way, settings in ONE_BY_ONE.items():
-            mean, low, high = interval(ratios(model, rows, int(repeats), settings))
-            print(f"  {way}, {kind}: {mean:.1f} times [{low:.1f}, {high:.1f}]", flush=True)
+            what = f"full:{model}, {count} {kind}: examples/s in batches of {BATCHED.batch_size} over {way}"
+            name = f"weak_to_strong_{kind}_per_{'step' if settings.batch_size == 1 else 'pass'}"
+            found.append(of_ratios(name, what, ratios(model, rows, int(repeats), settings)))
+    return found
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(*figures(False, *sys.argv[1:]), sep="\n")

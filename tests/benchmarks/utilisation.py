@@ -48,8 +48,8 @@ def weights(model: str) -> int:
     return sum(p.numel() for p in base.parameters()) - (0 if tied else table.numel())
 
 
-def mfu(model: str, batch: int, length: int, device: str) -> None:
-    """Train on random tokens and print the rate."""
+def mfu(model: str, batch: int, length: int, device: str) -> float:
+    """Train on random tokens; print the rate, return the utilisation."""
     rng, chat = np.random.default_rng(0), load_chat(model)
     length = min(length, chat.context)
     rows = [
@@ -63,19 +63,23 @@ def mfu(model: str, batch: int, length: int, device: str) -> None:
     service.sft("learner", rows, settings, 0)
     rate = batch * STEPS * length / (time.perf_counter() - begin)
     needed = 4 * weights(model) * rate
+    used = needed / peak(device)
     print(
         f"{model}, batch {batch} x {length} tokens: {rate:.0f} tokens/s, {needed / 1e9:.1f} GFLOP/s needed, "
-        f"MFU {100 * needed / peak(device):.1f} % of a matrix product's"
+        f"MFU {100 * used:.1f} % of a matrix product's"
     )
+    return used
 
 
-def generation_share(run: str) -> None:
-    """Print how much of the rounds' time went into generation, evaluation included and apart."""
+def generation_share(run: str) -> float:
+    """The share of the rounds' time that went into generation, printed by stage."""
     rows = RunFolder.open(run).rows()[1:]
     spent = {name: sum(row["timing"].get(name, 0.0) for row in rows) for name in (*GENERATING, "total")}
     shares = {name: 100 * seconds / spent["total"] for name, seconds in spent.items()}
     print(f"{Path(run).name}: " + ", ".join(f"{name} {shares[name]:.0f} %" for name in GENERATING))
-    print(f"generation in all {sum(shares[name] for name in GENERATING):.0f} % of {spent['total']:.0f} s")
+    whole = sum(shares[name] for name in GENERATING)
+    print(f"generation in all {whole:.0f} % of {spent['total']:.0f} s")
+    return whole / 100
 
 
 def main(model: str, run: str | None) -> None:

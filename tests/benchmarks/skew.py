@@ -1,0 +1,79 @@
+"""How much sooner a call is through when engines take their work from one queue, instead of each having its share.
+
+    python tests/benchmarks/skew.py [REPEATS]
+
+Eight engines on Ray that only sleep; a call of 256 requests, a default round's answers. The real pool
+(`superalign.generation.pool`) hands out pieces of it to whoever is free; static shards are the same pieces, dealt out
+in advance. Skewed are either the requests, their lengths lognormal with a coefficient of variation of 1
+(training_frameworks.md B2), a batch lasting as long as its longest; or the engines, of which one takes twice the time;
+or both. Geometric means over repeats, each with lengths of its own, with Student's 95 % interval. Target: 1.3.
+
+Even without any overhead the queue cannot gain more on the requests alone than their spread allows: list scheduling of
+the same pieces on paper gives 1.17 at four pieces for each engine, 1.22 at eight and 1.20 at thirty-two.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from engines import Recording, SleepingEngine, requests, shard
+from measure import Figure, of_ratios
+
+from superalign.generation.pool import PIECES, GeneratorPool
+from superalign.runtime.cluster import Cluster, start
+from superalign.sections import ClusterConfig
+
+ENGINES, COUNT = 8, 256
+MEAN_S, VARIATION = 0.1, 1.0
+SLOWNESS = 2.0
+TARGET = 1.3
+CASES = {
+    "skew_requests": ("heavy-tailed requests", VARIATION, 1.0),
+    "skew_engine": (f"one of {ENGINES} engines at half the speed", 0.0, SLOWNESS),
+    "skew_both": ("heavy-tailed requests and one engine at half the speed", VARIATION, SLOWNESS),
+}
+
+
+def latencies(count: int, variation: float) -> list[float]:
+    """Seconds of each request: lognormal with this mean and coefficient of variation."""
+    spread = np.sqrt(np.log1p(variation**2))
+    draw = np.random.default_rng(0).lognormal(-(spread**2) / 2, spread, count)
+    return (MEAN_S * draw).tolist()
+
+
+def gains(cluster: Cluster, variation: float, slowness: float, repeats: int) -> list[float]:
+    """Seconds of static shards over those of the queue."""
+    recording: Any = Recording(cluster, slowness)
+    took = latencies(repeats * COUNT, variation)
+    pool = GeneratorPool(recording, SleepingEngine, (took,), 1, ENGINES, ENGINES)
+    pool.resize(dict.fromkeys(range(ENGINES)))
+    found = []
+    for repeat in range(repeats):
+        asked = requests(COUNT, first=repeat * COUNT)
+        began = time.perf_counter()
+        pool.generate(asked, 0)
+        queued = time.perf_counter()
+        shard(asked, recording.engines, PIECES)
+        found.append((time.perf_counter() - queued) / (queued - began))
+    pool.resize({})
+    return found
+
+
+def figures(quick: bool, repeats: int | None = None) -> list[Figure]:
+    """Static shards over the queue, for each kind of skew."""
+    repeats = repeats or (3 if quick else 20)
+    with tempfile.TemporaryDirectory() as logs, start(ClusterConfig(threads=1), Path(logs)) as cluster:
+        found = {name: gains(cluster, *how, repeats) for name, (_, *how) in CASES.items()}
+    return [
+        of_ratios(name, f"static shards over the pool's queue, {CASES[name][0]}", ratios, least=TARGET, tolerance=0.05)
+        for name, ratios in found.items()
+    ]
+
+
+if __name__ == "__main__":
+    print(*figures(False, *map(int, sys.argv[1:])), sep="\n")
