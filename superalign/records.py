@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 Kind = Literal["harmful", "benign"]
@@ -18,8 +18,10 @@ def content_id(*parts: object) -> str:
 
 
 @functools.cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return get_type_hints(cls)
+def _layout(cls: Hashable) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The fields of a record, and those of them that are tuples."""
+    hints = get_type_hints(cls)
+    return frozenset(f.name for f in fields(cls)), tuple(n for n, hint in hints.items() if get_origin(hint) is tuple)  # type: ignore[arg-type]
 
 
 def content_share(*parts: object) -> float:
@@ -33,7 +35,8 @@ class Record:
 
     def to_row(self) -> dict[str, Any]:
         """The record as a flat dict of JSON and Arrow compatible values (tuples become lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        return row | {name: list(row[name]) for name in _layout(type(self))[1]}  # type: ignore[arg-type]
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -42,11 +45,10 @@ class Record:
         Raises:
             ValueError: a field is unknown or missing; the message names it.
         """
-        names = {f.name for f in fields(cls)}
-        if unknown := sorted(set(row) - names):
+        names, tuples = _layout(cls)  # type: ignore[arg-type]  # mypy takes a dataclass's type to be unhashable
+        if unknown := sorted(row.keys() - names):
             raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {sorted(names)}")
-        hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes a dataclass's type to be unhashable
-        values = {k: tuple(v) if get_origin(hints[k]) is tuple else v for k, v in row.items()}
+        values = {**row, **{name: tuple(row[name]) for name in tuples if name in row}}
         try:
             return cls(**values)
         except TypeError as error:

@@ -73,6 +73,7 @@ def drive(
             team.cluster.restart(loss)
             standing = False
             continue
+        team.cluster.progressed()
         writers.log(number, flatten(row))
         page.write(run.folder)
     writers.close()

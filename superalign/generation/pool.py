@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
 
 Out = TypeVar("Out")
-PIECES = 4  # for each engine and call: the fewer there are, the longer the last one is waited for
+PIECES = 8  # for each engine and call: the fewer there are, the longer the last one is waited for
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class GeneratorPool:
         Raises:
             ActorLost: fewer than `least` came to stand.
         """
+        self._cluster.progressed()
         for number in self._engines.keys() - places.keys():
             self._end(number)
         fresh = {number: place for number, place in places.items() if number not in self._engines}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from superalign.roles import coaching, prompts
 from superalign.roles.verdicts import Case, Pair, Verdicts
 from superalign.training.base import SFTSettings
 
+Labelled = tuple[Item, ExpertLabel]
 ROWS_OF_A_FLAW = 4  # the answer alone, the flawed one alone, both in either order
 
 
@@ -41,7 +42,7 @@ class Critic(Verdicts):
 
     def learn(
         self,
-        answered: Sequence[tuple[Item, ExpertLabel]],
+        answered: Sequence[Labelled],
         clean: Sequence[tuple[str, str]],
         familiar: Sequence[tuple[str, str]],
         seed: int,
@@ -62,7 +63,7 @@ class Critic(Verdicts):
             raise ValueError("a frozen judge cannot learn")
         known = {item.id for item, _ in self._labelled}
         self._labelled = list(answered)
-        training = [pair for pair in self._labelled if not self._held_back(pair[0])]
+        training = self._replayed([pair for pair in self._labelled if not self._held_back(pair[0])], known, seed)
         self._prepare([(item.query, text) for item, _ in training for text in (item.first, item.second) if text])
         rows = [
             row
@@ -88,9 +89,16 @@ class Critic(Verdicts):
                 metrics |= self._second_stage(training, clean, [*rows, *planted, *rehearsed], seed)
         return metrics
 
+    def _replayed(self, pairs: list[Labelled], known: Set[str], seed: int) -> list[Labelled]:
+        """All new labels, and of the earlier ones so many that a round's training does not grow with their number."""
+        old = [place for place, (item, _) in enumerate(pairs) if item.id in known]
+        spared = max(0, len(old) - self.config.replayed)
+        left_out = set(random.Random(f"replayed/{seed}").sample(old, spared))
+        return [pair for place, pair in enumerate(pairs) if place not in left_out]
+
     def _second_stage(
         self,
-        training: Sequence[tuple[Item, ExpertLabel]],
+        training: Sequence[Labelled],
         clean: Sequence[tuple[str, str]],
         anchors: Sequence[dict[str, Any]],
         seed: int,

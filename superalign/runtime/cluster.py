@@ -94,6 +94,10 @@ class Cluster(Protocol):
         """
         ...
 
+    def progressed(self) -> None:
+        """What was begun is done: earlier losses count no more against `cluster.max_restarts`."""
+        ...
+
     def replace(self, name: str, loss: ActorLost) -> None:
         """Make one actor anew from its first arguments, if its place is still there; its proxy stays valid.
 
@@ -148,6 +152,9 @@ class InlineCluster:
     def restart(self, loss: ActorLost) -> None:
         """An object in this process cannot be lost alone: the loss is somebody else's, and goes on."""
         raise loss
+
+    def progressed(self) -> None:
+        """Nothing is counted."""
 
     def replace(self, name: str, loss: ActorLost) -> None:
         """As `restart`."""
@@ -279,6 +286,10 @@ class RayCluster:
             except ActorLost as again:
                 loss = again
         raise loss
+
+    def progressed(self) -> None:
+        """Count restarts from here."""
+        self._restarts = 0
 
     def replace(self, name: str, loss: ActorLost) -> None:
         """Kill what is left of the actor and launch it again; waits until it stands."""

@@ -72,13 +72,14 @@ class AttackerConfig(Section):
 class CriticConfig(Section):
     """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
 
-    New expert labels are learned `epochs` times, earlier ones once more each round, and `rehearsed` verdicts of the
-    initial critic are rehearsed so that it does not forget. `planted_share` of what teaches verdicts are planted flaws,
-    with `subtle_flaws` single sentences of other answers among them.
-    `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what the learner's revision
-    gains over one that reads a `placebo`, and reinforced by `coach`; the `evaluator` scores. `critique_tokens`:
-    longer ones are penalised. `variance`, for escalation: how far `members` are from the verdict: paraphrased
-    questions (`ensemble`) or adapters with `dropout` of their ranks; `views` of a pair cost nothing.
+    New expert labels are learned `epochs` times, earlier ones (`replayed` of them at most, chosen at random) once
+    more each round, and `rehearsed` verdicts of the initial critic are rehearsed so that it does not forget.
+    `planted_share` of what teaches verdicts are planted flaws, with `subtle_flaws` single sentences of other
+    answers among them. `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what
+    the learner's revision gains over one that reads a `placebo`, and reinforced by `coach`; the `evaluator` scores.
+    `critique_tokens`: longer ones are penalised. `variance`, for escalation: how far `members` are from the
+    verdict: paraphrased questions (`ensemble`) or adapters with `dropout` of their ranks; `views` of a pair cost
+    nothing.
     """
 
     kind: Literal["generative", "classifier", "debate", "consultancy"] = "generative"
@@ -92,6 +93,7 @@ class CriticConfig(Section):
     planted_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     subtle_flaws: bool = False
     rehearsed: NonNegative = 48
+    replayed: NonNegative = 384
     calibration_share: Fraction = 0.3
     stages: Literal[1, 2] = 1
     coach: Literal["dpo", "grpo"] = "dpo"

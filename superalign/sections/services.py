@@ -57,7 +57,8 @@ class ClusterConfig(Section):
     of the frozen bases alone, which spares memory and costs time. `placement`: `shared` reserves nothing, everybody
     sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has one engine and one
     learner worker on each GPU. `accelerator=CPU`: `split` reserves `threads` CPUs for each instead. A cluster that is
-    joined may still grow: nodes are waited for `place_timeout_s` long.
+    joined may still grow: nodes are waited for `place_timeout_s` long. `max_restarts`: losses of actors that are borne
+    without a round done between them.
     """
 
     mode: Literal["inline", "ray"] = "ray"

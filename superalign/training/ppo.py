@@ -54,6 +54,12 @@ class ValueFunction:
         error = min(max(kl / target - 1, -KL_ERROR), KL_ERROR)
         self.kl *= 1 + KL_GAIN * error
 
+    def to(self, device: torch.device) -> None:
+        """Move head and optimizer to where the policy is."""
+        self.head.to(device)
+        for state in self.optimizer.state.values():
+            state.update({name: value.to(device) for name, value in state.items() if name != "step"})
+
     def state(self) -> dict[str, Any]:
         """All of it, for torch.save."""
         return {"head": self.head.state_dict(), "optimizer": self.optimizer.state_dict(), "kl": self.kl}
@@ -170,6 +176,7 @@ def annotate(
         The rows, and the mean over answers of their KL to the base (nats) and of the whole reward.
     """
     device = next(model.parameters()).device
+    value.to(device)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]["prompt_ids"]) + len(rows[i]["completion_ids"]))
     width = max(len(row["completion_ids"]) for row in rows)
     shape = (len(rows), width)

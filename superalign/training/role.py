@@ -54,9 +54,11 @@ class Role:
             raise UserError(f"{folder} holds an adapter of another model or rank than model={self.model}")
         return {
             "tensors": tensors,
-            "optimizer": torch.load(folder / OPTIMIZER, weights_only=True),
+            "optimizer": torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True),
             "version": json.loads((folder / VERSION).read_text())["version"],
-            "value": torch.load(folder / VALUE, weights_only=True) if (folder / VALUE).is_file() else None,
+            "value": torch.load(folder / VALUE, map_location="cpu", weights_only=True)
+            if (folder / VALUE).is_file()
+            else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:

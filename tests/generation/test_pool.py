@@ -59,7 +59,7 @@ class Held(HFGenerator):
             assert self.done.wait(30)
         with self.lock:
             self.sizes.append(len(requests))
-            if sum(self.sizes) + -(-40 // 12) >= 40:
+            if sum(self.sizes) + 2 >= 40:  # 40 requests, 3 engines at most: pieces of 2
                 self.done.set()
         return super().generate(requests, seed)
 
@@ -87,7 +87,7 @@ def test_results_do_not_depend_on_the_number_of_engines() -> None:
 
 def test_a_slow_piece_holds_up_nobody_else() -> None:
     inline(2, Held).generate(requests(40), seed=0)
-    assert sum(Held.sizes) == 40 and len(Held.sizes) == 10
+    assert sum(Held.sizes) == 40 and len(Held.sizes) == 20
 
 
 def test_a_lost_engine_stands_again_with_the_adapters_of_the_others(ray: RayCluster, tmp_path: Path) -> None:

@@ -70,6 +70,20 @@ def test_a_tie_teaches_nothing() -> None:
     assert trainer.version("critic") == 0
 
 
+def test_of_old_labels_no_more_are_learned_than_a_round_bears() -> None:
+    critic, trainer = make(**NO_EXTRAS, epochs=1, replayed=2)
+    old = [labelled(number, 1.0) for number in range(6)]
+    critic.learn(old, [], [], 0)
+    assert len(points(trainer)) == 6
+    learned = []
+    for seed in (1, 2):
+        critic.learn([*old, labelled(6 + seed, 1.0)], [], [], seed)
+        said = {text for _, text, _ in points(trainer)}
+        assert f"answer {6 + seed}" in said and len(said) == 3
+        learned.append(said)
+    assert learned[0] & learned[1] != learned[0], "others are replayed another time"
+
+
 def test_new_labels_are_learned_for_several_epochs_and_old_ones_once() -> None:
     critic, trainer = make(**NO_EXTRAS, epochs=3)
     old = [labelled(1, 1.0), labelled(2, 0.0)]
