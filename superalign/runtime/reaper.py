@@ -21,7 +21,8 @@ def main(driver: int, folder: str) -> None:
         kin = [process for process in psutil.Process(driver).children(recursive=True) if process.pid != os.getpid()]
         print("ready", flush=True)
     for _ in range(2):  # what was being started at the first time is found at the second
-        kin += users(folder)
+        # The driver lives on where it has shut Ray down itself, and may keep a log of it open.
+        kin += [process for process in users(folder) if process.pid != driver]
         for process in kin:
             # psutil refuses to kill a process that has only inherited the number.
             with suppress(psutil.NoSuchProcess):
