@@ -147,6 +147,7 @@ class Group:
             "threads": threads,
             "construction": construction,
             "calls": self._calls,
+            "limit_s": config.call_timeout_s,
         }
         # Ray Train wants a folder for what a run keeps, which this one commits itself.
         with tempfile.TemporaryDirectory(prefix="train-", dir=log_dir) as scratch:
