@@ -1,17 +1,25 @@
-"""Coming in with a token, and leaving."""
+"""Coming in with a token, and leaving; and whether anybody could."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form
-from fastapi.responses import Response
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import PlainTextResponse, Response
 
 from superalign.experts.terminal import clean
 from superalign.experts.web.security import Refused, Session
-from superalign.experts.web.site import Acting, Anybody, Knocking, log
+from superalign.experts.web.site import Acting, Anybody, Knocking, Site, log
 
 router = APIRouter()
+
+
+@router.get("/healthz")
+def healthy(request: Request) -> Response:
+    """For probes: 200 while the store answers, else 503."""
+    site: Site = request.app.state.site
+    site.users.all()
+    return PlainTextResponse("ok\n")
 
 
 @router.get("/login")

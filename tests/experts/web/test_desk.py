@@ -300,3 +300,11 @@ def test_times_do_not_count_from_an_earlier_item(place: Place) -> None:
     ann.send(page, "/answer", answer="accept")
     first, second = (a.seconds or 0.0 for a in sorted(place.queue.answers(), key=lambda a: a.created_at))
     assert first >= 0.3 > second
+
+
+def test_a_probe_is_told_whether_the_store_answers(place: Place) -> None:
+    probe = Visitor(place.address)
+    assert (probe.get("/healthz").status, probe.get("/healthz").text) == (200, "ok\n")
+    with place.queue.database.write() as db:
+        db.exec_driver_sql("ALTER TABLE person RENAME TO lost")
+    assert probe.get("/healthz").status == 503
