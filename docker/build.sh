@@ -5,7 +5,7 @@
 #   docker/build.sh smoke    build, then run doctor and train in it as its own user
 #
 #   BASE         base image; without it one is made from Debian's packages, so that no image registry is needed
-#   TORCH_INDEX  index of torch's CPU builds; without it that of the Dockerfile, or none where pip knows a folder of wheels
+#   TORCH_INDEX  index of torch's CPU builds; without it the Dockerfile's, or none where pip knows a folder of wheels
 #   STORAGE      keeps image and base in this folder for the next time; without it nothing is left behind
 #   OUT          writes the image to this file, for `docker load`
 #   RUNS         smoke: keeps the runs in this folder
@@ -24,7 +24,9 @@ say() { echo "[$((SECONDS - began)) s] $*" >&2; }
 fail() { echo "build.sh: $*" >&2; exit 1; }
 
 # Overlay shares layers where the kernel lets it; vfs copies them, which works everywhere.
-in_storage() { TMPDIR=$scratch buildah --root "$storage/images" --runroot "$scratch/run" --storage-driver "$driver" "$@"; }
+in_storage() {
+  TMPDIR=$scratch buildah --root "$storage/images" --runroot "$scratch/run" --storage-driver "$driver" "$@"
+}
 
 clean() {
   in_storage rm --all >/dev/null 2>&1 || true
@@ -39,12 +41,13 @@ choose_driver() {
 }
 
 make_base() {
-  local mirror=${MIRROR:-}
-  [ -n "$mirror" ] || mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+  local mirror=${MIRROR:-} sources=/etc/apt/sources.list.d/debian.sources
+  [ -n "$mirror" ] || [ ! -f "$sources" ] || mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' "$sources" | head -n 1)
   say "making a base image from ${mirror:=http://deb.debian.org/debian}"
-  debootstrap --variant=minbase --include=ca-certificates,python3-distutils,python3.11-venv bookworm "$scratch/root" "$mirror" \
-    >"$scratch/debootstrap.log" || fail "debootstrap failed: $(tail -n 3 "$scratch/debootstrap.log")"
-  rm -rf "$scratch"/root/var/cache/apt/*.bin "$scratch"/root/var/cache/apt/archives/*.deb "$scratch"/root/var/lib/apt/lists/*
+  debootstrap --variant=minbase --include=ca-certificates,python3-distutils,python3.11-venv \
+    bookworm "$scratch/root" "$mirror" >"$scratch/debootstrap.log" \
+    || fail "debootstrap failed: $(tail -n 3 "$scratch/debootstrap.log")"
+  rm -rf "$scratch"/root/var/{cache/apt/*.bin,cache/apt/archives/*.deb,lib/apt/lists/*}
   local container
   container=$(in_storage from scratch)
   in_storage copy --quiet "$container" "$scratch/root" / >/dev/null
@@ -80,7 +83,8 @@ build() {
   [ -z "${TORCH_INDEX+set}" ] || pip_arguments+=(--build-arg "TORCH_INDEX=$TORCH_INDEX")
   say "building $image on $BASE ($driver storage)"
   in_storage build --isolation chroot --layers --format docker --pull=never --file docker/Dockerfile --target cpu \
-    --build-arg "BASE=$BASE" "${pip_arguments[@]}" --tag "$image" . 2>&1 | tee "$scratch/build.log" | grep --line-buffered STEP >&2 \
+    --build-arg "BASE=$BASE" "${pip_arguments[@]}" --tag "$image" . 2>&1 \
+    | tee "$scratch/build.log" | grep --line-buffered STEP >&2 \
     || fail "buildah failed: $(tail -n 15 "$scratch/build.log")"
   say "built"
   in_storage images --no-trunc --format '{{.ID}} {{.Size}}' "$image"

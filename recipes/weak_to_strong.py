@@ -19,7 +19,8 @@ from superalign.errors import ActorLost, UserError
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.rounds import opened
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.store.run import Plan, Run
 from superalign.team import versions
 from superalign.weak_to_strong import results, transforms

@@ -132,7 +132,7 @@ def devices() -> Finding:
 
 def ray_starts() -> Finding:
     """Whether a local Ray, as `cluster=laptop` needs it, starts and stops."""
-    from superalign.runtime.cluster import start
+    from superalign.runtime.connection import start
     from superalign.sections import ClusterConfig
 
     with tempfile.TemporaryDirectory() as logs, start(ClusterConfig(mode="ray"), Path(logs)):

@@ -11,7 +11,7 @@ from superalign.config import Config
 from superalign.errors import ActorLost
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from superalign.store.run import Plan, Run
 from superalign.team import Team, versions
 

@@ -1,28 +1,18 @@
-"""Start roles and services, inline or as actors on Ray, and make them all anew after one is lost."""
+"""Where roles and services live: inline or as actors on Ray, all made anew after one is lost."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
-from superalign.runtime.addresses import pass_token
 from superalign.runtime.group import Group
-from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
 
 if TYPE_CHECKING:
@@ -30,22 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OBJECT_STORE_BYTES = 512 * 2**20
 HELLO_LIMIT_S = 5.0
-ANSWER_LIMIT_S = 5.0
-
-# What a Ray of our own must not do: phone home, hide the accelerators from actors that reserve none, pack up the
-# working directory under `uv run`, print its news of dead workers (which `ActorLost` tells) on the user's screen, or
-# have actors yield their cores to its bookkeeping.
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
-    "RAY_worker_niceness": "0",
-}
-
-IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a job, as is RAY_ADDRESS
 
 logger = logging.getLogger(__name__)
 
@@ -352,119 +327,3 @@ def _check_place(name: str, place: Place | None) -> None:
     """Whether an actor can start at all: its node may have died, and there may be no other."""
     if place and not place.there():
         raise ActorLost(name, f"{name} has lost its place ({place}): the node died and no other has room")
-
-
-@contextmanager
-def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
-    """A cluster for the time of a run; everything it started is gone afterwards, also after an exception.
-
-    `address=local` starts a Ray of its own, reachable only with a token drawn for this process and keeping its files
-    in a private folder; in a Ray job it joins the cluster that runs the job. Another address joins that cluster. What
-    was joined is left at the end.
-
-    Call it from the main thread: Ray's processes end with the thread that started them.
-
-    Raises:
-        UserError: Ray runs in this process already, does not start, or nothing answers at `config.address`.
-    """
-    if config.mode == "inline":
-        keep_freed_memory()
-        yield InlineCluster()
-        return
-    if config.address == "local" and IN_A_JOB in os.environ:
-        config = config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
-    _prepare_environment(config)
-    import ray
-
-    if ray.is_initialized():
-        raise UserError("Ray is already running in this process: end it with ray.shutdown() or use cluster=inline")
-    if config.address != "local":
-        try:
-            _join(config)
-            yield RayCluster(config, log_dir)
-        finally:
-            ray.shutdown()
-        return
-    # Not TMPDIR: the path of a Unix socket is limited to 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="superalign-ray-", dir="/tmp"))
-    try:
-        with _reaper(folder) as look:
-            try:
-                ray.init(
-                    **_common(config),
-                    include_dashboard=False,
-                    num_cpus=os.cpu_count(),
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    _temp_dir=str(folder),
-                )
-            except Exception as error:  # Ray has no class of its own for this, and raises bare ones
-                reason = str(error).strip().partition("\n")[0]
-                raise UserError(
-                    f"Ray did not start ({reason}): free memory and processors and run the same command again, "
-                    "or use cluster=inline"
-                ) from error
-            look()
-            yield RayCluster(config, log_dir)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
-    """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down.
-
-    It holds from before Ray starts; what it yields is to be called once Ray stands.
-    """
-    command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
-    # A session of its own: Ctrl-C in the terminal is not meant for it.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
-        asked, told = process.stdin, process.stdout
-        assert asked is not None and told is not None
-
-        def look() -> None:
-            asked.write(b"\n")
-            asked.flush()
-            told.readline()
-
-        try:
-            yield look
-        finally:
-            import ray
-
-            ray.shutdown()
-
-
-def _prepare_environment(config: ClusterConfig) -> None:
-    for key, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    if config.address == "local" and "RAY_AUTH_MODE" not in os.environ:
-        # Ray would otherwise write a token to the home folder.
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    else:
-        pass_token(os.environ)
-
-
-def _common(config: ClusterConfig) -> dict[str, Any]:
-    return {
-        "address": config.address,
-        "namespace": f"superalign-{secrets.token_hex(8)}",
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-    }
-
-
-def _join(config: ClusterConfig) -> None:
-    import ray
-
-    host, _, port = config.address.rpartition(":")
-    try:
-        # Ray itself would try for minutes, and then end the process.
-        with socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S):
-            pass
-        ray.init(**_common(config))
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"no Ray answers at cluster.address={config.address} ({reason}): use local or HOST:PORT of a cluster"
-        ) from error

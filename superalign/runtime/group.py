@@ -95,7 +95,7 @@ def work(task: dict[str, Any]) -> None:
         call = ray.get(calls.take.remote(number))
         if call is None:
             continue
-        answer = host.hello() if call[0] == "hello" else host.call(*call, task["limit_s"])
+        answer = host.hello() if call[0] == "hello" else host.call(call[0], call[1], task["limit_s"])
         if rank and not isinstance(load(answer), Failure):
             answer = dump(None)  # the first worker's result is everybody's
         ray.get(calls.answer.remote(number, rank, answer))

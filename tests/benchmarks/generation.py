@@ -134,7 +134,7 @@ def adapter(seed: int, model: str = MODEL) -> dict[str, np.ndarray]:
 def vllm_part(pairs: int, count: int) -> list[Figure]:
     """Our actor against `vllm.LLM.generate` in this process: as anyone would call it, and asked for the same."""
     from superalign.generation.vllm import VLLMGenerator
-    from superalign.runtime.cluster import start
+    from superalign.runtime.connection import start
     from superalign.sync.adapter import AdapterSync, room_for
 
     prompts, chat = testbed_prompts(count), load_chat(MODEL)

@@ -23,7 +23,8 @@ from measure import Figure, of_values
 from superalign.ahead import Ahead, write_queries
 from superalign.compose import load
 from superalign.records import Query, Response, Seed
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from superalign.store.clock import StageClock
 from superalign.team import stage_seed

@@ -25,7 +25,8 @@ from measure import Figure, of_ratios
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 
 SIZES = (1, 2, 4, 8)

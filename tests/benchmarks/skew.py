@@ -25,7 +25,8 @@ from engines import Recording, SleepingEngine, requests, shard
 from measure import Figure, of_ratios
 
 from superalign.generation.pool import PIECES, GeneratorPool
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 
 ENGINES, COUNT = 8, 256

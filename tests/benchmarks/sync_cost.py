@@ -31,7 +31,8 @@ from transformers.utils import logging
 from superalign.generation.base import Tensors
 from superalign.generation.merging import MergingBase
 from superalign.models import load_base
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from superalign.sync.adapter import AdapterSync, room_for
 from superalign.sync.base import Adapter, WeightSync

@@ -16,7 +16,8 @@ from superalign.errors import ActorLost, UserError
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
-from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster, start
+from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from tests.generation.pool_parts import Speller
 

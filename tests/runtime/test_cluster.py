@@ -13,7 +13,8 @@ import pytest
 
 from superalign.errors import ActorLost, UserError
 from superalign.runtime import actors
-from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster, start
+from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from tests.runtime.parts import Counter, Dying, Refusing, Role, Stuck
 
@@ -215,7 +216,7 @@ import sys
 from pathlib import Path
 import ray
 from superalign.errors import UserError
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 def init(**_):
     raise Exception("The current node timed out during startup.\\nMore words.")

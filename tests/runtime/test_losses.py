@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import ActorLost
-from superalign.runtime.cluster import RayCluster, start
+from superalign.runtime.cluster import RayCluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from tests.faults.injector import cut
 from tests.runtime.parts import Counter, Role
@@ -84,7 +85,7 @@ import sys
 from pathlib import Path
 from superalign.errors import ActorLost
 from superalign.sections import ClusterConfig
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="ray"), Path(sys.argv[1])) as cluster:
     service = cluster.spawn("generator", Counter)

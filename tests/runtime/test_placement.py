@@ -14,7 +14,8 @@ from superalign.compose import load
 from superalign.errors import UserError
 from superalign.generation.pool import GeneratorPool
 from superalign.runtime import placement
-from superalign.runtime.cluster import RayCluster, start
+from superalign.runtime.cluster import RayCluster
+from superalign.runtime.connection import start
 from superalign.runtime.placement import Estate, Need, engines_that_fit, fits, needs
 from tests.generation.pool_parts import Speller
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from superalign.errors import UserError
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with SIGINT ignored
 from superalign.sections import ClusterConfig
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="ray"), Path(sys.argv[1])) as cluster:
     service = cluster.spawn("service", Counter)
@@ -116,7 +116,7 @@ def test_inline_needs_no_ray(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from superalign.sections import ClusterConfig
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="inline"), Path("nowhere")) as cluster:
     cluster.spawn("service", Counter).add(1)

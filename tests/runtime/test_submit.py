@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +73,10 @@ def head() -> Iterator[Head]:
         wait_until(lambda: asks_for_a_token(dashboard), process, 120)
         yield Head(process, f"127.0.0.1:{port}", mine)
     finally:
-        kin = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGTERM)
+        for each in (*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         process.wait(60)
-        for each in psutil.wait_procs(kin, timeout=10)[1]:
-            each.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from superalign.errors import ActorLost
-from superalign.runtime.cluster import Cluster, start
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
 from tests.training.parts import Bench, Benches, rows

@@ -41,7 +41,7 @@ from pathlib import Path
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.vllm import VLLMGenerator
-from superalign.runtime.cluster import start
+from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig, GeneratorConfig
 from tests.vllm.parts import LORA, adapter, asked, hf, words
 roles = {"attacker": "testbed", "learner": "testbed"}
