@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from superalign.cli import parser
 from superalign.compose import load
-from superalign.runtime.cluster import RAY_ENVIRONMENT
+from superalign.runtime.connection import RAY_ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
