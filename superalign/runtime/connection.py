@@ -74,6 +74,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="superalign-ray-", dir="/tmp"))
     try:
         with _reaper(folder) as look:
+            look()
             try:
                 ray.init(
                     **_common(config),
@@ -99,7 +100,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
 def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
     """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down.
 
-    It holds from before Ray starts; what it yields is to be called once Ray stands.
+    It holds from before Ray starts; what it yields is to be called then, and once Ray stands.
     """
     command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
     # A session of its own: Ctrl-C in the terminal is not meant for it.

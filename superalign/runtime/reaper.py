@@ -15,10 +15,19 @@ import psutil  # type: ignore[import-untyped]
 
 
 def main(driver: int, folder: str) -> None:
-    """Remember the driver's descendants at every line of stdin; at its end kill what is left and remove the folder."""
+    """Kill what Ray leaves behind and remove its folder, at the end of stdin.
+
+    At its first line the driver has no Ray yet: its children are its own affair. Those of the later lines are Ray's.
+    """
+    others: set[psutil.Process] = set()
     kin: list[psutil.Process] = []
-    for _ in sys.stdin:
-        kin = [process for process in psutil.Process(driver).children(recursive=True) if process.pid != os.getpid()]
+    for number, _ in enumerate(sys.stdin):
+        children = psutil.Process(driver).children()
+        if number:
+            roots = [child for child in children if child not in others]
+            kin = [process for root in roots for process in (root, *root.children(recursive=True))]
+        else:
+            others = set(children)  # this process among them
         print("ready", flush=True)
     for _ in range(2):  # what was being started at the first time is found at the second
         # The driver lives on where it has shut Ray down itself, and may keep a log of it open.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -86,10 +87,13 @@ def test_no_process_survives_a_driver_ended_by(how: signal.Signals, tmp_path: Pa
 def test_no_process_survives_a_driver_killed_while_ray_starts(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "logs"), "wait", str(tmp_path / "never")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
-        end, started = time.monotonic() + 60, []
-        while not started and driver.poll() is None and time.monotonic() < end:
-            started = [p for p in psutil.Process(driver.pid).children(recursive=True) if p.name() == "gcs_server"]
-        (folder,) = {*re.findall(r"/tmp/superalign-ray-\w+", " ".join(started[0].cmdline()))}
+        end, named = time.monotonic() + 60, set[str]()
+        while not named and driver.poll() is None and time.monotonic() < end:
+            for process in psutil.Process(driver.pid).children(recursive=True):
+                with suppress(psutil.Error):  # it may have ended by now
+                    if process.name() == "gcs_server":
+                        named = {*re.findall(r"/tmp/superalign-ray-\w+", " ".join(process.cmdline()))}
+        (folder,) = named
         below = descendants(driver.pid)
         driver.kill()
     assert alive_after(below, limit_s=30) == []
@@ -124,3 +128,14 @@ print("ray" in sys.modules, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def test_other_children_of_the_process_are_left_alone(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys\nfrom pathlib import Path\nfrom superalign.sections import ClusterConfig\n"
+        "from superalign.runtime.connection import start\n"
+        "other = subprocess.Popen(['sleep', '300'])\n"
+        f"with start(ClusterConfig(), Path({str(tmp_path)!r})):\n    pass\n"
+        "print(other.poll())\nother.kill()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT).stdout == "None\n"
