@@ -60,7 +60,9 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
         config = config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
     _prepare_environment(config)
     import ray
+    from ray._raylet import Config  # type: ignore[attr-defined]
 
+    Config.initialize("")  # where Ray was imported before, it has read the environment then
     if ray.is_initialized():
         raise UserError("Ray is already running in this process: end it with ray.shutdown() or use cluster=inline")
     if config.address != "local":
