@@ -54,7 +54,7 @@ def answer_in_browser(address: str, token: str, choices: dict[str, str], done: t
     keys = {"a": "1", "b": "2", "accept": "a", "refuse": "r"}
     page = "document.querySelector('#desk, #idle')"
     with chromium.browser() as browser:
-        browser.open(f"{address}/login", 1280)
+        browser.open(f"{address}login", 1280)
         browser.wait("document.activeElement.id === 'token'")
         browser.press(token + chromium.KEYS["enter"])
         while not done.is_set():
