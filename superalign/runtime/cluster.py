@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -233,9 +234,8 @@ class RayCluster:
             late = [name for name, hello in hellos.items() if hello in pending]
             if late:
                 logger.info("waiting for %s to start; logs in %s", ", ".join(late), self._log_dir)
-            for name in late:
-                if not movable:
-                    _check_place(name, awaited[name].place)
+            for name in () if movable else late:
+                _check_place(name, awaited[name].place)
         if pending:
             raise UserError(
                 f"{', '.join(late)} did not start within {self._config.start_timeout_s:g} s: see {self._log_dir}, "
@@ -247,17 +247,27 @@ class RayCluster:
 
     def restart(self, loss: ActorLost) -> None:
         """Kill what is left and launch everything again, in the order of spawning; waits until it stands."""
+        self._again(self._actors, loss, self.ready)
+
+    def replace(self, name: str, loss: ActorLost) -> None:
+        """Kill what is left of the actor and launch it again; waits until it stands."""
+        actor = self._actors[name]
+        _check_place(name, actor.place)
+        self._again({name: actor}, loss, lambda: self._await_start({name: actor}, movable=False))
+
+    def _again(self, actors: dict[str, _Actor], loss: ActorLost, stand: Callable[[], None]) -> None:
+        """Make actors anew, as often as may be, until `stand` loses none."""
         import ray
 
         while self._restarts < self._config.max_restarts:
             self._restarts += 1
             logger.warning("%s; restart %d of %d", loss, self._restarts, self._config.max_restarts)
-            for actor in self._actors.values():
+            for actor in actors.values():
                 ray.kill(actor.proxy._handle)
-            for name, actor in self._actors.items():
+            for name, actor in actors.items():
                 self._launch(name, actor)
             try:
-                return self.ready()
+                return stand()
             except ActorLost as again:
                 loss = again
         raise loss
@@ -265,23 +275,6 @@ class RayCluster:
     def progressed(self) -> None:
         """Count restarts from here."""
         self._restarts = 0
-
-    def replace(self, name: str, loss: ActorLost) -> None:
-        """Kill what is left of the actor and launch it again; waits until it stands."""
-        import ray
-
-        actor = self._actors[name]
-        while self._restarts < self._config.max_restarts:
-            _check_place(name, actor.place)
-            self._restarts += 1
-            logger.warning("%s; restart %d of %d", loss, self._restarts, self._config.max_restarts)
-            ray.kill(actor.proxy._handle)
-            self._launch(name, actor)
-            try:
-                return self._await_start({name: actor}, movable=False)
-            except ActorLost as again:
-                loss = again
-        raise loss
 
     def end(self, name: str) -> None:
         """Kill the actor."""

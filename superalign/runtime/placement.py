@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +170,7 @@ class Estate:
         """Reserve places for the least that the run needs."""
         self._config = config
         self.shared = config.cluster.placement == "shared"
-        self._engines: dict[int, Place | None] = {}
+        self._engines: dict[int, Place] = {}
         if not self.shared:
             await_room(config)
 
@@ -182,17 +182,17 @@ class Estate:
         amount = 1.0 if cluster.accelerator == "GPU" else float(cluster.threads)
         return Place(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
 
-    def engines(self) -> dict[int, Place | None]:
+    def engines(self) -> Mapping[int, Place | None]:
         """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back."""
         if self.shared:
             return dict.fromkeys(range(self._config.generator.engines))
         count, cluster = await_room(self._config), self._config.cluster
-        held = {number: place for number, place in self._engines.items() if place}
+        held = dict(self._engines)
         for number in sorted(held, key=lambda n: (held[n].there(), -n))[: max(0, len(held) - count)]:
             held.pop(number).release()
         share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
         number = 1 + max(self._engines, default=-1)
         for fresh in range(number, number + count - len(held)):
             held[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
-        self._engines = dict(held)
-        return self._engines
+        self._engines = held
+        return held
