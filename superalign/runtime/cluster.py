@@ -6,7 +6,6 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -247,19 +246,19 @@ class RayCluster:
 
     def restart(self, loss: ActorLost) -> None:
         """Kill what is left and launch everything again, in the order of spawning; waits until it stands."""
-        self._again(self._actors, loss, self.ready)
+        self._again(self._actors, loss, movable=True)
 
     def replace(self, name: str, loss: ActorLost) -> None:
         """Kill what is left of the actor and launch it again; waits until it stands."""
-        actor = self._actors[name]
-        _check_place(name, actor.place)
-        self._again({name: actor}, loss, lambda: self._await_start({name: actor}, movable=False))
+        self._again({name: self._actors[name]}, loss, movable=False)
 
-    def _again(self, actors: dict[str, _Actor], loss: ActorLost, stand: Callable[[], None]) -> None:
-        """Make actors anew, as often as may be, until `stand` loses none."""
+    def _again(self, actors: dict[str, _Actor], loss: ActorLost, movable: bool) -> None:
+        """Make actors anew, as often as may be; without `movable` only where their places still are."""
         import ray
 
         while self._restarts < self._config.max_restarts:
+            for name, actor in actors.items():
+                _check_place(name, None if movable else actor.place)
             self._restarts += 1
             logger.warning("%s; restart %d of %d", loss, self._restarts, self._config.max_restarts)
             for actor in actors.values():
@@ -267,7 +266,7 @@ class RayCluster:
             for name, actor in actors.items():
                 self._launch(name, actor)
             try:
-                return stand()
+                return self.ready() if movable else self._await_start(actors, movable)
             except ActorLost as again:
                 loss = again
         raise loss

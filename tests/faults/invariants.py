@@ -16,21 +16,13 @@ from safetensors.numpy import load_file
 
 from superalign.cli import main
 from superalign.experts.queue import ExpertQueue
-from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Record, Response
 from superalign.store.digests import check_digests
 from superalign.store.folder import RunFolder
+from superalign.store.lineage import TABLES
 from superalign.store.tables import read_records
 from tests.faults.injector import KINDS, TAKEN
 from tests.faults.trial import ROUNDS, Trial
 
-TABLES: dict[str, type[Record]] = {
-    "queries": Query,
-    "responses": Response,
-    "critiques": Critique,
-    "judgements": Judgement,
-    "labels": ExpertLabel,
-    "preferences": Preference,
-}
 MEASURED = ("timing", "idle", "seconds")  # in a row: what a clock says
 GRACE_S = 30.0
 
