@@ -1,4 +1,4 @@
-"""Where the user's Ray cluster is. Nothing of Ray is imported for it, so that to know of none costs nothing."""
+"""Where the user's Ray cluster is, and what it is told of us. To look for it imports nothing of Ray: it costs nothing."""
 
 from __future__ import annotations
 
@@ -56,3 +56,10 @@ def pass_token(environment: MutableMapping[str, str]) -> None:
     """Have a token of the environment shown to the cluster, which Ray's clients do in this mode alone."""
     if environment.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         environment.setdefault("RAY_AUTH_MODE", "token")
+
+
+def reread_environment() -> None:
+    """Have Ray read the environment again, which it did when it was imported."""
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    Config.initialize("")

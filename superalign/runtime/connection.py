@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import UserError
-from superalign.runtime.addresses import pass_token
+from superalign.runtime.addresses import pass_token, reread_environment
 from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
 from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
 
 OBJECT_STORE_BYTES = 512 * 2**20
 ANSWER_LIMIT_S = 5.0
-
 
 # What a Ray of our own must not do: phone home, hide the accelerators from actors that reserve none, pack up the
 # working directory under `uv run`, print its news of dead workers (which `ActorLost` tells) on the user's screen, or
@@ -59,10 +58,9 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     if config.address == "local" and IN_A_JOB in os.environ:
         config = config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
     _prepare_environment(config)
+    reread_environment()
     import ray
-    from ray._raylet import Config  # type: ignore[attr-defined]
 
-    Config.initialize("")  # where Ray was imported before, it has read the environment then
     if ray.is_initialized():
         raise UserError("Ray is already running in this process: end it with ray.shutdown() or use cluster=inline")
     if config.address != "local":

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import requests
-from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from superalign.errors import UserError
-from superalign.runtime.addresses import HINT, VARIABLES, checked, known, pass_token
+from superalign.runtime.addresses import HINT, VARIABLES, checked, known, pass_token, reread_environment
 
 RUN, FOLDER = "superalign_run", "superalign_folder"  # in a job's metadata
 ANSWER_LIMIT_S: Final = 30.0
@@ -145,7 +144,7 @@ def connect(given: str | None = None) -> Jobs:
     for handler in logging.getLogger("ray").handlers:  # what matters of it is raised
         handler.setLevel(logging.ERROR)
     pass_token(os.environ)
-    Config.initialize("")  # Ray has read the environment when it was imported
+    reread_environment()
     if (address := known(given)) is None:
         raise UserError(f"no Ray cluster is known here: {HINT}")
     return Jobs(checked(address))
