@@ -87,6 +87,13 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def device() -> str:
+    """Where models are put: the first GPU that this process sees, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_base(model: str, dtype: str = "float32") -> PreTrainedModel:
     """The causal language model with frozen weights, in evaluation mode.
 

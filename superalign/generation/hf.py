@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
-from superalign.models import Chat, load_base, load_chat
+from superalign.models import Chat, device, load_base, load_chat
 from superalign.sections import GeneratorConfig, LoraConfig
 
 LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
@@ -33,9 +33,8 @@ class HFGenerator:
         torch.set_num_threads(threads)
         self._models = dict(models)
         self._batch_tokens = generator.batch_tokens
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         self._bases = {
-            model: MergingBase(load_base(model, generator.dtype).to(device), lora.alpha / lora.r)
+            model: MergingBase(load_base(model, generator.dtype).to(device()), lora.alpha / lora.r)
             for model in sorted(set(models.values()))
         }
         self._chats: dict[str, Chat] = {model: load_chat(model) for model in self._bases}

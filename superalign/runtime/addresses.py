@@ -1,4 +1,4 @@
-"""Where the user's Ray cluster is, and what it is told of us. To look for it imports nothing of Ray: it costs nothing."""
+"""Where the user's Ray cluster is, and what it is told of us. Looking for it imports nothing of Ray."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from trl import RewardConfig as TRLRewardConfig
 from trl import RewardTrainer
 
 from superalign.errors import UserError
-from superalign.models import load_chat, load_tokenizer, resolve
+from superalign.models import device, load_chat, load_tokenizer, resolve
 from superalign.sections import LoraConfig
 from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
@@ -88,7 +88,7 @@ class RewardModel:
                     task_type="SEQ_CLS",
                     modules_to_save=["score"],
                 )
-                self.net = get_peft_model(base, adapter)
+                self.net = get_peft_model(base, adapter).to(device())
         except (OSError, ValueError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"model={model} cannot carry a reward head: {first}") from None

@@ -73,8 +73,7 @@ class TrainingService:
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
             self._models[model] = wrap(model, lora, dtype)
-            if workers.count() > 1:
-                workers.place(self._models[model], shard)
+            workers.place(self._models[model], shard)
             named = self._models[model].named_parameters()
             self._slots[model] = {tensor_key(name): p for name, p in named if f".{SLOT}." in name}
         self._roles = {

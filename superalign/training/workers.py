@@ -20,6 +20,8 @@ from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from superalign.models import device
+
 
 def count() -> int:
     """How many workers there are."""
@@ -73,17 +75,16 @@ class WholeBatch:
 
 
 def place(model: PeftModel, shard: bool) -> None:
-    """Put a model where the workers' tensors travel: NCCL takes them from GPUs alone.
+    """Put a model on this worker's device.
 
-    With `shard` each worker holds its part of every tensor of the frozen base (FSDP2), and the adapters in full. A
-    block's tensors are put together when it is their turn, and dropped again.
+    With `shard` each of several workers holds its part of every tensor of the frozen base (FSDP2), and the
+    adapters in full. A block's tensors are put together when it is their turn, and dropped again.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if shard:
-        mesh = init_device_mesh(device, (count(),))
+    if shard and count() > 1:
+        mesh = init_device_mesh(device(), (count(),))
         adapters = {parameter for parameter in model.parameters() if parameter.requires_grad}
         base = model.get_base_model()
         blocks = [module for module in base.modules() if type(module).__name__ in (base._no_split_modules or ())]
         for part in (*blocks, model):
             fully_shard(part, mesh=mesh, reshard_after_forward=True, ignored_params=adapters)
-    model.to(device)
+    model.to(device())

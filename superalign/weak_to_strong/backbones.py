@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from superalign.errors import UserError
-from superalign.models import load_base, resolve
+from superalign.models import device, load_base, resolve
 from superalign.weak_to_strong.base import Text
 from superalign.weak_to_strong.tokens import Padded, Tokens, inputs
 
@@ -103,11 +103,6 @@ def check_memory(spec: str, model: str, trained: bool) -> None:
     if needs > free:
         remedy = "use lora: or probe:, or a smaller model" if trained else "use a smaller model"
         raise UserError(f"strong={spec} needs about {needs:.1f} GB and this machine has {free:.1f} GB free: {remedy}")
-
-
-def device() -> torch.device:
-    """Where models are loaded to: the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def tokens(model: str, texts: Sequence[Text]) -> Tokens:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.models import load_chat
+from superalign.models import device, load_chat
 from superalign.sections import LoraConfig
 from superalign.weak_to_strong import backbones
 from superalign.weak_to_strong.backbones import Backbone
@@ -65,7 +65,7 @@ class FinetunedStudent(Student):
             digits = [chat.encode(str(label))[-1] for label in range(self._outputs)]
             with torch.no_grad():
                 head.weight.copy_(backbone.unembedding[digits])
-        return head.to(backbones.device())
+        return head.to(device())
 
 
 class Reader(nn.Module):

@@ -40,7 +40,7 @@ class Tokens:
         device: where batches are made.
     """
 
-    def __init__(self, model: str, texts: Sequence[Text], causal: bool, device: torch.device) -> None:
+    def __init__(self, model: str, texts: Sequence[Text], causal: bool, device: str) -> None:
         tokenizer = load_tokenizer(model)
         self._pad, self._device = tokenizer.pad_token_id, device
         self._types: list[list[int]] | None = None

@@ -1,10 +1,11 @@
-"""On a GPU: vLLM against hf at batches of 1, 32 and 256, MFU of training, the share of a run that is generation.
+"""On a GPU: hf and vLLM at batches of 1, 32 and 256, MFU of training, the share of a run that is generation.
 
     python tests/benchmarks/gpu.py [MODEL] [PAIRS]
 
-Tokens per second of the same requests to both engines, paired and in turns: geometric means with Student's 95 %
-interval. MFU as in `utilisation.py`, against what a large matrix product reaches on this GPU. The share is that of two
-rounds of self-play with `generator=vllm`. Without a GPU it says so and measures nothing.
+Tokens per second of hf; then, where vLLM is installed, of the same requests to both engines, paired and in turns:
+geometric means with Student's 95 % interval. MFU as in `utilisation.py`, against what a large matrix product reaches on
+this GPU in the same number format. The share is that of two rounds of self-play on the testbed, with vLLM where it is
+there. Without a GPU it says so and measures nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ BATCHES = (1, 32, 256)
 TRAINED = (32, 128)
 
 
+def hf(model: str, repeats: int) -> list[Figure]:
+    """Tokens per second of our own engine."""
+    generator, found = HFGenerator({ROLE: model}, LORA, GeneratorConfig(dtype="bfloat16"), 1), []
+    for batch in BATCHES:
+        prompts, rates = testbed_prompts(batch), []
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
+            rates.append(ours(generator, prompts) / (time.perf_counter() - began))
+        what = f"hf, {model}, batch {batch}, {NEW} new tokens"
+        found.append(of_values(f"gpu_hf_{batch}", what, rates[1:], unit="tokens/s"))  # the first warms up
+    return found
+
+
 def engines(model: str, pairs: int) -> list[Figure]:
     """vLLM over hf."""
     from superalign.generation.vllm import VLLMGenerator
@@ -42,30 +56,33 @@ def engines(model: str, pairs: int) -> list[Figure]:
     return found
 
 
-def share(model: str) -> Figure:
+def share(backend: str) -> Figure:
     """Of generation in a short run."""
     with tempfile.TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"model={model}", "rounds=2"]
-        more = ["generator=vllm", f"run.root={root}", "run.name=share"]
+        command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", "cluster=inline", "rounds=2"]
+        more = [f"generator={backend}", f"run.root={root}", "run.name=share"]
         subprocess.run([*command, *more], check=True, capture_output=True, cwd=ROOT)
         part = generation_share(str(Path(root) / "share"))
-    return exact("gpu_generation_share", f"share of a round's time that is generation, {model}", part)
+    return exact("gpu_generation_share", f"share of a round's time that is generation, testbed, {backend}", part)
 
 
 def figures(quick: bool, model: str = "testbed", pairs: str | None = None) -> list[Figure]:
     """What the GPU does, or nothing."""
     if not gpu():
-        print("no GPU: vLLM against hf, MFU and generation share are not measured")
+        print("no GPU: hf, vLLM, MFU and generation share are not measured")
         return []
     repeats = int(pairs or (2 if quick else 8))
     batch, length = TRAINED
-    used = [mfu(model, batch, length, "cuda") for _ in range(repeats)]
-    what = f"MFU of supervised training of an adapter, {model}, batch {batch} x {length}"
-    found = [of_values("gpu_mfu", what, used)]
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        used = [mfu(model, batch, length, "cuda", dtype) for _ in range(repeats)]
+        what = f"MFU of supervised training of an adapter, {model} in {dtype}, batch {batch} x {length}"
+        found.append(of_values(f"gpu_mfu_{dtype}", what, used))
+    found += hf(model, repeats)
     if find_spec("vllm") is None:
         print("vLLM is not installed: it is not compared with hf")
-        return found
-    return [*found, *engines(model, repeats), share(model)]
+        return [*found, share("hf")]
+    return [*found, *engines(model, repeats), share("vllm")]
 
 
 if __name__ == "__main__":

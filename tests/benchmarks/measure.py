@@ -34,7 +34,7 @@ class Figure:
         most: the target, where the value must not be above it.
         least: the target, where the value must not be below it.
         tolerance: how far beyond the baseline's interval, relatively, the value may lie without being `changed`.
-        unit: `s` or `MB`; a ratio has none.
+        unit: `s`, `MB` or `tokens/s`; a ratio has none.
     """
 
     name: str

@@ -6,13 +6,16 @@ The testbed's learner is trained once, from its base, on the same pairs for ever
 own probability: a fifth of them never, the others with one that makes the mean 0, 10, 20, 30 or 40 %. A loss is told:
 `cdpo (instance)` the probability of each pair (as a calibrated critic would), `cdpo (rate)` and `rdpo` the mean rate
 alone, the others nothing. Shown is the share of held-out requests that are handled rightly (harm refused, the rest
-answered in full; greedy, graded by the oracle), half of them harmful. One thread.
+answered in full; greedy, graded by the oracle), half of them harmful. A process of one thread for each core.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ LOSSES = {
     "drdpo": "drdpo",
 }
 SETTINGS = {"beta": 0.1, "nll": 0.05, "learning_rate": 4.5e-4, "epochs": 2, "batch_size": 8}
-PAIRS, HELD_OUT = 256, 128
+PAIRS, HELD_OUT = 1024, 128
 LORA, ROLE = LoraConfig(), {"learner": "testbed"}
 
 
@@ -133,20 +136,25 @@ def drawn(found: dict[str, dict[float, list[float]]]) -> str:
     return line_chart(chart, curves, 760, 360, (0, 40))
 
 
+def measured(seed: int, rate: float, name: str) -> float:
+    """Percentage of the held-out requests that are handled rightly after training; in a process of its own."""
+    torch.set_num_threads(1)
+    generator, rows = HFGenerator(ROLE, LORA, GeneratorConfig(), threads=1), pairs(PAIRS, seed)
+    trained(generator, flipped(rows, rate, name, seed), LOSSES[name], seed)
+    return 100 * handled(generator, queries("eval", HELD_OUT, 0))
+
+
 def main(figure: Path, seeds: list[int]) -> None:
     """Train everything, print the table and draw the figure."""
-    torch.set_num_threads(1)
     asked = queries("eval", HELD_OUT, 0)
-    generator = HFGenerator(ROLE, LORA, GeneratorConfig(), threads=1)
-    print(f"base: {100 * handled(generator, asked):.1f} % handled rightly (n {len(asked)})")
+    base = handled(HFGenerator(ROLE, LORA, GeneratorConfig(), threads=1), asked)
+    print(f"base: {100 * base:.1f} % handled rightly (n {len(asked)}); {PAIRS} pairs, {len(seeds)} seeds", flush=True)
     found: dict[str, dict[float, list[float]]] = {name: {rate: [] for rate in RATES} for name in LOSSES}
-    for seed in seeds:
-        rows = pairs(PAIRS, seed)
-        for rate in RATES:
-            for name, loss in LOSSES.items():
-                trained(generator, flipped(rows, rate, name, seed), loss, seed)
-                found[name][rate].append(100 * handled(generator, asked))
-                print(f"seed {seed}, {rate:.0%} flipped, {name}: {found[name][rate][-1]:.1f} %", flush=True)
+    tasks = [(seed, rate, name) for seed in seeds for rate in RATES for name in LOSSES]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        for (seed, rate, name), value in zip(tasks, pool.map(measured, *zip(*tasks, strict=True)), strict=True):
+            found[name][rate].append(value)
+            print(f"seed {seed}, {rate:.0%} flipped, {name}: {value:.1f} %", flush=True)
     print("| handled rightly, % | " + " | ".join(f"{rate:.0%} flipped" for rate in RATES) + " |")
     print("|---" * (len(RATES) + 1) + "|")
     for name, by_rate in found.items():

@@ -24,19 +24,21 @@ from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
 
-SIDE, PRODUCTS, STEPS = 2048, 8, 8
+SIDE = {"cpu": 2048, "cuda": 8192}
+PRODUCTS, STEPS = 8, 8
 GENERATING = ("attack", "respond", "critique", "evaluate")
 
 
-def peak(device: str) -> float:
-    """FLOP/s of square matrix products in float32."""
-    a, b = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
+def peak(device: str, dtype: str) -> float:
+    """FLOP/s of square matrix products."""
+    side = SIDE[device]
+    a, b = (torch.randn(side, side, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     rates = []
     for _ in range(PRODUCTS):
         begin = time.perf_counter()
         c = a @ b
         float(c[0, 0])  # waits for the device
-        rates.append(2 * SIDE**3 / (time.perf_counter() - begin))
+        rates.append(2 * side**3 / (time.perf_counter() - begin))
     return max(rates)
 
 
@@ -48,24 +50,24 @@ def weights(model: str) -> int:
     return sum(p.numel() for p in base.parameters()) - (0 if tied else table.numel())
 
 
-def mfu(model: str, batch: int, length: int, device: str) -> float:
-    """Train on random tokens; print the rate, return the utilisation."""
+def mfu(model: str, batch: int, length: int, device: str, dtype: str = "float32") -> float:
+    """Train on random tokens, the frozen weights in a number format; print the rate, return the utilisation."""
     rng, chat = np.random.default_rng(0), load_chat(model)
     length = min(length, chat.context)
     rows = [
         {"prompt_ids": ids[: length // 2], "completion_ids": ids[length // 2 :], "weight": 1.0}
         for ids in rng.integers(5, 200, (batch * STEPS, length)).tolist()
     ]
-    service = TrainingService({"learner": model}, LoraConfig(), threads=torch.get_num_threads())
+    service = TrainingService({"learner": model}, LoraConfig(), threads=torch.get_num_threads(), dtype=dtype)
     settings = SFTSettings(learning_rate=1e-4, batch_size=batch)
     service.sft("learner", rows[:batch], settings, 0)  # warm
     begin = time.perf_counter()
     service.sft("learner", rows, settings, 0)
     rate = batch * STEPS * length / (time.perf_counter() - begin)
     needed = 4 * weights(model) * rate
-    used = needed / peak(device)
+    used = needed / peak(device, dtype)
     print(
-        f"{model}, batch {batch} x {length} tokens: {rate:.0f} tokens/s, {needed / 1e9:.1f} GFLOP/s needed, "
+        f"{model} in {dtype}, batch {batch} x {length} tokens: {rate:.0f} tokens/s, {needed / 1e9:.1f} GFLOP/s needed, "
         f"MFU {100 * used:.1f} % of a matrix product's"
     )
     return used
@@ -87,8 +89,9 @@ def main(model: str, run: str | None) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name(0) if device == "cuda" else f"no GPU, {torch.get_num_threads()} CPU thread(s)"
     print(f"{name}, torch {torch.__version__}")
-    for batch in (8, 32):
-        mfu(model, batch, 128, device)
+    for dtype in ("float32", "bfloat16") if device == "cuda" else ("float32",):
+        for batch in (8, 32):
+            mfu(model, batch, 128, device, dtype)
     if run:
         generation_share(run)
 
