@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
@@ -20,6 +21,7 @@ ATTENTIVE = {
 
 def main() -> None:
     """Stand until the reader of our output has gone."""
+    Path("/tmp/ray").mkdir(exist_ok=True)  # Ray notes its newest cluster there, and does not make the folder for it
     folder = tempfile.mkdtemp(prefix="nodes-", dir="/tmp")
     head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "temp_dir": folder, "_system_config": ATTENTIVE}
     cluster = Cluster(initialize_head=True, head_node_args=head)

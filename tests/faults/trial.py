@@ -223,17 +223,20 @@ class Trial:
             self.nodes = None
 
     def _start_nodes(self) -> None:
-        self.nodes = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("nodes.py"))],
-            env=_environment(self.place),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        log = self.folder / "nodes.log"
+        with open(log, "ab") as out:
+            self.nodes = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("nodes.py"))],
+                env=_environment(self.place),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                text=True,
+            )
         assert self.nodes.stdout
         if not (found := self.nodes.stdout.readline().split()):
-            raise OutOfTime("Ray did not start two nodes; on a busy machine, run fewer --jobs")
+            said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+            raise OutOfTime(f"Ray did not start two nodes; the last line of {log}: {said[-1]}")
         self.second_node = int(found[1])
         self._where = (*self._where, f"cluster.address={found[0]}")
 
