@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer
 
 NEIGHBOURS = 16
 WEIGHTS = (0.1, 4.0)
 ROUNDING = 1e-9  # of the cosines: an exact copy must pass a threshold of 1
-_VECTORIZER = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), n_features=2**16, norm="l2")
+
+
+@cache
+def _vectorizer() -> Any:
+    from sklearn.feature_extraction.text import HashingVectorizer  # seconds of start-up to who embeds nothing
+
+    return HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), n_features=2**16, norm="l2")
 
 
 def embed(texts: Sequence[str]) -> Any:
     """Unit vectors of hashed character 3- to 5-grams as a sparse matrix, shape (n, 65536); no model, no state."""
-    return _VECTORIZER.transform(texts) if texts else sparse.csr_matrix((0, 2**16))
+    return _vectorizer().transform(texts) if texts else sparse.csr_matrix((0, 2**16))
 
 
 def knn_novelty(texts: Sequence[str], archive_texts: Sequence[str], k: int = NEIGHBOURS) -> NDArray[np.float64]:

@@ -311,17 +311,33 @@ def test_the_guard_is_silent_on_healthy_digits() -> None:
             assert history.notes == []
 
 
+def bare_loop(x: Floats, truth: Ints, settings: FitSettings) -> float:
+    """Processor seconds of as many steps of the same linear head by torch alone."""
+    module, features, labels = head(x.shape[1]), torch.from_numpy(x).float(), torch.from_numpy(truth)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    began = time.process_time()  # other processes on the machine do not count
+    for _ in range(settings.epochs):
+        for rows in torch.randperm(len(x)).split(settings.batch_size):
+            loss = torch.nn.functional.cross_entropy(module(features[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return time.process_time() - began
+
+
 def test_a_linear_head_is_quick() -> None:
     rng = np.random.default_rng(0)
     x, truth = rng.normal(size=(650, 300)), rng.integers(0, 2, 650)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        fit(head(300), Vectors(x), certain(truth), CrossEntropy(), FitSettings(epochs=1), seed=0)  # pays for imports
         for objective in (CrossEntropy(), Confidence()):
-            began = time.process_time()  # other processes on the machine do not count
-            fit(head(300), Vectors(x), certain(truth), objective, FitSettings(), seed=0)
-            assert time.process_time() - began < 0.4
+            ratios = []
+            for _ in range(6):
+                bare, began = bare_loop(x, truth, FitSettings()), time.process_time()
+                fit(head(300), Vectors(x), certain(truth), objective, FitSettings(), seed=0)
+                ratios.append((time.process_time() - began) / bare)
+            assert np.median(ratios[1:]) < 3  # the first pays for imports
     finally:
         torch.set_num_threads(threads)
 
