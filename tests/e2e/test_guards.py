@@ -10,18 +10,14 @@ from typing import Any
 import pytest
 
 from superalign.cli import main
+from tests.smallest import SMALL
 
-SMALL = [
-    *("cluster=inline", "attacker.seeds=8", "attacker.candidates=2", "learner.samples=2", "expert.budget=12"),
-    *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16"),
-    *("evaluation.final_factor=1", "evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1"),
-    "guards.enabled=true",
-]
+SETTINGS = [*SMALL, "cluster=inline", "guards.enabled=true"]
 ABSURD = "learner.learning_rate=0.05"
 
 
 def train(root: Path, name: str, *more: str) -> int:
-    return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL, *more])
+    return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SETTINGS, *more])
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> str:

@@ -8,17 +8,14 @@ from pathlib import Path
 import pytest
 
 from superalign.cli import main
+from tests.smallest import SMALL
 
-SMALL = [
-    *("cluster=inline", "attacker.seeds=8", "attacker.candidates=2", "learner.samples=3", "expert.budget=8"),
-    *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16"),
-    *("evaluation.final_factor=1", "evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1"),
-]
+SETTINGS = [*SMALL, "cluster=inline", "learner.samples=3", "expert.budget=8"]
 PHASES = {"kto": 1, "online_dpo": 2, "grpo": 2, "rloo": 2, "ppo": 2}
 
 
 def train(root: Path, name: str, *more: str) -> int:
-    return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL, *more])
+    return main(["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SETTINGS, *more])
 
 
 def weights(run: Path, number: int) -> dict[str, bytes]:
@@ -49,7 +46,7 @@ def test_ppo_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
 def test_a_trained_reward_model_rewards_in_the_critics_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    of = ("recipe=reward_model", f"run.root={tmp_path}", "run.name=reward", "rounds=1", "reward.pairs=80", *SMALL)
+    of = ("recipe=reward_model", f"run.root={tmp_path}", "run.name=reward", "rounds=1", "reward.pairs=80", *SETTINGS)
     assert main(["train", *of]) == 0
     one = ("rounds=1", "learner=ppo")
     assert train(tmp_path, "rewarded", *one, f"learner.reward={tmp_path / 'reward'}") == 0

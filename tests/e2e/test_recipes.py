@@ -10,13 +10,9 @@ import pytest
 
 from superalign.cli import main
 from superalign.preferences import FIELDS
+from tests.smallest import SMALL
 
-TINY = [
-    *("cluster=inline", "cluster.threads=1", "attacker.seeds=16", "attacker.candidates=2", "learner.samples=2"),
-    *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16"),
-    *("evaluation.final_factor=1", "evaluation.bootstrap=50", "data.limit=120", "expert.budget=24"),
-    *("refine.queries=24", "reward.pairs=120"),
-]
+TINY = [*SMALL, "cluster=inline", "attacker.seeds=16", "expert.budget=24", "refine.queries=24", "reward.pairs=120"]
 RECIPES = ("redteam", "self_refine", "critic", "reward_model")
 TRAINED = {
     "redteam": "adapters/attacker",

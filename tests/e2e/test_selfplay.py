@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from superalign.cli import main
-
-SMALL = [
-    *("attacker.seeds=8", "attacker.candidates=2", "learner.samples=2", "expert.budget=12", "evaluation.prompts=1"),
-    *("evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16", "evaluation.final_factor=1"),
-    *("evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1"),
-]
+from tests.smallest import SMALL
 
 
 def train(root: Path, name: str, *more: str) -> int:
@@ -61,14 +56,12 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(whole: Pa
     assert adapters(whole, 2) == adapters(tmp_path / "halves", 2)
 
 
-def test_roles_as_ray_actors_give_the_same_bits_as_one_process(whole: Path, tmp_path: Path) -> None:
-    assert train(tmp_path, "actors", "cluster=laptop", "rounds=1") == 0
-    assert adapters(whole, 1) == adapters(tmp_path / "actors", 1)
-
-
-def test_a_run_that_asks_ahead_is_one_update_stale_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
+def test_roles_as_ray_actors_that_ask_ahead_are_one_update_stale_and_resume_to_the_same_bits(
+    whole: Path, tmp_path: Path
+) -> None:
     ahead = ("cluster=laptop", "async.max_staleness=1")
     assert train(tmp_path, "ahead", *ahead, "rounds=2") == 0
+    assert adapters(tmp_path / "ahead", 1) == adapters(whole, 1)  # nothing is stale yet
     rows = [json.loads(line) for line in (tmp_path / "ahead" / "metrics.jsonl").read_text().splitlines()]
     generators = [row["train"]["generator"] for row in rows[1:]]
     assert [g["staleness"] for g in generators] == [0, 1]

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from superalign.store.folder import RunFolder
+from tests.smallest import SMALL
 
 REPOSITORY = Path(__file__).parents[2]
 ROLES = ("generator", "trainer", "attacker", "critic", "learner")
@@ -27,10 +28,8 @@ SESSION = re.compile(r"/tmp/superalign-ray-\w+")
 DISK_BYTES = 48 * 2**20
 # All three roles learn something in every round.
 SETTINGS = (
-    *("recipe=selfplay", f"rounds={ROUNDS}", "model=testbed-small", "data.limit=120", "cluster.threads=1"),
-    *("attacker.seeds=8", "attacker.candidates=2", "attacker.faithful=0.2", "learner=kto", "learner.samples=2"),
-    *("learner.max_rows=16", "critic.rehearsed=16", "evaluation.prompts=1", "evaluation.benign=4"),
-    *("evaluation.lookalikes=4", "evaluation.critic_probe=16", "evaluation.final_factor=1", "evaluation.bootstrap=50"),
+    *("recipe=selfplay", f"rounds={ROUNDS}", "model=testbed-small", *SMALL),
+    *("attacker.faithful=0.2", "learner=kto", "learner.max_rows=16"),
     *("expert.source=queue", "expert.wait=true", "expert.wait_timeout_s=120", "expert.budget=8"),
 )
 PLACES = {

@@ -26,7 +26,7 @@ from superalign import cli
 from superalign.config import Config
 from superalign.runtime.addresses import VARIABLES
 from superalign.store.run import Run
-from tests.e2e.test_selfplay import SMALL
+from tests.smallest import SMALL
 
 ROOT = Path(__file__).parents[2]
 OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_TMPDIR", *VARIABLES)

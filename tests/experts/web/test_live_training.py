@@ -21,14 +21,13 @@ from superalign.store.tables import read_records
 from tests import browser as chromium
 from tests.benchmarks.expert_http import server
 from tests.experts.web.visitor import Visitor
+from tests.smallest import SMALL
 
 ROOT = Path(__file__).parents[3]
 PEOPLE = ("ada", "ben")
 Way = Callable[[str, str, dict[str, str], threading.Event], None]
-SMALL = [
-    *("attacker.seeds=8", "attacker.candidates=2", "learner.samples=2", "expert.budget=12", "evaluation.prompts=1"),
-    *("evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=16", "evaluation.final_factor=1"),
-    *("evaluation.bootstrap=50", "data.limit=120", "cluster.threads=1", "cluster=inline", "rounds=1"),
+SETTINGS = [
+    *(*SMALL, "cluster=inline", "rounds=1"),
     *("expert.source=queue", "expert.wait=true", "expert.wait_timeout_s=120"),
 ]
 
@@ -76,7 +75,7 @@ def trained(
 ) -> RunFolder:
     """A run of one round, its two experts, each in a way of their own, at work beside it."""
     log, done = root / f"{name}.log", threading.Event()
-    command = ["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SMALL]
+    command = ["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SETTINGS]
     with log.open("w") as out:
         training = subprocess.Popen(
             [sys.executable, "-m", "superalign.cli", *command],
