@@ -16,6 +16,7 @@ from superalign.data import load_seeds
 from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
+from superalign.generation.backends import generator_class
 from superalign.generation.base import Generator
 from superalign.generation.pool import GeneratorPool
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
@@ -26,6 +27,7 @@ from superalign.roles.expert import Expert
 from superalign.roles.learner import Learner
 from superalign.roles.lessons import Answer, answers
 from superalign.runtime.cluster import Cluster
+from superalign.runtime.later import Later
 from superalign.runtime.placement import Estate
 from superalign.store.folder import RunFolder
 from superalign.store.run import Run
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MOST_MISMATCH = 0.01
 SERVICES = ("generator", "trainer")
+TRAINER: Later[Trainer] = Later("superalign.training.service", "TrainingService", (Trainer,))
 TRAINED = ("attacker", "critic", "learner")
 MEMORY, WEIGHTS = "memory.json", "adapters"
 PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
@@ -62,8 +65,6 @@ def remembered(run: RunFolder) -> dict[str, Any]:
 
 def spawn_generator(config: Config, cluster: Cluster, estate: Estate, served: dict[str, str]) -> Any:
     """The engine of a run, or the pool of its engines, which still has none."""
-    from superalign.generation.backends import generator_class
-
     own, threads = config.generator, config.cluster.threads
     backend = generator_class(own, {role: served[role] for role in TRAINED})
     places = estate.engines()
@@ -75,6 +76,16 @@ def spawn_generator(config: Config, cluster: Cluster, estate: Estate, served: di
     return cluster.spawn(
         "generator", GeneratorPool, cluster.nested(), backend, made, share, own.min_engines, own.engines
     )
+
+
+def spawn_reward(config: Config, cluster: Cluster, estate: Estate) -> TrainedReward | None:
+    """The reward model that the learner is to be paid by, if there is one."""
+    if not (run := config.learner.reward):
+        return None
+    from superalign.training.reward import TrainedReward
+
+    threads = config.cluster.threads
+    return cluster.spawn("reward", TrainedReward, run, threads, threads=threads, place=estate.one())
 
 
 @dataclass
@@ -103,9 +114,6 @@ class Team:
 
         The sets are for the evaluations between (False) and at both ends (True).
         """
-        from superalign.training.reward import TrainedReward
-        from superalign.training.service import TrainingService
-
         models = {role: config.model_of(role) for role in TRAINED}
         threads, workers = config.cluster.threads, config.cluster.learner_workers
         estate = Estate(config)
@@ -114,7 +122,7 @@ class Team:
         resting = generator if config.generator.sleep else None
         trainer: Trainer = cluster.spawn(
             "trainer",
-            TrainingService,
+            TRAINER,
             models,
             config.lora,
             each,
@@ -126,7 +134,6 @@ class Team:
         )
         seeds = load_seeds(config.data, config.seed)
         judge = make_judge(config, generator)
-        own = config.learner.reward
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
             cluster=cluster,
@@ -140,9 +147,7 @@ class Team:
             expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
             anchors=Anchors(),
-            reward=cluster.spawn("reward", TrainedReward, own, threads, threads=threads, place=estate.one())
-            if own
-            else None,
+            reward=spawn_reward(config, cluster, estate),
             train_seeds=[s for s in seeds if s.split == "train"],
             sets={
                 ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)

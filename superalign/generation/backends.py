@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from superalign.generation.base import Generator
+from superalign.runtime.later import Later
 from superalign.sections import GeneratorConfig
 from superalign.sync.full import check_single
+from superalign.training.base import Resting
 
-if TYPE_CHECKING:
-    from superalign.generation.hf import HFGenerator
-    from superalign.generation.vllm import VLLMGenerator
+HF: Later[Generator] = Later("superalign.generation.hf", "HFGenerator", (Generator,))
+VLLM: Later[Generator] = Later("superalign.generation.vllm", "VLLMGenerator", (Generator, Resting))
 
 
-def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> type[HFGenerator] | type[VLLMGenerator]:
-    """The class of the backend; what it needs is imported here and not before.
+def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> Later[Generator]:
+    """The class of the backend.
 
     Args:
         config: which backend, and how it gets new weights.
@@ -27,10 +28,7 @@ def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> type
         if config.sync == "full":
             check_single(trained)
         from superalign.generation.engine import require_vllm
-        from superalign.generation.vllm import VLLMGenerator
 
         require_vllm()
-        return VLLMGenerator
-    from superalign.generation.hf import HFGenerator
-
-    return HFGenerator
+        return VLLM
+    return HF

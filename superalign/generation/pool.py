@@ -15,6 +15,7 @@ from superalign.generation.base import Generation, GenerationRequest, Tensors, n
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
+from superalign.runtime.later import Later
 
 Out = TypeVar("Out")
 PIECES = 8  # for each engine and call: the fewer there are, the longer the last one is waited for
@@ -39,7 +40,13 @@ class GeneratorPool:
     """
 
     def __init__(
-        self, cluster: Cluster, engine: type[Any], arguments: Sequence[Any], threads: int, least: int, most: int
+        self,
+        cluster: Cluster,
+        engine: type[Any] | Later[Any],
+        arguments: Sequence[Any],
+        threads: int,
+        least: int,
+        most: int,
     ) -> None:
         """No engine yet: `resize` starts them."""
         self._cluster, self._engine, self._arguments, self._threads = cluster, engine, tuple(arguments), threads

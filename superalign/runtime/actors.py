@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import ActorLost, UserError
-from superalign.runtime.memory import keep_freed_memory
+from superalign.runtime.memory import keep_freed_memory, without_collection
 
 WAIT_SLICE_S = 10.0
 NESTED_SHARE = 0.9  # of the time of a call; in the rest the news of a nested failure reaches its caller
@@ -75,8 +75,9 @@ class Host:
         self.worked_s = 0.0
         self.failure: Failure | None = None
         try:
-            cls, args, kwargs = load(construction)
-            self.target = cls(*args, **kwargs)
+            with without_collection():
+                cls, args, kwargs = load(construction)
+                self.target = cls(*args, **kwargs)
         except Exception as error:
             # Kept and not raised: Ray would report a failed constructor as a dead actor and hide the cause.
             self.failure = self._failure(error, "construction")

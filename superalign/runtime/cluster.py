@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.group import Group
+from superalign.runtime.later import Later, methods
 from superalign.sections import ClusterConfig
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Cluster(Protocol):
     def spawn(
         self,
         name: str,
-        cls: type[T],
+        cls: type[T] | Later[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,
@@ -103,7 +104,7 @@ class InlineCluster:
     def spawn(
         self,
         name: str,
-        cls: type[T],
+        cls: type[T] | Later[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,
@@ -154,7 +155,7 @@ class InlineCluster:
 class _Actor:
     """What it takes to make an actor again; `proxy` is kept and given the new handle."""
 
-    cls: type
+    cls: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     threads: int
@@ -177,7 +178,7 @@ class RayCluster:
     def spawn(
         self,
         name: str,
-        cls: type[T],
+        cls: type[T] | Later[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,
@@ -188,9 +189,8 @@ class RayCluster:
         """Start an actor without waiting for it; the proxy can be passed on at once."""
         if name in self._actors:
             raise ValueError(f"{name} is already spawned")
-        methods = frozenset(m for m, _ in inspect.getmembers(cls, callable) if not m.startswith("_"))
         log_file = str(self._log_dir / f"{name}.log")
-        proxy = Proxy(name, methods, log_file, self._config.call_timeout_s, None)
+        proxy = Proxy(name, methods(cls), log_file, self._config.call_timeout_s, None)
         actor = _Actor(cls, args, kwargs, threads, calls, workers, place, proxy)
         self._launch(name, actor)
         self._actors[name] = actor

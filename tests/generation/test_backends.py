@@ -12,8 +12,7 @@ import pytest
 from superalign.compose import load
 from superalign.errors import UserError
 from superalign.generation import engine
-from superalign.generation.backends import generator_class
-from superalign.generation.hf import HFGenerator
+from superalign.generation.backends import HF, VLLM, generator_class
 from superalign.generation.vllm import VLLMGenerator
 from superalign.sections import GeneratorConfig, LoraConfig
 
@@ -21,9 +20,9 @@ TRAINED = {"critic": "testbed", "learner": "testbed"}
 
 
 def test_hf_is_what_runs_unless_vllm_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert generator_class(GeneratorConfig(), TRAINED) is HFGenerator
+    assert generator_class(GeneratorConfig(), TRAINED) is HF
     monkeypatch.setattr(engine, "find_spec", lambda name: object())
-    assert generator_class(load(["generator=vllm"]).generator, TRAINED) is VLLMGenerator
+    assert generator_class(load(["generator=vllm"]).generator, TRAINED) is VLLM
 
 
 def test_without_vllm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,4 +67,4 @@ def test_trained_roles_that_share_a_model_cannot_be_synced_in_full(monkeypatch: 
         UserError, match=r"sync=full serves one trained role per model, but critic, learner share testbed"
     ):
         generator_class(config, TRAINED)
-    assert generator_class(config, {"critic": "testbed-small", "learner": "testbed"}) is VLLMGenerator
+    assert generator_class(config, {"critic": "testbed-small", "learner": "testbed"}) is VLLM
