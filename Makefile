@@ -6,6 +6,7 @@
 #   TORCH_INDEX  address of PyTorch's wheel index for your device (pytorch.org/get-started tells it); without it
 #                torch comes from wherever pip is set up to look, on Linux usually the CUDA build
 #   PYTEST_ARGS  further arguments for pytest, for example PYTEST_ARGS="tests/store -x"
+#   WORKERS      how many processes share the tests, of one thread each; 0: this one alone
 #   DEMO_ARGS    further settings for the demo, for example DEMO_ARGS="seed=1 cluster=inline"
 #   BENCH_ARGS   which benchmarks and how, for example BENCH_ARGS="overlap skew --quick"
 PYTHON ?= python3.11
@@ -13,6 +14,7 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
@@ -40,7 +42,7 @@ demo: $(READY)  ## run self-play on the testbed and say where its report is
 	@echo "Report: $$($(BIN)/superalign report demo)"
 
 test: $(READY)  ## run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # torchvision and its like come as CUDA builds, which the CPU build of torch cannot load; vLLM does without them.
 $(VLLM_READY): pyproject.toml
