@@ -116,8 +116,11 @@ class RunProgress:
     def say(self, line: str) -> None:
         """Tell the person and the log one line."""
         log.info(line)
-        shown = self._live.console if self._live else self.console
-        shown.print(line if self._live else f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False)
+        if self._live:
+            self._live.console.print(line, markup=False, highlight=False)
+        else:  # a line stays one line: who reads it may search it
+            stamped = f"{time.strftime('%H:%M:%S')} {line}"
+            self.console.print(stamped, markup=False, highlight=False, soft_wrap=True)
 
     def stage(self, round: int, name: str) -> None:
         """A stage began."""

@@ -49,7 +49,8 @@ def test_an_unknown_stage_is_refused() -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_progress_tells_each_round_on_a_terminal_and_off_it(terminal: bool, caplog: pytest.LogCaptureFixture) -> None:
     out = io.StringIO()
-    progress = clock.RunProgress("demo", 2, Console(file=out, force_terminal=terminal, width=120))
+    width = 120 if terminal else 20  # a line of a file has no width to keep to
+    progress = clock.RunProgress("demo", 2, Console(file=out, force_terminal=terminal, width=width))
     estimate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
     with caplog.at_level(logging.INFO, "superalign.run"):
         progress.stage(1, "attack")
