@@ -141,8 +141,7 @@ def connect(given: str | None = None) -> Jobs:
     Raises:
         UserError: there is none, or it does not answer.
     """
-    for handler in logging.getLogger("ray").handlers:  # what matters of it is raised
-        handler.setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what else matters is raised
     pass_token(os.environ)
     reread_environment()
     if (address := known(given)) is None:
