@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from superalign.cli import main
-from tests.smallest import SMALL
+from tests.smallest import SMALL, SMALLER
 
 
 def train(root: Path, name: str, *more: str) -> int:
@@ -57,11 +57,12 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(whole: Pa
 
 
 def test_roles_as_ray_actors_that_ask_ahead_are_one_update_stale_and_resume_to_the_same_bits(
-    whole: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    ahead = ("cluster=laptop", "async.max_staleness=1")
+    ahead = (*SMALLER, "cluster=laptop", "async.max_staleness=1")
     assert train(tmp_path, "ahead", *ahead, "rounds=2") == 0
-    assert adapters(tmp_path / "ahead", 1) == adapters(whole, 1)  # nothing is stale yet
+    assert train(tmp_path, "alone", *SMALLER, "cluster=inline", "rounds=1") == 0
+    assert adapters(tmp_path / "ahead", 1) == adapters(tmp_path / "alone", 1)  # nothing is stale yet
     rows = [json.loads(line) for line in (tmp_path / "ahead" / "metrics.jsonl").read_text().splitlines()]
     generators = [row["train"]["generator"] for row in rows[1:]]
     assert [g["staleness"] for g in generators] == [0, 1]

@@ -19,11 +19,11 @@ import pytest
 
 from superalign.experts.queue import ExpertQueue
 from tests.e2e.test_selfplay import adapters
-from tests.smallest import SMALL
+from tests.smallest import SMALL, SMALLER
 
 ROUNDS = 3
 KILLS = int(os.environ.get("SUPERALIGN_TEST_KILLS", "2"))
-COMMAND = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={ROUNDS}", *SMALL]
+COMMAND = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={ROUNDS}", *SMALL, *SMALLER]
 ROLES = ("generator", "trainer", "attacker", "critic", "learner")
 VICTIMS = ("trainer", "learner", "generator", "critic", "attacker")[:KILLS]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from superalign.store.folder import RunFolder
-from tests.smallest import SMALL
+from tests.smallest import SMALL, SMALLER
 
 REPOSITORY = Path(__file__).parents[2]
 ROLES = ("generator", "trainer", "attacker", "critic", "learner")
@@ -26,10 +26,8 @@ SUBMISSIONS = 8
 LOOK_S, SCAN_S = 0.05, 0.5
 SESSION = re.compile(r"/tmp/superalign-ray-\w+")
 DISK_BYTES = 48 * 2**20
-# All three roles learn something in every round.
 SETTINGS = (
-    *("recipe=selfplay", f"rounds={ROUNDS}", "model=testbed-small", *SMALL),
-    *("attacker.faithful=0.2", "learner=kto", "learner.max_rows=16"),
+    *("recipe=selfplay", f"rounds={ROUNDS}", *SMALL, *SMALLER),
     *("expert.source=queue", "expert.wait=true", "expert.wait_timeout_s=120", "expert.budget=8"),
 )
 PLACES = {
