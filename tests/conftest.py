@@ -1,4 +1,4 @@
-"""Models small enough for a test: random Llamas with a small byte-level tokenizer, saved as a user would have them."""
+"""To be interrupted, and small models: random Llamas with a byte-level tokenizer, saved as a user would have them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from superalign.generation.base import Generation, GenerationRequest, Tensors, n
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
-from superalign.runtime.later import Later
+    from superalign.runtime.later import Later
 
 Out = TypeVar("Out")
 PIECES = 8  # for each engine and call: the fewer there are, the longer the last one is waited for

@@ -29,10 +29,8 @@ def keep_freed_memory() -> bool:
 @contextmanager
 def without_collection() -> Iterator[None]:
     """Import and load what stays: many objects, all in use. Looking for garbage among them took 18 % of the imports."""
-    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        gc.enable()

@@ -28,24 +28,23 @@ BATCHES = (1, 32, 256)
 TRAINED = (32, 128)
 
 
-def hf(model: str, repeats: int) -> list[Figure]:
+def rates_of(hf: HFGenerator, model: str, repeats: int) -> list[Figure]:
     """Tokens per second of our own engine."""
-    generator, found = HFGenerator({ROLE: model}, LORA, GeneratorConfig(dtype="bfloat16"), 1), []
+    found = []
     for batch in BATCHES:
         prompts, rates = testbed_prompts(batch), []
         for _ in range(repeats + 1):
             began = time.perf_counter()
-            rates.append(ours(generator, prompts) / (time.perf_counter() - began))
+            rates.append(ours(hf, prompts) / (time.perf_counter() - began))
         what = f"hf, {model}, batch {batch}, {NEW} new tokens"
         found.append(of_values(f"gpu_hf_{batch}", what, rates[1:], unit="tokens/s"))  # the first warms up
     return found
 
 
-def engines(model: str, pairs: int) -> list[Figure]:
+def engines(hf: HFGenerator, model: str, pairs: int) -> list[Figure]:
     """vLLM over hf."""
     from superalign.generation.vllm import VLLMGenerator
 
-    hf = HFGenerator({ROLE: model}, LORA, GeneratorConfig(dtype="bfloat16"), 1)
     vllm = VLLMGenerator({ROLE: model}, LORA, GeneratorConfig(backend="vllm", dtype="bfloat16"), 1)
     found = []
     for batch in BATCHES:
@@ -78,11 +77,12 @@ def figures(quick: bool, model: str = "testbed", pairs: str | None = None) -> li
         used = [mfu(model, batch, length, "cuda", dtype) for _ in range(repeats)]
         what = f"MFU of supervised training of an adapter, {model} in {dtype}, batch {batch} x {length}"
         found.append(of_values(f"gpu_mfu_{dtype}", what, used))
-    found += hf(model, repeats)
+    hf = HFGenerator({ROLE: model}, LORA, GeneratorConfig(dtype="bfloat16"), 1)
+    found += rates_of(hf, model, repeats)
     if find_spec("vllm") is None:
         print("vLLM is not installed: it is not compared with hf")
         return [*found, share("hf")]
-    return [*found, *engines(model, repeats), share("vllm")]
+    return [*found, *engines(hf, model, repeats), share("vllm")]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superalign.models import load_base, load_chat
+from superalign.models import device, load_base, load_chat
 from superalign.sections import LoraConfig
 from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
@@ -86,12 +86,12 @@ def generation_share(run: str) -> float:
 
 def main(model: str, run: str | None) -> None:
     """Print both."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    name = torch.cuda.get_device_name(0) if device == "cuda" else f"no GPU, {torch.get_num_threads()} CPU thread(s)"
+    where = device()
+    name = torch.cuda.get_device_name(0) if where == "cuda" else f"no GPU, {torch.get_num_threads()} CPU thread(s)"
     print(f"{name}, torch {torch.__version__}")
-    for dtype in ("float32", "bfloat16") if device == "cuda" else ("float32",):
+    for dtype in ("float32", "bfloat16") if where == "cuda" else ("float32",):
         for batch in (8, 32):
-            mfu(model, batch, 128, device, dtype)
+            mfu(model, batch, 128, where, dtype)
     if run:
         generation_share(run)
 

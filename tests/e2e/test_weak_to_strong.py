@@ -286,5 +286,5 @@ def test_what_shows_only_in_training_is_one_line_too_and_the_run_can_go_on(
     line = captured.err.strip().splitlines()[-1]
     assert line.startswith("superalign: the loss is ") and "lower learning_rate" in line
     assert "Traceback" not in captured.err
-    assert train(tmp_path, "stopped", *DIGITS, "method=naive") == 0
+    assert train(tmp_path, "stopped", *given) == 0
     assert json.loads((tmp_path / "stopped" / "summary.json").read_text())["status"] == "complete"

@@ -337,7 +337,7 @@ def test_a_linear_head_is_quick() -> None:
                 bare, began = bare_loop(x, truth, FitSettings()), time.process_time()
                 fit(head(300), Vectors(x), certain(truth), objective, FitSettings(), seed=0)
                 ratios.append((time.process_time() - began) / bare)
-            assert np.median(ratios[1:]) < 3  # the first pays for imports
+            assert np.median(ratios[1:]) < 2.5  # the first pays for imports
     finally:
         torch.set_num_threads(threads)
 
