@@ -29,7 +29,7 @@ from superalign.generation.base import GenerationRequest, Generator
 from superalign.generation.decoding import left_pad
 from superalign.generation.engine import ENVIRONMENT, LOGGING
 from superalign.generation.hf import HFGenerator
-from superalign.models import load_base, load_chat, resolve
+from superalign.models import device, load_base, load_chat, resolve
 from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from superalign.testbed.corpus import Corpus
 
@@ -96,7 +96,7 @@ def compare(
 def hf_part(pairs: int, count: int) -> list[Figure]:
     """hf against `generate`, prompt by prompt and in one padded batch."""
     generator = HFGenerator({ROLE: MODEL}, LORA, GeneratorConfig(), torch.get_num_threads())
-    model, chat = load_base(MODEL).to("cuda" if torch.cuda.is_available() else "cpu"), load_chat(MODEL)
+    model, chat = load_base(MODEL).to(device()), load_chat(MODEL)
     prompts = mixed_prompts(count)
     lengths = sorted(map(len, prompts))
     given = f"{count} prompts of {lengths[0]} to {lengths[-1]} tokens, {NEW} new"
@@ -152,13 +152,13 @@ def vllm_part(pairs: int, count: int) -> list[Figure]:
         cuda = torch.cuda.is_available()
         # Seeds fail on CPU where a prompt is cut in two.
         whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": 4096}
-        device: dict[str, Any] = (
+        where: dict[str, Any] = (
             {"gpu_memory_utilization": config.gpu_memory_utilization}
             if cuda
             else {"kv_cache_memory_bytes": 2**30, "enforce_eager": True, **whole}
         )
         room = {"enable_lora": True, "max_loras": room_for(1), "max_lora_rank": LORA.r}
-        llm = vllm.LLM(model=resolve(MODEL), dtype="float32", use_tqdm_on_load=False, **device, **room)
+        llm = vllm.LLM(model=resolve(MODEL), dtype="float32", use_tqdm_on_load=False, **where, **room)
 
         def plain(lora: Any = None, **settings: Any) -> int:
             given = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
