@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from superalign.errors import UserError
 from superalign.experts import audit, tables
@@ -17,6 +17,7 @@ from superalign.experts.queue import PUSHER, ExpertQueue
 
 Role = Literal["annotator", "adjudicator", "admin"]
 LONGEST_NAME = 64
+NAMED = select(tables.person).where(tables.person.c.name == bindparam("name"))  # every request asks this
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class Users:
             if hmac.compare_digest(row["token_hash"], given) and not row["disabled"]:
                 found = _user(row)
         return found
+
+    def named(self, name: str) -> User | None:
+        """The user of this name, disabled or not; None if there is none."""
+        with self._queue.database.read() as db:
+            row = db.execute(NAMED, {"name": name}).mappings().one_or_none()
+        return None if row is None else _user(row)
 
     def all(self) -> list[User]:
         """Every user by name, disabled ones too."""

@@ -56,8 +56,8 @@ class Site:
         """Who this session belongs to, as long as the token it began with is good."""
         if not session.name or session.nonce in self.ended:
             return None
-        found = (user for user in self.users.all() if user.name == session.name)
-        return next((user for user in found if user.mark == session.mark and not user.disabled), None)
+        user = self.users.named(session.name)
+        return user if user and user.mark == session.mark and not user.disabled else None
 
 
 class Visit:
