@@ -1,15 +1,22 @@
-"""A Ray of two nodes on this machine: prints its address and the process of its second node, ends when stdin does."""
+"""A Ray of two nodes on this machine: prints its address and the process of its second node, ends when stdin does.
+
+When the second node dies another takes its place, some seconds later.
+"""
 
 from __future__ import annotations
 
+import select
 import shutil
 import sys
+import time
 import tempfile
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
 STORE_BYTES = 80 * 2**20
+NODE = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+LOOK_S, REPLACED_AFTER_S = 0.5, 5.0
 # A dead node is noticed within a second or two.
 ATTENTIVE = {
     "health_check_initial_delay_ms": 0,
@@ -23,12 +30,14 @@ def main() -> None:
     """Stand until the reader of our output has gone."""
     Path("/tmp/ray").mkdir(exist_ok=True)  # Ray notes its newest cluster there, and does not make the folder for it
     folder = tempfile.mkdtemp(prefix="nodes-", dir="/tmp")
-    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "temp_dir": folder, "_system_config": ATTENTIVE}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"temp_dir": folder, "_system_config": ATTENTIVE})
     try:
-        second = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-        print(cluster.address, second.all_processes["raylet"][0].process.pid, flush=True)
-        sys.stdin.read()
+        raylet = cluster.add_node(**NODE).all_processes["raylet"][0].process
+        print(cluster.address, raylet.pid, flush=True)
+        while not select.select([sys.stdin], [], [], LOOK_S)[0]:
+            if raylet.poll() is not None:
+                time.sleep(REPLACED_AFTER_S)
+                raylet = cluster.add_node(**NODE).all_processes["raylet"][0].process
     finally:
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

@@ -30,11 +30,13 @@ SETTINGS = (
     *("recipe=selfplay", f"rounds={ROUNDS}", *SMALL, *SMALLER),
     *("expert.source=queue", "expert.wait=true", "expert.wait_timeout_s=120", "expert.budget=8"),
 )
+ON_RAY = ("cluster=laptop", f"cluster.call_timeout_s={CALL_TIMEOUT_S:g}")
 PLACES = {
     "inline": ("cluster=inline",),
     "disk": ("cluster=inline",),  # on a small file system of its own
-    "ray": ("cluster=laptop", f"cluster.call_timeout_s={CALL_TIMEOUT_S:g}"),
-    "nodes": ("cluster=laptop", f"cluster.call_timeout_s={CALL_TIMEOUT_S:g}"),  # on a Ray of two nodes
+    "ray": ON_RAY,
+    # A Ray of two nodes of one CPU each: the engine has one, the trainer the other.
+    "nodes": (*ON_RAY, "cluster.placement=split", "cluster.accelerator=CPU", "cluster.place_timeout_s=120"),
 }
 
 
