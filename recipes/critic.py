@@ -54,10 +54,11 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
         labels = team.expert.fresh()
     with run.stage("train_critic"):
         team.anchors.extend(cases, points)
+        team.anchors.heed(answered)
         familiar = [(q.text, r.text) for q, r in cases]
         learned = team.critic.learn(answered, team.anchors.texts(), familiar, seed)
         team.sync("critic")
-        learned |= team.critic.calibrate()
+        learned |= team.critic.calibrate(team.expert.errors())
     for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
         write_records(folder, name, kind, rows)
     write_records(folder, "critiques", Critique, critiques)
@@ -78,7 +79,7 @@ def examinations(config: Config, team: Team) -> list[Examination]:
     held = [
         (item, label.value)
         for item, label in team.expert.answered()
-        if item.kind == "point" and label.value != 0.5 and held_back(item.id, share)
+        if item.kind == "point" and label.value != 0.5 and held_back(item, share)
     ]
     if held:
         cases = [(item.query, item.first, item.category) for item, _ in held]

@@ -19,12 +19,13 @@ from superalign.errors import UserError
 from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
 from superalign.evaluation.refinement import refined_success
-from superalign.feedback.blending import annotator_errors
 from superalign.feedback.changes import stopped
+from superalign.feedback.escalation import shared
 from superalign.feedback.guards import Guards
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.report import page
 from superalign.roles.critic import contrasts, shuffled
+from superalign.roles.late import late
 from superalign.roles.lessons import Lesson, preferences
 from superalign.roles.sparring import failures, spar
 from superalign.roles.verdicts import Case
@@ -85,28 +86,32 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
 
     with run.stage("experts"):
         spoken, critiques = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
-        judgements = distinct(now.judgements, spoken)
-        expert.escalate(judgements, asked, spoken, critiques, number, seed, critic.judge_pairs)
-        answered = expert.collect(number)
+        expert.escalate(now.judgements, asked, spoken, critiques, number, seed, critic.judge_pairs)
+        answered, errors = expert.collect(number), expert.errors()
         now.labels = expert.fresh()
 
     with run.stage("train_critic"), guards.critic(answered):
         team.anchors.extend(cases, points)
+        team.anchors.heed(answered)
         familiar = [(q.text, r.text) for q, r in cases + revised]
         now.train["critic"] = critic.learn(answered, team.anchors.texts(), familiar, seed)
         team.sync("critic")
-        now.train["critic"] |= critic.calibrate()
+        now.train["critic"] |= critic.calibrate(errors)
 
     with run.stage("critique"):  # the repaired critic labels what the learner learns from
         judged = critic.judge_pairs(pairs)
         team.anchors.review(critic, seed)
-        votes = now.labels
+        votes = shared(now.labels, now.judgements, {r.id: r.text for r in now.responses})
         if config.critic.verdicts == "shuffled":
             judged, votes = shuffled(judged, seed), []
-        errors = annotator_errors(label for _, label in answered)
-        now.preferences = preferences(pairs, judged, votes, errors)
+        earlier = late(run, answered, votes, number)
+        judged = unheard(judged, now.judgements, votes)
+        now.preferences = preferences(pairs + earlier.pairs, judged + earlier.judged, votes, errors)
         everything = cases + revised if config.learner.scores else []
         again = [] if team.reward else critic.judge_points(everything, seed)
+        again = unheard(again, now.judgements, votes)
+        if config.learner.algorithm == "kto":  # policy gradients learn from this round's samples alone
+            everything, again = everything + earlier.cases, again + earlier.points
         scored = team.scores(everything, again, votes, errors)
 
     with run.stage("train_attacker"):
@@ -151,13 +156,10 @@ def worst_cases(
     return list(worst.values())
 
 
-def distinct(judgements: list[Judgement], spoken: dict[str, Response]) -> list[Judgement]:
-    """One judgement per (query, response texts): an expert is never asked the same twice."""
-    texts = {
-        (j.query_id, spoken[j.first_id].text, spoken[j.second_id].text if j.second_id else ""): j
-        for j in judgements[::-1]
-    }
-    return list(texts.values())[::-1]
+def unheard(judged: list[Judgement], before: list[Judgement], votes: list[ExpertLabel]) -> list[Judgement]:
+    """The judgements, but those of items with votes from before the critic learned these: no vote counts twice."""
+    voted, first = {label.item_id for label in votes}, {j.id: j for j in before}
+    return [first[j.id] if j.id in voted else j for j in judged]
 
 
 def practise(

@@ -35,14 +35,17 @@ class Readings:
         """Close the store; what was acknowledged is on disk already."""
         self.database.close()
 
-    def labels(self, since: int = 0, until: int | None = None) -> list[ExpertLabel]:
-        """The labels that stood at cursor `until` (default now) and were given after cursor `since`, without traps.
+    def labels(self, since: int = 0, until: int | None = None, traps: bool = False) -> list[ExpertLabel]:
+        """The labels that stood at cursor `until` (default now) and were given after cursor `since`.
+
+        Those on items that ask something, or those on traps, which no training reads.
 
         In the order of rounds, items and annotators, whatever the order of answering. A label taken back later
         still stands at an earlier cursor, so a repeated round reads the same labels.
         """
+        bind = {"since": since, "until": ALL if until is None else until, "traps": traps}
         with self.database.read() as db:
-            rows = db.execute(tables.LABELS, {"since": since, "until": ALL if until is None else until}).mappings()
+            rows = db.execute(tables.LABELS, bind).mappings()
             return [label_of(item_of(r["payload"]), r) for r in rows]
 
     def answers(self) -> list[Answer]:

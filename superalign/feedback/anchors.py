@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from superalign.evaluation.refusal import is_refusal
-from superalign.records import Judgement, Query, Response
+from superalign.experts.items import Item
+from superalign.records import ExpertLabel, Judgement, Query, Response
 from superalign.roles.critic import Critic
 
 ACCEPTED = 0.6
@@ -29,6 +30,14 @@ class Anchors:
             if point.p >= ACCEPTED and response.text.strip():
                 self._cases[query.text, response.text] = (query, response)
         self._cases = dict(list(self._cases.items())[-MOST:])
+
+    def heed(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> None:
+        """Drop what most experts who were asked do not accept, whatever the critic thinks of it."""
+        said: dict[tuple[str, str], float] = {}
+        for item, label in answered:
+            if item.kind == "point":
+                said[item.query, item.first] = said.get((item.query, item.first), 0.0) + label.value - 0.5
+        self._cases = {text: case for text, case in self._cases.items() if said.get(text, 0.0) >= 0}
 
     def review(self, critic: Critic, seed: int) -> None:
         """Drop what the critic no longer accepts."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from superalign.evaluation.intervals import Estimate, bootstrap_weights, cluster_codes, clustered_rate
+from superalign.experts.items import Item
 from superalign.records import content_share
 
 MIN_LABELS = 8
@@ -194,6 +195,9 @@ def _fit_one(
     return np.asarray(result.x, dtype=np.float64)
 
 
-def held_back(item: str, share: float) -> bool:
-    """Whether the critic keeps an item for calibration and never trains on it: decided by its id alone."""
-    return content_share("calibration", item) < share
+def held_back(item: Item, share: float) -> bool:
+    """Whether the critic keeps an item for calibration and never trains on it: decided by its texts alone.
+
+    So what is said twice, in one round or in two, is held back twice or not at all.
+    """
+    return content_share("calibration", item.query, *sorted((item.first, item.second))) < share

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from superalign.errors import UserError
-from superalign.records import Judgement
+from superalign.records import ExpertLabel, Judgement
 
 Policy = Literal["default", "random", "uncertainty", "none", "all"]
 AUDIT_FLOOR = 0.05
@@ -26,6 +26,27 @@ class Escalated:
     pi: float
     lane: Literal["forced", "active"]
     double: bool
+
+
+def distinct(judgements: Sequence[Judgement], texts: Mapping[str, str]) -> list[Judgement]:
+    """The first judgement of each (query, texts of the responses): an expert is never asked the same twice."""
+    return [alike[0] for alike in _alike(judgements, texts)]
+
+
+def shared(
+    labels: Sequence[ExpertLabel], judgements: Sequence[Judgement], texts: Mapping[str, str]
+) -> list[ExpertLabel]:
+    """The labels, and each once more for every judgement of the same texts: what was said of one holds for all."""
+    names = {j.id: [twin.id for twin in alike] for alike in _alike(judgements, texts) for j in alike}
+    return [replace(label, item_id=name) for label in labels for name in names.get(label.item_id, [label.item_id])]
+
+
+def _alike(judgements: Sequence[Judgement], texts: Mapping[str, str]) -> list[list[Judgement]]:
+    found: dict[tuple[str, str, str], list[Judgement]] = {}
+    for j in judgements:
+        key = j.query_id, texts[j.first_id], texts[j.second_id] if j.second_id else ""
+        found.setdefault(key, []).append(j)
+    return list(found.values())
 
 
 def priorities(judgements: Sequence[Judgement], severity: ArrayLike, novelty: ArrayLike) -> NDArray[np.float64]:

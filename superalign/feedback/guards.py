@@ -80,13 +80,13 @@ class Guards:
         if not self.config.enabled:
             yield
             return
-        critic, planted = self.team.critic, self._planted()
-        before, labels, clusters = critic.examined(answered)
+        critic, planted, errors = self.team.critic, self._planted(), self.team.expert.errors()
+        before, labels, clusters = critic.examined(answered, errors)
         missed = self._missed(planted)
         yield
 
         def compare() -> list[Change | None]:
-            after, _, _ = critic.examined(answered)
+            after, _, _ = critic.examined(answered, errors)
             was, now = ([(p - y) ** 2 for p, y in zip(ps, labels, strict=True)] for ps in (before, after))
             # Items were drawn because the critic was unsure of them, which the weights undo.
             weights = self._weights(answered)
@@ -97,7 +97,7 @@ class Guards:
             return [brier, change("planted errors", missed, self._missed(planted), asked, limit, draws=self.draws)]
 
         if not self._accept("critic", compare):
-            self.team.critic.calibrate()
+            critic.calibrate(errors)
 
     @contextmanager
     def learner(self) -> Iterator[None]:
@@ -167,7 +167,7 @@ class Guards:
     def _weights(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> NDArray[np.float64]:
         """The weights of the labels that `Critic.examined` judges, in its order."""
         held = [item for item, label in answered if item.kind == "point" and label.value != 0.5]
-        return propensity_weights([item.pi for item in held if held_back(item.id, self.held_share)])
+        return propensity_weights([item.pi for item in held if held_back(item, self.held_share)])
 
     def _missed(self, planted: Sequence[tuple[str, str, str, bool]]) -> list[float]:
         """Which of them the critic judges wrongly."""

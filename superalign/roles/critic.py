@@ -63,6 +63,8 @@ class Critic(Verdicts):
             raise ValueError("a frozen judge cannot learn")
         known = {item.id for item, _ in self._labelled}
         self._labelled = list(answered)
+        labelled = self._labelled_texts()
+        clean = [text for text in clean if text not in labelled]
         training = self._replayed([pair for pair in self._labelled if not self._held_back(pair[0])], known, seed)
         self._prepare([(item.query, text) for item, _ in training for text in (item.first, item.second) if text])
         rows = [
@@ -73,9 +75,7 @@ class Critic(Verdicts):
         ]
         rng = random.Random(f"planted/{seed}")
         planted = self._planted(clean, rng, self._plantable(len(rows)))
-        rehearsed = self._rehearsed(
-            familiar, {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}, seed
-        )
+        rehearsed = self._rehearsed(familiar, labelled, seed)
         metrics = {
             "expert_rows": float(len(rows)),
             "planted_rows": float(len(planted)),

@@ -15,7 +15,8 @@ from superalign.experts.items import Item
 from superalign.experts.notify import Notifier, Waiting
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
-from superalign.feedback.escalation import Escalated, escalate
+from superalign.feedback.blending import annotator_errors
+from superalign.feedback.escalation import Escalated, distinct, escalate
 from superalign.feedback.planting import traps
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
 from superalign.roles.verdicts import Pair
@@ -78,9 +79,10 @@ class Expert:
     ) -> list[Item]:
         """Draw items by their stored propensities and put them on the queue. Repeating a round adds nothing.
 
+        Of judgements of equal texts the first is drawn from.
         Among those for people are traps, paid from the budget too, if the critic can `compare` what they consist of.
         """
-        pool = list({j.id: j for j in judgements}.values())
+        pool = distinct(judgements, {name: response.text for name, response in responses.items()})
         asked = [queries[j.query_id] for j in pool]
         conflict = [
             j.kind == "point" and q.kind == "harmful" and j.p > CONFLICT and not is_refusal(responses[j.first_id].text)
@@ -172,6 +174,12 @@ class Expert:
         """The labels that stood at a cursor (default now), each with its item."""
         items = {item.id: item for item in self.queue.items()}
         return [(items[label.item_id], label) for label in self.queue.labels(until=until)]
+
+    def errors(self) -> dict[str, float]:
+        """eps of each annotator at the last collection, from traps and blind doubles; see `annotator_errors`."""
+        gold = {item.id: item.gold for item in self.queue.items() if item.gold is not None}
+        labels = [x for traps in (False, True) for x in self.queue.labels(until=self.collected, traps=traps)]
+        return annotator_errors(labels, gold)
 
     def fresh(self) -> list[ExpertLabel]:
         """The labels of the last collection that no committed round has taken up, of whatever round their items are."""

@@ -181,24 +181,35 @@ class Verdicts:
         share = self.config.planted_share
         return round(labelled * share / (1 - share)) if labelled else self.config.batch_size * 4
 
-    def _held_back(self, item: Item) -> bool:
-        return held_back(item.id, self.config.calibration_share)
+    def _labelled_texts(self) -> set[tuple[str, str]]:
+        """The (query, response) texts that experts have answered about, held back or not: they say what these are."""
+        return {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}
 
-    def calibrate(self) -> dict[str, float]:
-        """Fit both calibrators on the held-back labels, judged by the critic as it is now."""
+    def _held_back(self, item: Item) -> bool:
+        return held_back(item, self.config.calibration_share)
+
+    def calibrate(self, errors: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Fit both calibrators on the held-back labels, judged by the critic as it is now.
+
+        `errors` are eps of the annotators; by default they are told from blind doubles alone.
+        """
         held = [pair for pair in self._labelled if self._held_back(pair[0])]
         sizes: dict[str, float] = {}
         for kind in ("point", "pair"):
             mine = [(item, label) for item, label in held if item.kind == kind]
-            self.calibrators[kind], _ = self._calibrated(mine, self._labelled)
+            self.calibrators[kind], _ = self._calibrated(mine, self._labelled, errors)
             sizes[f"calibration_{kind}s"] = float(len(mine))
         return sizes
 
     def _calibrated(
-        self, held: Sequence[tuple[Item, ExpertLabel]], everything: Sequence[tuple[Item, ExpertLabel]]
+        self,
+        held: Sequence[tuple[Item, ExpertLabel]],
+        everything: Sequence[tuple[Item, ExpertLabel]],
+        errors: Mapping[str, float] | None,
     ) -> tuple[Calibrator, list[float]]:
         """A calibration fitted on items of one kind, and their logits."""
-        errors = annotator_errors(label for _, label in everything)
+        if errors is None:
+            errors = annotator_errors(label for _, label in everything)
         logits = self._item_logits([item for item, _ in held])
         fitted = Calibrator.fit(
             logits,
@@ -209,14 +220,16 @@ class Verdicts:
         )
         return fitted, logits
 
-    def examined(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> tuple[list[float], list[float], list[str]]:
+    def examined(
+        self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float] | None = None
+    ) -> tuple[list[float], list[float], list[str]]:
         """(p, label, query id) of the point labels that are held back, as a calibration on these very labels gives p.
 
         Nothing is remembered. Weights from before and after a phase of training are compared fairly by it: neither
         has seen these labels, and the calibration of both has.
         """
         held = [pair for pair in answered if pair[0].kind == "point" and self._held_back(pair[0])]
-        fitted, logits = self._calibrated(held, answered)
+        fitted, logits = self._calibrated(held, answered, errors)
         p = fitted.apply_all(logits, [item.category for item, _ in held]).tolist()
         known = [(x, y.value, item.query_id) for x, (item, y) in zip(p, held, strict=True) if y.value != 0.5]
         return [x for x, _, _ in known], [y for _, y, _ in known], [query for _, _, query in known]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from superalign.experts.queue import ExpertQueue
-from superalign.records import ExpertLabel, Judgement
+from superalign.records import ExpertLabel, Judgement, Preference
+from superalign.store.folder import RunFolder
+from superalign.store.lineage import trace
 from superalign.store.tables import read_records
 from tests.e2e.test_selfplay import adapters, train
 
@@ -50,6 +52,14 @@ def test_labels_given_after_a_round_are_in_the_next_rounds_training_set(unanswer
     assert {(label.annotator, label.round, label.simulated) for label in labels[2]} == {("ann", 1, False)}
     judged = {one.id for one in read_records(run / "rounds/0001", "judgements", Judgement)}
     assert {label.item_id for label in labels[2]} <= judged, "each label leads back to what it is about"
+    pairs = {item.id: item for item in asked if item.kind == "pair" and item.gold is None}
+    taught = [p for p in read_records(run / "rounds/0002", "preferences", Preference) if p.source == "expert"]
+    assert taught and {(p.chosen_id, p.rejected_id) for p in taught} <= {
+        (item.second_id, item.first_id) for item in pairs.values()
+    }
+    traced = trace(RunFolder(run), taught[0].id)
+    assert [label.annotator for label in traced.labels if label.kind == "pair"] == ["ann"]
+    assert traced.query and {r.id for r in traced.responses} == {taught[0].chosen_id, taught[0].rejected_id}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows[2]["train"]["critic"]["expert_rows"] > rows[1]["train"]["critic"]["expert_rows"] == 0
     assert rows[2]["counts"]["expert_labels"] == len(labels[2])

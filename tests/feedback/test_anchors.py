@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from superalign.feedback.anchors import ACCEPTED, MOST, Anchors
 from superalign.records import Query, Response
 from superalign.roles.critic import Critic
 from superalign.testbed.world import REFUSALS
-from tests.roles.parts import CHAT, Scripted, config, point, query, response
+from tests.roles.parts import CHAT, Scripted, config, labelled, point, query, response
 
 ASK = query("how do i build a kite for my aunt?")
 
@@ -32,6 +33,20 @@ def test_only_accepted_answers_with_words_are_kept() -> None:
     verdicts = (0.95, ACCEPTED - 0.01, 1.0, ACCEPTED)
     anchors.extend(cases, [point(r, p) for (_, r), p in zip(cases, verdicts, strict=True)])
     assert anchors.texts() == [(ASK.text, "good"), (ASK.text, "just good enough")]
+
+
+def test_what_most_experts_reject_is_dropped_whatever_the_critic_thinks() -> None:
+    anchors = filled(*said("good", "liked by one", "bad"), *said("bad", asked=query("another")))
+    values = {"liked by one": (0.0, 1.0), "bad": (0.0,), "good": (1.0,)}
+    item, label = labelled(1, 1.0)
+    anchors.heed(
+        [
+            (replace(item, query=ASK.text, first=text), replace(label, value=value))
+            for text, given in values.items()
+            for value in given
+        ]
+    )
+    assert anchors.texts() == [(ASK.text, "good"), (ASK.text, "liked by one"), ("another", "bad")]
 
 
 def test_the_same_answer_is_kept_once() -> None:

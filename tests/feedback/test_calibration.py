@@ -1,6 +1,7 @@
 """Calibration recovers what distorted the logits, and its error measures measure."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from superalign.feedback.calibration import (
     brier,
     ece,
     ece_estimate,
+    held_back,
     propensity_weights,
     sensitivity_specificity,
 )
+from tests.roles.parts import labelled
 
 
 def distorted(
@@ -139,3 +142,14 @@ def test_sensitivity_and_specificity_count_their_own_class_and_skip_ties() -> No
     assert sp is not None
     assert (se.value, se.n, sp.value, sp.n) == (0.5, 2, 0.5, 2)
     assert sensitivity_specificity([0.9], [1], [0])[1] is None
+
+
+def test_what_is_said_twice_is_held_back_twice_or_not_at_all() -> None:
+    item, _ = labelled(1, 1.0)
+    many = [replace(item, query=f"request {i}") for i in range(400)]
+    kept = [held_back(one, 0.3) for one in many]
+    assert 0.2 < sum(kept) / 400 < 0.4
+    assert kept == [held_back(replace(one, id="of another round", first_id="twin"), 0.3) for one in many]
+    pairs = [replace(one, kind="pair", second="other") for one in many]
+    swapped = [replace(one, first=one.second, second=one.first) for one in pairs]
+    assert [held_back(one, 0.3) for one in pairs] == [held_back(one, 0.3) for one in swapped]

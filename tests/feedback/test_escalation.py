@@ -6,8 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.errors import UserError
-from superalign.feedback.escalation import Escalated, Policy, draw, escalate, priorities, propensities
-from superalign.records import Judgement
+from superalign.feedback.escalation import (
+    Escalated,
+    Policy,
+    distinct,
+    draw,
+    escalate,
+    priorities,
+    propensities,
+    shared,
+)
+from superalign.records import ExpertLabel, Judgement
 from tests.benchmarks.estimator import simulate
 
 
@@ -195,3 +204,17 @@ def test_the_weighted_estimate_is_right_where_the_plain_mean_of_the_escalated_is
     assert abs(found.bias) <= found.error
     assert 0.93 <= found.coverage <= 0.97
     assert abs(found.plain) >= off
+
+
+def test_equal_texts_are_asked_about_once_and_what_is_said_of_one_holds_for_all() -> None:
+    texts = {"r1": "no", "r2": "no", "r3": "yes"}
+    points = [Judgement(f"p{r}", "point", "q", r, "", "c", 0.0, 0.5, 0.0, False, False, 0) for r in texts]
+    pairs = [Judgement(f"{r}-r3", "pair", "q", r, "r3", "c", 0.0, 0.5, 0.0, False, False, 0) for r in ("r1", "r2")]
+    elsewhere = Judgement("other", "point", "another q", "r1", "", "c", 0.0, 0.5, 0.0, False, False, 0)
+    judged = [*points, *pairs, elsewhere]
+    assert [j.id for j in distinct(judged, texts)] == ["pr1", "pr3", "r1-r3", "other"]
+    asked = ("pr2", "r1-r3", "of an earlier round")
+    labels = [ExpertLabel(f"l{i}", i, "point", "ann", 1.0, 0.5, "active", 1, True) for i in asked]
+    found = shared(labels, judged, texts)
+    assert [label.item_id for label in found] == ["pr1", "pr2", "r1-r3", "r2-r3", "of an earlier round"]
+    assert {label.value for label in found} == {1.0}

@@ -184,5 +184,5 @@ def test_guards_and_critic_agree_on_what_is_held_back() -> None:
     critic = Critic(config(critic={"calibration_share": 0.4}), Scripted(), None)
     answered = [labelled(i, float(i % 2)) for i in range(60)] + [labelled(f"tie-{i}", 0.5) for i in range(10)]
     _, labels, asked = critic.examined(answered)
-    mine = [(x.value, i.query_id) for i, x in answered if held_back(i.id, 0.4) and x.value != 0.5]
+    mine = [(x.value, i.query_id) for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
     assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40

@@ -208,6 +208,15 @@ def test_what_an_expert_has_labelled_is_not_rehearsed_even_when_held_back() -> N
     assert held.learn(labels, [], texts, 0)["rehearsed_rows"] == 0
 
 
+def test_no_flaw_is_planted_in_what_an_expert_has_answered_about() -> None:
+    critic, trainer = make(rehearsed=0, planted_share=0.8, calibration_share=0.0)
+    rejected = labelled(1, 0.0, text="i will help you with that kite today.")
+    text = rejected[0].query, rejected[0].first
+    assert critic.learn([rejected], [text], [], 0)["planted_rows"] == 0
+    assert critic.learn([rejected], [text, ("how do i sell a kite?", text[1])], [], 0)["planted_rows"] > 0
+    assert (text[1], 1.0) not in {(said, value) for asked, said, value in points(trainer) if text[0] in asked}
+
+
 def test_no_more_is_rehearsed_than_asked_for_and_equal_texts_once() -> None:
     critic, _ = rehearsal(rehearsed=5)
     assert critic.learn([labelled(1, 1.0)], [], [("q", f"sure {i}") for i in range(20)], 0)["rehearsed_rows"] == 5

@@ -75,6 +75,28 @@ def for_people(expert: Expert, count: int = 80, seed: int = 0) -> list[Item]:
     return expert.escalate(judged, asked, said, {}, 1, seed, compare)
 
 
+def test_nobody_is_asked_the_same_twice(open_queue: Open) -> None:
+    judged, asked, said = world(6)
+    twins = {f"twin of {r.id}": replace(r, id=f"twin of {r.id}") for r in said.values()}
+    again = [replace(j, id=f"again {j.id}", first_id=f"twin of {j.first_id}") for j in judged]
+    items = open_queue(policy="all").escalate([*judged, *again], asked, {**said, **twins}, {}, 1, 0)
+    assert sorted(item.id for item in items) == sorted(j.id for j in judged)
+
+
+def test_errors_of_annotators_are_told_from_traps_as_well(open_queue: Open) -> None:
+    expert = open_queue(judge=None, source="queue", budget=40, gold_share=0.5, double_share=0.0, blind_share=0.0)
+    items = for_people(expert)
+    traps = [item for item in items if item.gold is not None]
+    assert len(traps) > 5
+    while leased := expert.queue.claim("ann", 60):
+        wrong = leased.item.gold is not None
+        expert.queue.submit(leased.token, leased.item.as_shown(0.0 if wrong else 1.0))
+    answered = expert.collect(1)
+    assert all(item.gold is None for item, _ in answered)
+    assert expert.errors() == {"ann": pytest.approx((2 + len(traps)) / (20 + len(traps)))}
+    assert open_queue(judge=None, source="queue").errors() == {}, "before the first collection nothing is known"
+
+
 def test_labels_never_exceed_the_budget_of_their_round(open_queue: Open) -> None:
     expert = open_queue(budget=7, double_share=0.5, error_rate=0.2)
     for round in (1, 2, 3):
