@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -275,6 +276,32 @@ def test_figures_appear_only_where_there_is_something_to_compare(tmp_path: Path)
     ):
         assert title in everything and title not in one
     assert "How far the students come" in one
+
+
+def forecast_notes(page: Path) -> dict[str, str]:
+    part = page.read_text().partition("Forecast and realised gain</h2>")[2].partition("</section>")[0]
+    return dict(re.findall(r"<figcaption><b>(.*?)</b> (.*?)</figcaption>", part))
+
+
+def test_a_forecast_of_a_study_is_one_point_however_many_methods_were_tried(tmp_path: Path) -> None:
+    cells = [
+        each for each in comparisons() if each["supervisor"] == "weak" and each["strong"] == MODELS[each["task"]][1]
+    ]
+    assert len(cells) == 19
+    few = write(write_fixture(tmp_path / "a", cells))
+    for note in forecast_notes(few).values():
+        assert note.endswith("No rank correlation: 3 of the 4 studies that it takes.")
+    assert "Rank correlation with" not in few.read_text()
+    notes = forecast_notes(write(write_fixture(tmp_path / "b", comparisons())))
+    assert notes["Simulatability of errors"].endswith("n 10 studies, a point each.")
+    assert notes["Overlap density"].endswith("n 10 studies, a point each.")
+
+
+def test_oracles_tell_nothing_about_a_forecast(tmp_path: Path) -> None:
+    told = forecast_notes(write(write_fixture(tmp_path / "a", comparisons())))["Misfit"]
+    without = [each for each in comparisons() if not each["oracle"]]
+    assert told == forecast_notes(write(write_fixture(tmp_path / "b", without)))["Misfit"]
+    assert told.endswith(f"n 10 studies, {len(without)} comparisons.")
 
 
 def test_markup_in_names_and_notes_is_text(tmp_path: Path) -> None:
