@@ -99,7 +99,7 @@ def _forest(group: Sequence[Cell], names: Sequence[str] | None = None) -> str:
 
 
 def _by_gap(groups: Sequence[Sequence[Cell]]) -> list[dict[str, str]]:
-    """Of tasks with several pairs of models, PGR over the gap of each pair; the first methods alone, for legibility."""
+    """Of tasks with several pairs of models, PGR over the gap of each; as many methods a chart as colours."""
     charts = []
     for task in dict.fromkeys(group[0]["task"] for group in groups):
         pairs = [group for group in groups if group[0]["task"] == task]
@@ -107,10 +107,10 @@ def _by_gap(groups: Sequence[Sequence[Cell]]) -> list[dict[str, str]]:
         for cell in (cell for group in pairs for cell in group):
             if pgr := estimate_of(cell, "pgr"):
                 named.setdefault(method_of(cell), []).append(plots.Point(study_of(cell), gap_of(cell), pgr))
-        if len(pairs) > 1 and named:
-            drawing = plots.scatter(
-                list(named.items())[:SERIES], WIDTH, HEIGHT, "ceiling less supervisor", span=PGR_SPAN
-            )
+        series = list(named.items()) if len(pairs) > 1 else []
+        for start in range(0, len(series), SERIES):
+            shown = series[start : start + SERIES]
+            drawing = plots.scatter(shown, WIDTH, HEIGHT, "ceiling less supervisor", span=PGR_SPAN)
             charts.append(_chart(f"{task}, by gap", drawing, "A point for each pair of models."))
     return charts
 
