@@ -18,11 +18,13 @@ from superalign.report.cells import (
     plain,
     study_of,
 )
+from superalign.report.figures import Estimate
 
 WIDTH: Final = 344
 HEIGHT: Final = 230
 PGR_SPAN: Final = (-1.0, 2.0)
 SERIES: Final = 3  # colours of the page
+OF_STUDY: Final = ("simulatability", "overlap_density")  # forecasts that are the same for every method
 CURVES: Final = (
     ("right", "Agrees where the supervisor is right"),
     ("wrong", "Agrees where it is wrong"),
@@ -62,7 +64,8 @@ def sections(cells: Sequence[Cell], first: Cell | None) -> list[dict[str, Any]]:
         },
         {
             "title": "Forecast and realised gain",
-            "note": "What could be told without ground truth, against what the student gained over its supervisor.",
+            "note": "What could be told without ground truth, against what the student gained over its supervisor. "
+            "What a study has once, whatever the method, is set against the mean gain of its methods.",
             "charts": _forecasts(cells),
         },
     ]
@@ -96,7 +99,7 @@ def _forest(group: Sequence[Cell], names: Sequence[str] | None = None) -> str:
 
 
 def _by_gap(groups: Sequence[Sequence[Cell]]) -> list[dict[str, str]]:
-    """Of tasks with several pairs of models, PGR over the gap of each pair; the first methods alone, for legibility."""
+    """Of tasks with several pairs of models, PGR over the gap of each; as many methods a chart as colours."""
     charts = []
     for task in dict.fromkeys(group[0]["task"] for group in groups):
         pairs = [group for group in groups if group[0]["task"] == task]
@@ -104,10 +107,10 @@ def _by_gap(groups: Sequence[Sequence[Cell]]) -> list[dict[str, str]]:
         for cell in (cell for group in pairs for cell in group):
             if pgr := estimate_of(cell, "pgr"):
                 named.setdefault(method_of(cell), []).append(plots.Point(study_of(cell), gap_of(cell), pgr))
-        if len(pairs) > 1 and named:
-            drawing = plots.scatter(
-                list(named.items())[:SERIES], WIDTH, HEIGHT, "ceiling less supervisor", span=PGR_SPAN
-            )
+        series = list(named.items()) if len(pairs) > 1 else []
+        for start in range(0, len(series), SERIES):
+            shown = series[start : start + SERIES]
+            drawing = plots.scatter(shown, WIDTH, HEIGHT, "ceiling less supervisor", span=PGR_SPAN)
             charts.append(_chart(f"{task}, by gap", drawing, "A point for each pair of models."))
     return charts
 
@@ -135,19 +138,44 @@ def _imitation(cells: Sequence[Cell], first: Cell | None) -> list[dict[str, str]
 
 
 def _forecasts(cells: Sequence[Cell]) -> list[dict[str, str]]:
-    from superalign.weak_to_strong.forecasts import rank_correlation
+    """Of methods that look at no truth, forecasts against gains, or why they cannot be ranked."""
+    from superalign.weak_to_strong.forecasts import MIN_STUDIES, rank_correlation
 
     charts = []
     for key, title, note in FORECASTS:
-        pairs = [
-            (float(cell["forecast"][key]), gain, cell)
-            for cell in cells
-            if (cell.get("forecast") or {}).get(key) is not None and (gain := estimate_of(cell, "gain"))
-        ]
-        found = rank_correlation([x for x, _, _ in pairs], [gain.value for _, gain, _ in pairs])
-        if found:
-            points = [plots.Point(f"{method_of(cell)}, {heading([cell])}", x, gain) for x, gain, cell in pairs]
-            told = f"Rank correlation with the gain {plain(found.value)} ({plain(found.low)} to {plain(found.high)})"
-            drawing = plots.scatter([("", points)], WIDTH, HEIGHT, title.lower(), "")
-            charts.append(_chart(title, drawing, f"{note} {told}, n {found.n} comparisons."))
+        named = _paired(cells, key)
+        if key in OF_STUDY:
+            named = {study: [_mean_of(study, points)] for study, points in named.items()}
+        points = [point for each in named.values() for point in each]
+        if len(points) < 2:
+            continue
+        studies = [study for study, each in named.items() for _ in each]
+        found = rank_correlation([p.x for p in points], [p.found.value for p in points], studies)
+        if found is None:
+            few = f"{len(named)} of the {MIN_STUDIES} studies that it takes" if len(named) < MIN_STUDIES else ""
+            charts.append(_chart(title, "", f"{note} No rank correlation: {few or 'forecast or gain never varies'}."))
+            continue
+        told = f"Rank correlation with the gain {plain(found.value)} ({plain(found.low)} to {plain(found.high)})"
+        drawing = plots.scatter([("", points)], WIDTH, HEIGHT, title.lower(), "")
+        each = "a point each" if key in OF_STUDY else f"{len(points)} comparisons"
+        charts.append(_chart(title, drawing, f"{note} {told}, n {found.n} studies, {each}."))
     return charts
+
+
+def _paired(cells: Sequence[Cell], key: str) -> dict[str, list[plots.Point]]:
+    """By study, a point for every comparison that has the forecast and the gain."""
+    named: dict[str, list[plots.Point]] = {}
+    for cell in cells:
+        forecast, gain = (cell.get("forecast") or {}).get(key), estimate_of(cell, "gain")
+        if forecast is not None and gain and not cell["oracle"]:
+            study = f"{cell['task']}: {study_of(cell)}"
+            named.setdefault(study, []).append(plots.Point(f"{method_of(cell)}, {study}", float(forecast), gain))
+    return named
+
+
+def _mean_of(study: str, points: Sequence[plots.Point]) -> plots.Point:
+    """The mean gain of a study's methods; they are scored on the same rows, so their intervals do not narrow it."""
+    value, low, high = (
+        sum(getattr(point.found, end) for point in points) / len(points) for end in ("value", "low", "high")
+    )
+    return plots.Point(study, points[0].x, Estimate(value, low, high, points[0].found.n))

@@ -16,7 +16,7 @@ from superalign.store.folder import RunFolder
 from superalign.store.tables import read_records, table_path
 
 if TYPE_CHECKING:
-    from superalign.experts.items import Answer
+    from superalign.experts.items import Answer, Item
 
 Figure = dict[str, Any]
 MOST_PAIRS: Final = 6
@@ -43,7 +43,7 @@ def view(run: RunFolder, config: Row) -> dict[str, Any]:
     except UserError as error:
         return {"missing": f"{error}.", "chosen": chosen}
     if not answers:
-        waiting = f"{items} items wait, and none is answered yet" if items else "no item was escalated"
+        waiting = f"{len(items)} items wait, and none is answered yet" if items else "no item was escalated"
         return {"missing": f"{waiting}.", "chosen": chosen}
     from superalign.experts.statistics import summary
 
@@ -52,20 +52,20 @@ def view(run: RunFolder, config: Row) -> dict[str, Any]:
         "missing": "",
         "chosen": chosen,
         "labels": found["labels"],
-        "asked": items,
+        "asked": len(items),
         "simulated": found["simulated"],
         "groups": [
             {"title": "Labels", "rows": _labels(found, flags)},
             {"title": "Agreement", "rows": _agreement(found)},
-            {"title": "Errors", "rows": [*_errors(found), _critic_error(run, answers, settings)]},
+            {"title": "Errors", "rows": [*_errors(found), _critic_error(run, items, answers, settings)]},
             {"title": "Oversight", "rows": _oversight(found)},
             {"title": "Effort", "rows": _effort(found, settings)},
         ],
     }
 
 
-def _read(run: RunFolder, settings: Row) -> tuple[list[Any], int, int]:
-    """The standing answers, how many items were asked, how many times one was flagged.
+def _read(run: RunFolder, settings: Row) -> tuple[list[Answer], list[Item], int]:
+    """The standing answers, the items asked, how many times one was flagged.
 
     Raises:
         UserError: there is no queue, or it cannot be read.
@@ -78,7 +78,7 @@ def _read(run: RunFolder, settings: Row) -> tuple[list[Any], int, int]:
     if store is None and not run.experts_path.is_file():
         raise UserError("no item was escalated")
     with contextlib.closing(ExpertQueue.of_run(run.experts_path, store)) as queue:
-        return queue.answers(), len(queue.items()), len(queue.flags())
+        return queue.answers(), queue.items(), len(queue.flags())
 
 
 def _labels(found: Mapping[str, Any], flags: int) -> list[Figure]:
@@ -113,26 +113,28 @@ def _errors(found: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def _critic_error(run: RunFolder, answers: Sequence[Answer], settings: Row) -> Figure:
-    """The critic's error on all that it judged, from the items that experts saw (see `active_mean`)."""
+def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answer], settings: Row) -> Figure:
+    """The critic's error on all that it judged, from the items that experts saw (see `active_mean`).
+
+    A round's table of judgements holds what could be drawn. A round counts once every item drawn in it is answered:
+    one that waits is no item that was not drawn, and those answered first are not like the others.
+    """
     name, policy = "Critic wrong, of all it judged", settings.get("policy", "default")
     if policy == "uncertainty":
         return _missing(name, "the most uncertain items alone could be drawn")
     values: dict[str, list[float]] = {}
     for answer in answers:
         values.setdefault(answer.item_id, []).append(answer.value)
-    pi = {answer.item_id: answer.item.pi for answer in answers}
-    folders = [run.round_path(number) for number in run.rounds()]
-    judged = [
-        j
-        for folder in folders
-        if table_path(folder, "judgements").is_file()
-        for j in read_records(folder, "judgements", Judgement)
-    ]
-    asked = values.keys() & {j.id for j in judged}
-    if not asked:
-        return _missing(name, "no round that is done has an answer")
-    wrong = [abs(float(j.p >= 0.5) - float(np.mean(values[j.id]))) if j.id in values else float("nan") for j in judged]
+    done = [number for number in run.rounds() if table_path(run.round_path(number), "judgements").is_file()]
+    drawn = [item for item in items if item.round in done and item.gold is None]
+    waiting = [item for item in drawn if item.id not in values]
+    full = [number for number in done if number not in {item.round for item in waiting}]
+    pi = {item.id: item.pi for item in drawn if item.round in full}
+    if not pi:
+        unanswered = f"{len(waiting)} of {len(drawn)} drawn items are unanswered"
+        return _missing(name, unanswered if waiting else "no round that is done has an answer")
+    judged = [j for number in full for j in read_records(run.round_path(number), "judgements", Judgement)]
+    wrong = [abs(float(j.p >= 0.5) - float(np.mean(values[j.id]))) if j.id in pi else float("nan") for j in judged]
     found = active_mean(
         [min(j.p, 1 - j.p) for j in judged],
         wrong,
@@ -140,7 +142,8 @@ def _critic_error(run: RunFolder, answers: Sequence[Answer], settings: Row) -> F
         [j.query_id for j in judged],
     )
     told = _estimate(name, found.to_dict(), "%", "")
-    return {**told, "note": f"{told['note']} by {len(asked)} answered items"}
+    left_out = f"; {len(done) - len(full)} of {len(done)} rounds left out, not all answered" if waiting else ""
+    return {**told, "note": f"{told['note']} by {len(pi)} answered items{left_out}"}
 
 
 def _oversight(found: Mapping[str, Any]) -> list[Figure]:

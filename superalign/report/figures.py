@@ -76,6 +76,7 @@ CHARTS: Final = (
 SHARES: Final = frozenset(
     {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics} | {"abstention_rate"}
 )
+PLAIN: Final = frozenset({"critic_brier", "reward_brier"})  # of the tiles, what is no share
 HEADLINE: Final = (
     ("attack_success_rate", "Attack success", "on held-out combinations"),
     ("attack_success_rate_heldout_families", "Attack success", "in attack families never trained on"),
@@ -126,16 +127,16 @@ def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEAD
     for name, title, subtitle in figures:
         measured = [found for row in rows if (found := estimate(row, name))]
         if measured:
-            first, last = measured[0], measured[-1]
+            first, last, unit = measured[0], measured[-1], "" if name in PLAIN else "%"
             shown.append(
                 {
                     "title": title,
                     "subtitle": subtitle,
                     "moved": len(measured) > 1,
-                    "first": number(first.value, "%"),
-                    "last": number(last.value, "%"),
-                    "first_interval": interval(first, "%"),
-                    "last_interval": interval(last, "%"),
+                    "first": number(first.value, unit),
+                    "last": number(last.value, unit),
+                    "first_interval": interval(first, unit),
+                    "last_interval": interval(last, unit),
                     "first_n": first.n,
                     "last_n": last.n,
                 }

@@ -140,19 +140,19 @@ def scatter(
     x_unit: str = "%",
     span: tuple[float, float] = (-1.0, 1.0),
 ) -> str:
-    """Shares with their intervals over another figure; several series are told apart by colour and named below.
+    """Shares with their intervals over another figure; series are told apart by colour and named below.
 
     Args:
         x_name: the words under the horizontal axis.
         x_unit: "%" for shares, "" for plain numbers.
-        span: the vertical axis stays within.
+        span: the vertical axis stays within; an interval that reaches further ends in an arrow.
     """
     points = [point for _, each in series for point in each]
     xs = [point.x for point in points]
     low, high = min(point.found.low for point in points), max(point.found.high for point in points)
     y_ticks = nice_ticks(max(min(low, 0.0), span[0]), max(min(high, span[1]), 0.04), 4)
     x_ticks = nice_ticks(min(xs), max([*xs, min(xs) + 0.01]), 3)
-    across, up = Scale(x_ticks, LEFT + 8, width - 16), Scale(y_ticks, height - AXIS - 16, 12)
+    across, up = Scale(x_ticks, LEFT + 8, width - 22), Scale(y_ticks, height - AXIS - 16, 12)
     parts = []
     for tick in y_ticks:
         parts.append(_line("zero" if abs(tick) < 1e-12 else "grid", LEFT, up(tick), width - 12, up(tick)))
@@ -161,12 +161,14 @@ def scatter(
         text = _percent(tick, x_ticks) if x_unit == "%" else f"{tick:.3g}".replace("-", MINUS)
         parts.append(_text("tick", across(tick), height - AXIS, text))
     parts.append(_text("size", width - 12, height - 8, x_name, "end"))
-    named = len(series) > 1
+    named = any(name for name, _ in series)
     for index, (name, each) in enumerate(series):
         parts.append(f'<g class="s{index if named else 1}">')
         for point in each:
             x, y = across(point.x), up(point.found.value)
             parts.append(_line("whisker", x, up(point.found.low), x, up(point.found.high)))
+            for end, way in _beyond(point.found, up):
+                parts.append(_arrow(f"M{x - 4:.1f},{end + 5 * way:.1f} L{x:.1f},{end:.1f} l4,{5 * way}"))
             parts.append(_dot(x, y, f"{point.name}: {number(point.x, x_unit)}, {_words(point.found)}"))
         parts.append("</g>" + (_key(height + KEY * (index + 0.5), index, name, "") if named else ""))
     spoken = "; ".join(f"{p.name}: {number(p.x, x_unit)}, {number(p.found.value, '%')}" for p in points)
@@ -182,10 +184,20 @@ def _interval(found: Estimate, scale: Scale, y: float, bar_from: float | None, w
             f'<rect class="bar" x="{edges[0]:.1f}" y="{y - 7:.1f}" width="{edges[1] - edges[0]:.1f}" height="14"/>'
         )
     parts.append(_line("whisker", start, y, end, y))
-    for beyond, x, way in ((found.low < scale.ticks[0], start, 1), (found.high > scale.ticks[-1], end, -1)):
-        if beyond:
-            parts.append(f'<path class="arrow" d="M{x + 5 * way:.1f},{y - 4:.1f} L{x:.1f},{y:.1f} l{5 * way},4"/>')
+    for x, way in _beyond(found, scale):
+        parts.append(_arrow(f"M{x + 5 * way:.1f},{y - 4:.1f} L{x:.1f},{y:.1f} l{5 * way},4"))
     return "".join([*parts, _dot(scale(found.value), y, words), "</g>"])
+
+
+def _beyond(found: Estimate, scale: Scale) -> list[tuple[float, int]]:
+    """The ends of the scale that the interval reaches beyond, and which way leads back in."""
+    ends = ((found.low < scale.ticks[0], scale.start), (found.high > scale.ticks[-1], scale.end))
+    inward = 1 if scale.end > scale.start else -1
+    return [(place, way * inward) for (beyond, place), way in zip(ends, (1, -1), strict=True) if beyond]
+
+
+def _arrow(path: str) -> str:
+    return f'<path class="arrow" d="{path}"/>'
 
 
 def _dot(x: float, y: float, words: str, radius: float = 4) -> str:

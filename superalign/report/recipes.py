@@ -27,7 +27,6 @@ TILES: Final = {
         ("reward_ece", "Calibration error", "expected, 15 bins, calibrated"),
     ),
 }
-PLAIN: Final = frozenset({"critic_brier", "reward_brier"})
 
 
 def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:

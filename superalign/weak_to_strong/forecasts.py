@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from superalign.evaluation.intervals import Estimate, Z
+from superalign.evaluation.intervals import Estimate, Z, cluster_codes
 from superalign.weak_to_strong.base import Floats
 from superalign.weak_to_strong.protocol import folds
 
 FOLDS = 5
 MIN_ERRORS = 10  # of either kind: fewer cannot be cross-fitted
-MIN_CELLS = 4
+MIN_STUDIES = 4
 REGULARISATION = 0.1  # inverse strength: features are often as many as rows
 CHUNK = 512
 
@@ -107,25 +107,26 @@ def overlap_density(weak: Floats, features: ArrayLike) -> float | None:
 
 
 def rank_correlation(
-    forecasts: Sequence[float | None], gains: Sequence[float | None], resamples: int = 1000, seed: int = 0
+    forecasts: Sequence[float], gains: Sequence[float], studies: Sequence[str], resamples: int = 1000, seed: int = 0
 ) -> Estimate | None:
     """Spearman's correlation of a forecast with the realised gain over cells.
 
-    The 95 % interval holds that of resampled cells, which has no width for a perfect ranking, and that of Bonett &
-    Wright (2000, Psychometrika 65), where a perfect ranking counts as one swap of neighbours short of it.
+    Cells of one study share models, rows and labels. The 95 % interval holds that of resampled studies, which has no
+    width for a perfect ranking, and that of Bonett & Wright (2000, Psychometrika 65) for as many cells as there are
+    studies, where a perfect ranking counts as one swap of neighbours short of it.
 
     Returns:
-        The correlation, n the cells that have both; None under four such cells or where either does not vary.
+        The correlation, n the studies; None under four of them or where either does not vary.
     """
-    pairs = [(f, g) for f, g in zip(forecasts, gains, strict=True) if f is not None and g is not None]
-    both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    if len(both) < MIN_CELLS or (np.ptp(both, axis=0) == 0).any():
+    both, codes = np.column_stack([forecasts, gains]).astype(np.float64), cluster_codes(list(studies))
+    count = len(set(studies))
+    if count < MIN_STUDIES or (np.ptp(both, axis=0) == 0).any():
         return None
-    drawn = both[np.random.default_rng(seed).integers(len(both), size=(resamples, len(both)))]
     value = float(_spearman(both[None])[0])
-    draws = _spearman(drawn)
+    cells = [np.flatnonzero(codes == study) for study in range(count)]
+    picked = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    draws = [_spearman(both[np.concatenate([cells[study] for study in each])][None])[0] for each in picked]
     low, high = np.nanquantile(draws, [0.025, 0.975])  # a draw of equal cells has no correlation
-    count = len(both)
     most = 1 - 12 / (count * (count**2 - 1))
     held = min(max(value, -most), most)
     half = Z * np.sqrt((1 + held**2 / 2) / (count - 3))

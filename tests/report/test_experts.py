@@ -60,11 +60,11 @@ def answered_by_people(run: Path) -> None:
     with_doubts.close()
 
 
-def judged(run: Path) -> None:
-    """Round 1's verdicts: on the 20 items asked and on 20 more."""
-    ids = [f"item{n:03d}" for n in range(20)] + [f"other{n:03d}" for n in range(20)]
+def judged(run: Path, round: int = 1, first: int = 0) -> None:
+    """A round's verdicts: on its 20 items asked and on 20 more."""
+    ids = [f"{kind}{n:03d}" for kind in ("item", "other") for n in range(first, first + 20)]
     rows = [Judgement(i, "point", f"q-{i}", "r", "", "c", 1.4, 0.8, 0.0, False, False, 1) for i in ids]
-    write_records(run / "rounds" / "0001", "judgements", Judgement, rows)
+    write_records(run / "rounds" / f"{round:04d}", "judgements", Judgement, rows)
 
 
 def section(page: Path) -> str:
@@ -89,6 +89,23 @@ def test_labels_of_people_are_shown_with_agreement_errors_oversight_time_and_cos
     assert "simulated" not in words.lower()
     assert re.search(r"Critic wrong, of all it judged \d+ % \d+ to \d+ %, n 40 by 20 answered items", words)
     assert re.search(r"Oversight gain \S?\d+ % \S?\d+ to \d+ %, n 4", words)
+
+
+def test_an_item_that_waits_was_drawn_so_its_round_says_nothing_of_the_critic_yet(tmp_path: Path) -> None:
+    run = write_fixture(tmp_path, expert=PEOPLE)
+    queue = asked(run)
+    judged(run)
+    told = "Critic wrong, of all it judged"
+    queue.record([(f"item{n:03d}", "ann", 1.0) for n in range(1, 20)])
+    assert f"{told} not measured: 1 of 20 drawn items are unanswered" in section(write(run))
+    queue.push([item(n, 2, p=0.8) for n in range(30, 50)], 2, 48)
+    queue.record([(f"item{n:03d}", "ann", 1.0) for n in range(30, 50)])
+    judged(run, 2, first=30)
+    left_out = r"n 40 by 20 answered items; 1 of 2 rounds left out, not all answered"
+    assert re.search(rf"{told} 0 % \S+ to \S+ %, {left_out}", section(write(run)))
+    queue.record([("item000", "ann", 1.0)])
+    queue.close()
+    assert "n 80 by 40 answered items Oversight" in section(write(run))
 
 
 def test_labels_of_a_program_are_called_what_they_are(tmp_path: Path) -> None:

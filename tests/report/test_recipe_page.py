@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ def test_a_recipe_shows_its_finding_tiles_tables_and_covered_samples(tmp_path: P
     assert "42" in page and "35 to 50" in page and "n 96" in page
     assert ("under way" in page) != finish
     assert ("Simulated expert" in page) == (finish and recipe == "critic")
+
+
+@pytest.mark.parametrize("recipe", ["critic", "reward_model"])
+def test_a_tile_of_probabilities_squared_shows_plain_numbers_and_those_of_shares_percents(
+    tmp_path: Path, recipe: str
+) -> None:
+    page = made(tmp_path, recipe).read_text()
+    tiles = dict(re.findall(r"<h3>(.*?)</h3>(.*?)</table>", page, re.DOTALL))
+    assert '<span class="now">0.42</span>' in tiles["Brier score"] and "0.35 to 0.50" in tiles["Brier score"]
+    assert "%" not in tiles["Brier score"] and "42\N{NARROW NO-BREAK SPACE}%" in tiles["Accuracy"]
 
 
 def test_probabilities_squared_are_shown_as_plain_numbers(tmp_path: Path) -> None:

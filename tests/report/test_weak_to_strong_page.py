@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -277,6 +278,32 @@ def test_figures_appear_only_where_there_is_something_to_compare(tmp_path: Path)
     assert "How far the students come" in one
 
 
+def forecast_notes(page: Path) -> dict[str, str]:
+    part = page.read_text().partition("Forecast and realised gain</h2>")[2].partition("</section>")[0]
+    return dict(re.findall(r"<figcaption><b>(.*?)</b> (.*?)</figcaption>", part))
+
+
+def test_a_forecast_of_a_study_is_one_point_however_many_methods_were_tried(tmp_path: Path) -> None:
+    cells = [
+        each for each in comparisons() if each["supervisor"] == "weak" and each["strong"] == MODELS[each["task"]][1]
+    ]
+    assert len(cells) == 19
+    few = write(write_fixture(tmp_path / "a", cells))
+    for note in forecast_notes(few).values():
+        assert note.endswith("No rank correlation: 3 of the 4 studies that it takes.")
+    assert "Rank correlation with" not in few.read_text()
+    notes = forecast_notes(write(write_fixture(tmp_path / "b", comparisons())))
+    assert notes["Simulatability of errors"].endswith("n 10 studies, a point each.")
+    assert notes["Overlap density"].endswith("n 10 studies, a point each.")
+
+
+def test_oracles_tell_nothing_about_a_forecast(tmp_path: Path) -> None:
+    told = forecast_notes(write(write_fixture(tmp_path / "a", comparisons())))["Misfit"]
+    without = [each for each in comparisons() if not each["oracle"]]
+    assert told == forecast_notes(write(write_fixture(tmp_path / "b", without)))["Misfit"]
+    assert told.endswith(f"n 10 studies, {len(without)} comparisons.")
+
+
 def test_markup_in_names_and_notes_is_text(tmp_path: Path) -> None:
     shady = cell("digits", "<b>naive</b>", 0.861, notes=["<i>note</i>"])
     text = write(write_fixture(tmp_path, [shady])).read_text()
@@ -308,6 +335,32 @@ def test_any_rows_make_a_well_formed_drawing(
 def test_any_points_make_a_well_formed_drawing(drawn: list[tuple[float, Estimate]]) -> None:
     points = [plots.Point("a & b", x, each) for x, each in drawn]
     ElementTree.fromstring(plots.scatter([("one", points), ("two", points)], 344, 230, "gap"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tips"), [(-3.0, 0.5, ["186"]), (0.0, 5.0, ["12"]), (-3.0, 5.0, ["186", "12"]), (0.0, 1.0, [])]
+)
+def test_a_point_whose_interval_goes_on_beyond_the_axis_has_an_arrow_there(
+    low: float, high: float, tips: list[str]
+) -> None:
+    near, far = (
+        plots.Point("near", 0.1, Estimate(0.5, -1.0, 2.0, 9)),
+        plots.Point("far", 0.2, Estimate(0.4, low, high, 9)),
+    )
+    drawing = plots.scatter([("naive", [near, far])], 344, 230, "gap", span=(-1.0, 2.0))
+    assert re.findall(r'class="arrow" d="M[^L]*L[\d.]+,(\d+)\.0 ', drawing) == tips
+
+
+def test_every_method_is_shown_by_gap_and_named(tmp_path: Path) -> None:
+    methods = METHODS[:4]
+    cells = [
+        cell("digits", method, 0.88, strong=strong, ceiling=top)
+        for strong, top in (("centroids:300", 0.99), ("centroids:30", 0.93))
+        for method in methods
+    ]
+    text = write(write_fixture(tmp_path, cells)).read_text()
+    shown = re.findall(r"<b>digits, by gap</b>.*?</figure>", text, re.DOTALL)
+    assert [re.findall(r'class="label"[^>]*>(\w+) ', each) for each in shown] == [list(methods[:3]), [methods[3]]]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

@@ -81,22 +81,32 @@ def test_without_any_variation_there_is_no_overlap_density() -> None:
     assert overlap_density(binary(np.linspace(0.5, 1, 20)), np.ones((20, 3))) is None
 
 
-def test_forecasts_are_ranked_against_realised_gains_over_the_cells_that_have_both() -> None:
-    gains = [0.01, 0.02, 0.05, 0.04, 0.09, None]
-    found = rank_correlation([0.1, 0.2, 0.3, 0.4, 0.5, 0.9], gains)
+def test_forecasts_are_ranked_against_realised_gains() -> None:
+    gains = [0.01, 0.02, 0.05, 0.04, 0.09]
+    found = rank_correlation([0.1, 0.2, 0.3, 0.4, 0.5], gains, "abcde")
     assert found is not None
     assert (found.value, found.n) == (pytest.approx(0.9), 5)
     assert -1 <= found.low <= found.value <= found.high <= 1
-    assert rank_correlation([-f for f in (0.1, 0.2, 0.3, 0.4)], gains[:4]).value == pytest.approx(-0.8)  # type: ignore[union-attr]
+    assert rank_correlation([-f for f in (0.1, 0.2, 0.3, 0.4)], gains[:4], "abcd").value == pytest.approx(-0.8)  # type: ignore[union-attr]
 
 
 def test_a_perfect_ranking_of_few_cells_proves_little() -> None:
-    few, many = (rank_correlation(list(range(n)), list(range(n))) for n in (4, 40))
+    few, many = (rank_correlation(list(range(n)), list(range(n)), list(map(str, range(n)))) for n in (4, 40))
     assert few is not None and many is not None
     assert few.value == many.value == pytest.approx(1.0)
     assert few.low < 0 and many.low > 0.9
 
 
-def test_fewer_than_four_cells_or_equal_forecasts_correlate_with_nothing() -> None:
-    assert rank_correlation([0.1, 0.2, 0.3, None], [0.1, 0.2, 0.3, 0.4]) is None
-    assert rank_correlation([0.1] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) is None
+def test_many_cells_of_few_studies_prove_no_more_than_the_studies() -> None:
+    forecasts, gains = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), np.array([0.1, 0.3, 0.2, 0.5, 0.4, 0.6])
+    once = rank_correlation(forecasts.tolist(), gains.tolist(), "abcdef")
+    studies = [name for name in "abcdef" for _ in range(20)]
+    copied = rank_correlation(forecasts.repeat(20).tolist(), gains.repeat(20).tolist(), studies)
+    assert once is not None and copied is not None
+    assert (copied.value, copied.low, copied.high, copied.n) == pytest.approx((once.value, once.low, once.high, 6))
+
+
+def test_fewer_than_four_studies_or_equal_forecasts_correlate_with_nothing() -> None:
+    assert rank_correlation([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], "abc") is None
+    assert rank_correlation([0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], "abca") is None
+    assert rank_correlation([0.1] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "abcdef") is None
