@@ -11,6 +11,10 @@ class LeaseLost(Exception):
     """The lease is unknown or given back, or it ran out and the item or the budget went to somebody else."""
 
 
+class AnswerGone(LeaseLost):
+    """The lease was answered, and that answer was taken back or replaced since."""
+
+
 class LabelRefused(ValueError):
     """An answer given without a lease cannot be taken; `index` is its position among those given."""
 
@@ -72,7 +76,7 @@ class Item(Record):
 
 @dataclass(frozen=True, slots=True)
 class LeasedItem:
-    """An item held for one annotator until `expires_at` (seconds of the queue's clock).
+    """An item held for one annotator from `claimed_at` until `expires_at` (seconds of the queue's clock).
 
     `alone` is what the annotator answered before the critique was seen (about what was SHOWN), None before that.
     """
@@ -80,6 +84,7 @@ class LeasedItem:
     token: str
     item: Item
     annotator: str
+    claimed_at: float
     expires_at: float
     alone: float | None = None
 
