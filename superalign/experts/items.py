@@ -69,6 +69,11 @@ class Item(Record):
         """The responses (A, B) in the order in which every expert sees them."""
         return (self.second, self.first) if self.swapped else (self.first, self.second)
 
+    @property
+    def about(self) -> int:
+        """Which of the shown responses the critique is of, 1 or 2: it is of the first; 0 where there is but one."""
+        return 0 if self.kind == "point" else 1 + self.swapped
+
     def as_shown(self, value: float) -> float:
         """A value about (first, second) as one about (A, B), and the other way round."""
         return 1.0 - value if self.swapped else value

@@ -120,8 +120,7 @@ def view(held: LeasedItem, revealed: bool) -> dict[str, Any]:
 
     critic = None
     if not item.blind or held.alone is not None:
-        about = 0 if item.kind == "point" else 1 + item.swapped  # a critique is of the first response
-        critic = {"verdict": verdict(item), "critique": uncovered(item.critique), "about": about}
+        critic = {"verdict": verdict(item), "critique": uncovered(item.critique), "about": item.about}
     return {
         "item": item,
         "covered": covered,
