@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from superalign.errors import UserError
 from superalign.records import Seed, content_id, content_share
 from superalign.sections import DataConfig
 
+log = logging.getLogger(__name__)
 FIELDS: Final = ("id", "text", "kind", "category", "lookalike")
 TRUE: Final = frozenset({"1", "true", "yes"})
 Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its columns
@@ -23,12 +25,13 @@ Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its column
 def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
     """The seed requests that `config` names, split into train and eval.
 
-    A row belongs to the eval split by the hash of its id, whatever the run's seed and the other rows are. Rows with
-    the same id and text count once. `limit` draws that many rows by `seed`.
+    A request belongs to the eval split by the hash of its text, whatever its id, the run's seed and the other rows are.
+    Rows with the same text count once, as the first of them; a text given as harmful and as benign is left out, which
+    is logged. `limit` draws that many requests by `seed`.
 
     Raises:
-        UserError: the source cannot be read, a row is malformed, a column is missing, or there are fewer than two
-            requests; the message names file and line.
+        UserError: the source cannot be read, a row is malformed, a column is missing, one id is given to two requests,
+            or there are fewer than two requests; the message names file and line.
     """
     if config.seeds == "testbed":
         from superalign.testbed import world
@@ -37,13 +40,23 @@ def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
     for field in config.columns:
         if field not in FIELDS:
             raise UserError(f"unknown key data.columns.{field}{nearest(field, FIELDS)} (fields: {', '.join(FIELDS)})")
-    found: dict[str, Seed] = {}
+    found: dict[str, Seed] = {}  # by text
+    named: dict[str, str] = {}  # the text of an id
+    disputed: dict[str, str] = {}  # where the other kind of a text stands
     kinds_seen: set[str] = set()
     for where, row in read_rows(config.seeds, config.hub_split, "data.seeds"):
         made = _seed(config, where, row, kinds_seen)
-        before = found.setdefault(made.id, made)
-        if before.text != made.text:
+        if named.setdefault(made.id, made.text) != made.text:
             raise UserError(f"{where}: id {made.id!r} was already given to another request")
+        if found.setdefault(made.text, made).kind != made.kind:
+            disputed.setdefault(made.text, where)
+    if disputed:
+        log.warning(
+            "data.seeds=%s: %d of %d requests are left out, for they are given both as harmful and as benign "
+            "(the first of them at %s)",
+            *(config.seeds, len(disputed), len(found), next(iter(disputed.values()))),
+        )
+    found = {text: each for text, each in found.items() if text not in disputed}
     if min(len(found), config.limit or 2) < 2:
         held = f"holds {len(found)} different requests" if len(found) < 2 else "is cut to data.limit=1"
         raise UserError(f"data.seeds={config.seeds} {held}: at least 2 are needed, to train and to evaluate on")
@@ -149,6 +162,7 @@ def _seed(config: DataConfig, where: str, row: Mapping[str, Any], kinds_seen: se
     text = column("text", needed=True)
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where}: column {config.columns.get('text', 'text')!r} holds no text")
+    text = text.strip()
     kind: Literal["harmful", "benign"] | None = config.kind
     if kind is None:
         if config.columns.get("kind", "kind") not in row and "kind" not in config.columns:
@@ -160,20 +174,19 @@ def _seed(config: DataConfig, where: str, row: Mapping[str, Any], kinds_seen: se
         kinds_seen.add(value)
         kind = "harmful" if value in {each.lower() for each in config.harmful_values} else "benign"
     given, category = column("id"), column("category")
-    identity = content_id(text) if given in (None, "") else str(given)
     return Seed(
-        id=identity,
-        text=text.strip(),
+        id=content_id(text) if given in (None, "") else str(given),
+        text=text,
         kind=kind,
         category=str(category).strip() if category else "general",
-        split="eval" if _place(identity) < config.eval_share else "train",
+        split="eval" if _place(text) < config.eval_share else "train",
         lookalike=str(column("lookalike")).strip().lower() in TRUE,
     )
 
 
-def _place(id: str) -> float:
-    """Where in [0, 1) the hash of an id lies."""
-    return content_share("split", id)
+def _place(text: str) -> float:
+    """Where in [0, 1) the hash of a request lies."""
+    return content_share("split", content_id(text))
 
 
 def _both_splits(seeds: list[Seed]) -> list[Seed]:
@@ -181,5 +194,5 @@ def _both_splits(seeds: list[Seed]) -> list[Seed]:
     if len({each.split for each in seeds}) == 2:
         return seeds
     all_train = seeds[0].split == "train"
-    moved = (min if all_train else max)(seeds, key=lambda each: _place(each.id))
+    moved = (min if all_train else max)(seeds, key=lambda each: _place(each.text))
     return [replace(each, split="eval" if all_train else "train") if each is moved else each for each in seeds]

@@ -46,11 +46,16 @@ def test_every_format_gives_the_same_seeds_through_the_column_map(suffix: str, t
     assert (seeds[1].id, seeds[1].text, seeds[1].category) == ("1", "request 1", "t")
 
 
-def test_the_split_of_a_row_depends_on_its_id_alone(tmp_path: Path) -> None:
+def test_the_split_of_a_request_depends_on_its_text_alone(tmp_path: Path) -> None:
     whole = {s.id: s.split for s in load(write(tmp_path / "a.jsonl", ROWS), columns=COLUMNS)}
     part = {s.id: s.split for s in load(write(tmp_path / "b.jsonl", ROWS[::-1][:30]), seed=9, columns=COLUMNS)}
     assert part.items() <= whole.items()
-    assert 0.1 < sum(split == "eval" for split in whole.values()) / len(whole) < 0.5
+    renamed = load(write(tmp_path / "c.jsonl", [row | {"id": f"other {row['id']}"} for row in ROWS]), columns=COLUMNS)
+    assert [each.split for each in renamed] == list(whole.values())
+    unnamed = [{"text": f" {row['prompt']}\n"} for row in ROWS]  # split as the same requests with ids
+    assert [each.split for each in load(write(tmp_path / "d.jsonl", unnamed), kind="benign")] == list(whole.values())
+    many = load(write(tmp_path / "e.jsonl", [{"text": f"request {n}"} for n in range(400)]), kind="benign")
+    assert 0.2 < sum(each.split == "eval" for each in many) / len(many) < 0.4
 
 
 def test_both_splits_get_a_request_however_few_there_are(tmp_path: Path) -> None:
@@ -64,6 +69,27 @@ def test_one_kind_can_be_set_for_the_whole_file_and_ids_follow_from_the_text(tmp
     seeds = load(write(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two"}, {"text": "one"}]), kind="harmful")
     assert [each.text for each in seeds] == ["one", "two"]
     assert len({each.id for each in seeds}) == 2 and {each.category for each in seeds} == {"general"}
+
+
+def test_a_request_given_again_under_another_id_or_with_spaces_around_counts_once(tmp_path: Path) -> None:
+    rows = [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}, {"id": 3, "text": "one\n"}, {"id": 4, "text": " two"}]
+    seeds = load(write(tmp_path / "a.jsonl", rows), kind="harmful")
+    assert [(each.id, each.text) for each in seeds] == [("1", "one"), ("2", "two")]
+    unnamed = [{"text": row["text"]} for row in rows]
+    assert [each.text for each in load(write(tmp_path / "b.jsonl", unnamed), kind="harmful")] == ["one", "two"]
+
+
+def test_a_request_given_as_harmful_and_as_benign_is_left_out_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = [{"id": n, "prompt": f"request {n % 40}", "label": "safe"} for n in (40, 43, 46)]
+    path = write(tmp_path / "a.jsonl", [{key: row[key] for key in ("id", "prompt", "label")} for row in ROWS] + both)
+    seeds = load(path, columns={"text": "prompt", "kind": "label"})
+    assert len(seeds) == 37 and not {"request 0", "request 3", "request 6"} & {each.text for each in seeds}
+    assert caplog.messages == [
+        f"data.seeds={path}: 3 of 40 requests are left out, for they are given both as harmful and as benign "
+        f"(the first of them at {path} line 41)"
+    ]
 
 
 def test_a_limit_draws_by_the_seed(tmp_path: Path) -> None:

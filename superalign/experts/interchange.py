@@ -151,8 +151,10 @@ def suggestion(item: Item) -> tuple[str, float] | None:
 
 
 def critique(item: Item) -> str:
-    """The critique as far as it may be seen before answering: none of blind items."""
-    return "" if item.blind else item.critique
+    """The critique as far as it may be seen before answering: none of blind items; of pairs it says of which answer."""
+    if item.blind or not item.critique:
+        return ""
+    return f"About answer {'AB'[item.about - 1]}:\n{item.critique}" if item.about else item.critique
 
 
 def by_kind(items: Iterable[Item]) -> dict[JudgementKind, list[Item]]:

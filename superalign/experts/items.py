@@ -11,6 +11,10 @@ class LeaseLost(Exception):
     """The lease is unknown or given back, or it ran out and the item or the budget went to somebody else."""
 
 
+class AnswerGone(LeaseLost):
+    """The lease was answered, and that answer was taken back or replaced since."""
+
+
 class LabelRefused(ValueError):
     """An answer given without a lease cannot be taken; `index` is its position among those given."""
 
@@ -65,6 +69,11 @@ class Item(Record):
         """The responses (A, B) in the order in which every expert sees them."""
         return (self.second, self.first) if self.swapped else (self.first, self.second)
 
+    @property
+    def about(self) -> int:
+        """Which of the shown responses the critique is of, 1 or 2: it is of the first; 0 where there is but one."""
+        return 0 if self.kind == "point" else 1 + self.swapped
+
     def as_shown(self, value: float) -> float:
         """A value about (first, second) as one about (A, B), and the other way round."""
         return 1.0 - value if self.swapped else value
@@ -72,7 +81,7 @@ class Item(Record):
 
 @dataclass(frozen=True, slots=True)
 class LeasedItem:
-    """An item held for one annotator until `expires_at` (seconds of the queue's clock).
+    """An item held for one annotator from `claimed_at` until `expires_at` (seconds of the queue's clock).
 
     `alone` is what the annotator answered before the critique was seen (about what was SHOWN), None before that.
     """
@@ -80,6 +89,7 @@ class LeasedItem:
     token: str
     item: Item
     annotator: str
+    claimed_at: float
     expires_at: float
     alone: float | None = None
 

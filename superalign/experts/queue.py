@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from superalign.errors import UserError
 from superalign.experts import audit, tables
 from superalign.experts.audit import Action
-from superalign.experts.items import Item, LabelRefused, LeasedItem, LeaseLost
-from superalign.experts.readings import Readings, item_of, label_of, storable
+from superalign.experts.items import AnswerGone, Item, LabelRefused, LeasedItem, LeaseLost
+from superalign.experts.readings import Readings, item_of, label_of, leased_of, storable
 from superalign.records import ExpertLabel, content_id
 
 PUSHER = "superalign"  # the actor of what no annotator did
@@ -51,15 +51,19 @@ class ExpertQueue(Readings):
                 self._log(db, *(Action(PUSHER, "push", f"item {row['id']}", row) for row in rows))
             return len(rows)
 
-    def claim(self, annotator: str, lease_s: float, declined: Collection[str] = ()) -> LeasedItem | None:
+    def claim(
+        self, annotator: str, lease_s: float, declined: Collection[str] = (), another: bool = True
+    ) -> LeasedItem | None:
         """Lease the next item to this annotator: newest round, forced lane, highest propensity first; None if none.
 
         A claim reserves one label of the budget, so labels given and leases held never exceed the cap. Items of
-        `declined` categories are not offered.
+        `declined` categories are not offered. Unless `another` is wanted, what the annotator holds comes first.
         """
         _check_name(annotator)
         with self.database.write(durable=False) as db:
             now = self.clock()
+            if not another and (held := db.execute(tables.HELD, {"who": annotator, "now": now}).one_or_none()):
+                return leased_of(annotator, held)
             bind = {"now": now, "who": annotator, "categories": [storable(c) for c in declined]}
             for round in db.execute(tables.ROOMS, {"now": now}).scalars().all():
                 payload = db.execute(tables.NEXT_ITEM, bind | {"round": round}).scalar()
@@ -82,7 +86,7 @@ class ExpertQueue(Readings):
             }
             db.execute(tables.ADD_LEASE, row)
             self._log(db, Action(annotator, "claim", f"item {item.id}"))
-            return LeasedItem(token, item, annotator, now + lease_s, None if said is None else item.as_shown(said))
+            return LeasedItem(token, item, annotator, now, now + lease_s, None if said is None else item.as_shown(said))
 
     def heartbeat(self, token: str, lease_s: float) -> float:
         """Hold a lease for `lease_s` from now; returns when it then ends.
@@ -133,6 +137,7 @@ class ExpertQueue(Readings):
 
         Raises:
             LeaseLost: see there.
+            AnswerGone: the lease was answered, and that answer stands no more.
             ValueError: the value is none of 0, 0.5, 1, or the lease was answered with another value.
         """
         _check_value(value)
@@ -144,6 +149,10 @@ class ExpertQueue(Readings):
                 if done is None:
                     raise
                 item = item_of(done["payload"])
+                earlier, standing = _own(db, item, done["annotator"])
+                if earlier[-1] != done["id"]:
+                    gone = "taken back" if standing is None else "replaced by another"
+                    raise AnswerGone(f"the answer was {gone}") from None
                 if done["value"] != item.as_shown(value):
                     raise ValueError("this lease was answered with another value; undo that answer first") from None
                 return label_of(item, done)

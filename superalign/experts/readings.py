@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from superalign.experts import audit, tables
 from superalign.experts.audit import Entry
@@ -70,15 +70,15 @@ class Readings:
         with self.database.read() as db:
             return [item_of(payload) for payload in db.execute(query).scalars()]
 
-    def held(self, annotator: str) -> LeasedItem | None:
-        """The item this annotator has held longest and still holds, None if there is none."""
+    def held(self, annotator: str, token: str | None = None) -> LeasedItem | None:
+        """What this annotator still holds by the lease `token`, else the item held longest; None if there is none."""
+        bind = {"who": storable(annotator), "now": self.clock()}
         with self.database.read() as db:
-            row = db.execute(tables.HELD, {"who": storable(annotator), "now": self.clock()}).one_or_none()
-        if row is None:
-            return None
-        item = item_of(row.payload)
-        alone = None if row.alone is None else item.as_shown(row.alone)
-        return LeasedItem(row.token, item, annotator, row.expires_at, alone)
+            if token is None:
+                row = db.execute(tables.HELD, bind).one_or_none()
+            else:
+                row = db.execute(tables.HELD_BY, bind | {"token": storable(token)}).one_or_none()
+        return None if row is None else leased_of(annotator, row)
 
     def pending(self, round: int) -> int:
         """How many labels of a round are still to come: answers needed, at most what is left of the budget."""
@@ -127,6 +127,13 @@ def storable(text: str) -> str:
 def item_of(payload: str) -> Item:
     """The item that was stored as JSON."""
     return Item.from_row(json.loads(payload))
+
+
+def leased_of(annotator: str, row: Row[Any]) -> LeasedItem:
+    """What an annotator holds by the row of a lease with its item."""
+    item = item_of(row.payload)
+    alone = None if row.alone is None else item.as_shown(row.alone)
+    return LeasedItem(row.token, item, annotator, row.claimed_at, row.expires_at, alone)
 
 
 def label_of(item: Item, row: Mapping[Any, Any]) -> ExpertLabel:

@@ -136,8 +136,12 @@ WHERE value IS NOT NULL AND seq = (
 ITEM = text("SELECT payload FROM item WHERE id = :item")
 LEASE = text("SELECT lease.*, payload FROM lease JOIN item ON item.id = item_id WHERE token = :token")
 HELD = text("""
-SELECT token, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
+SELECT token, claimed_at, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
 WHERE annotator = :who AND state = 'held' AND expires_at > :now ORDER BY claimed_at, token LIMIT 1
+""")
+HELD_BY = text("""
+SELECT token, claimed_at, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
+WHERE annotator = :who AND state = 'held' AND expires_at > :now AND token = :token
 """)
 BY_TOKEN = text("SELECT label.*, payload FROM label JOIN item ON item.id = item_id WHERE token = :token")
 SAID_ALONE = text("SELECT alone FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1")

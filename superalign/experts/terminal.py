@@ -128,7 +128,8 @@ def _show(item: Item, console: Console, visible: bool, unfolded: bool) -> None:
         console.print(Panel(shown, title=title, title_align="left"))
     if unfolded:
         body = Text(clean(item.critique)) if visible else Text("hidden: v to view", style="dim")
-        console.print(Panel(body, title="critique", title_align="left", style="dim"))
+        title = f"critique of answer {item.about}" if item.about else "critique"
+        console.print(Panel(body, title=title, title_align="left", style="dim"))
     console.print(f"{KEYS[item.kind]}  {COMMON}", style="dim", markup=False)
 
 

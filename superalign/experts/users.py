@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -100,7 +101,7 @@ class Users:
             return [dict(row) for row in db.execute(select(tables.person).order_by(tables.person.c.name)).mappings()]
 
 
-def _user(row: dict[str, Any]) -> User:
+def _user(row: Mapping[Any, Any]) -> User:
     return User(**{key: row[key] for key in ("name", "role", "disabled")}, mark=row["token_hash"][:16])
 
 

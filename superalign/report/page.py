@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from superalign.report import experts, figures, recipes, svg, weak_to_strong
 from superalign.report.figures import Row
+from superalign.report.masking import without_secrets
 from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, full_disk_is_a_user_error
 from superalign.store.folder import RunFolder
@@ -67,14 +67,17 @@ def _file(name: str) -> str:
 
 def _shared(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
     """What `layout.html.j2` shows of every run."""
+    import yaml
+
+    told = without_secrets(config)
     return {
         "name": run.name,
         "recipe": config["recipe"],
         "complete": summary is not None,
         "written": time.strftime("%-d %B %Y, %H:%M"),
         "timing": _timing(rows, summary),
-        "differences": [without_secrets(change) for change in differences(config)],
-        "config": without_secrets((run.folder / "config.yaml").read_text(encoding="utf-8")),
+        "differences": differences(told),
+        "config": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
         "versions": summary["versions"] if summary else {},
     }
 
@@ -212,12 +215,6 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
         cells = [None if e is None else (figures.number(e.value, unit), figures.interval(e, unit), e.n) for e in found]
         body.append({"name": name.replace("_", " "), "cells": cells})
     return {"rounds": [row["round"] for row in rows], "body": body}
-
-
-def without_secrets(text: str) -> str:
-    """The text without passwords in URLs and without addresses of webhooks, which are passwords themselves."""
-    text = re.sub(r"(\w://[^\s:/@]*):[^\s/]*@", r"\1:***@", text)
-    return re.sub(r"(notify_webhook[=:] *)[\"']?https?:\S+", r"\1***", text)
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superalign.errors import UserError
+from superalign.report.masking import without_secrets
 from superalign.store.folder import RunFolder
 
 log = logging.getLogger("superalign.track")
@@ -128,8 +129,9 @@ class Wandb:
     """Weights & Biases; offline by its own WANDB_MODE=offline."""
 
     def __init__(self, module: Any, run: RunFolder, project: str) -> None:
+        config = without_secrets(run.config())
         self._run = module.init(
-            project=project, name=run.name, id=run.name, resume="allow", dir=str(run.folder), config=run.config()
+            project=project, name=run.name, id=run.name, resume="allow", dir=str(run.folder), config=config
         )
 
     def log(self, round: int, metrics: Mapping[str, float]) -> None:
@@ -153,7 +155,7 @@ class MLflow:
         fresh = None if earlier else self._client.create_run(experiment, run_name=name)
         self._id = earlier[0].info.run_id if earlier else fresh.info.run_id  # type: ignore[union-attr]
         if fresh:
-            for key, value in flatten_config(run.config()).items():
+            for key, value in flatten_config(without_secrets(run.config())).items():
                 self._client.log_param(self._id, key, value)
 
     def log(self, round: int, metrics: Mapping[str, float]) -> None:
@@ -170,7 +172,8 @@ class Trackio:
     """trackio: a local dashboard."""
 
     def __init__(self, module: Any, run: RunFolder, project: str) -> None:
-        self._run = module.init(project=project, name=run.name, resume="allow", config=run.config())
+        config = without_secrets(run.config())
+        self._run = module.init(project=project, name=run.name, resume="allow", config=config)
 
     def log(self, round: int, metrics: Mapping[str, float]) -> None:
         """Keep one round's metrics."""

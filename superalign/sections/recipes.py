@@ -16,9 +16,9 @@ class W2SConfig(Section):
     `+`, for instance `calibrate+filter:0.5`, before the method's own. `alpha`, `ramp`, `threshold`: of the confidence
     loss (arXiv 2312.09390 A.4). `epochs`, `learning_rate`, `batch_size`: of every model, null for what suits its kind;
     `micro_batch` rows are forwarded at a time (0: all). `validation`: share of the labelled rows for early stopping on
-    agreement with the labels given (0: none). `max_new_tokens`: of completions. `via`: the models between weak and
-    strong of method=bootstrap, else the task's own. `cache`: where weak labels and ceilings are kept, by content; null
-    for a folder beside the runs. `bootstrap`: resamples of every interval.
+    agreement with the labels given (0: none; on NLP tasks the paper stops early). `max_new_tokens`: of completions.
+    `via`: the models between weak and strong of method=bootstrap, else the task's own. `cache`: where weak labels and
+    ceilings are kept, by content; null for a folder beside the runs. `bootstrap`: resamples of every interval.
     """
 
     seeds: Positive = 10

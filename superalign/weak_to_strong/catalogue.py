@@ -21,7 +21,7 @@ METHOD_LINES: Final = {
     "naive": "finetune on the weak labels as they are",
     "confidence": "auxiliary confidence loss",
     "product": "targets proportional to weak times student",
-    "bootstrap": "through students of growing size",
+    "bootstrap": "through students of growing size, all on half 2",
     "filter": "the more confident half of the labels",
     "agree": "labels that a cross-fitted student confirms",
     "reweight": "labels weighted by confidence",

@@ -39,7 +39,11 @@ class Trained:
 
 
 def naive(lab: Lab, labels: WeakLabels, specs: Specs, objective: Objective | None = None) -> Trained:
-    """Finetune on the weak labels as they are: soft cross-entropy (arXiv 2312.09390 §3), or imitate completions."""
+    """Finetune on the weak labels as they are: soft cross-entropy (arXiv 2312.09390 §3), or imitate completions.
+
+    Without `w2s.validation` it trains to the end; on NLP tasks the paper stops early by agreement with held-out weak
+    labels.
+    """
     e = lab.experiment
     if e.kind == "generate":
         return Trained(generations.imitation(lab, specs[1], labels.texts or (), labels.weights))
@@ -60,7 +64,10 @@ def product(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
 
 
 def bootstrap(lab: Lab, labels: WeakLabels, specs: Specs) -> Trained:
-    """Through students of growing size, each labelling for the next (arXiv 2312.09390 §4.3.1)."""
+    """Through students of growing size, each labelling for the next (arXiv 2312.09390 §4.3.1).
+
+    Every one of them trains on the same half 2; the paper takes fresh rows at each step.
+    """
     e = lab.experiment
     for between in between_models(lab.config, e.name):
         if e.kind == "generate":

@@ -1,7 +1,7 @@
 """Hub datasets whose columns are known: their rows as the rows that a task's file would have.
 
 Most are of the NLP list of arXiv 2312.09390 (A.1): a question with k answers becomes one with its right answer and
-its k - 1 wrong ones, of which the task draws one.
+its k - 1 wrong ones, of which the task draws one; all that is asked about one passage is one group.
 """
 
 from __future__ import annotations
@@ -58,27 +58,53 @@ def _binary(text: str, label: int, response: str = "") -> Row | None:
     return {"text": text, "label": int(label)} | ({"response": response} if response else {})
 
 
+def _about(passage: str, row: Row | None) -> Row | None:
+    """The row in one group with all others about the passage, so that no split parts them."""
+    return None if row is None else {**row, "group": passage}
+
+
+def _boolq(row: Row, label: int) -> Row | None:
+    return _about(row["passage"], _binary(f"{row['passage']}\n{row['question']}?", label))
+
+
 def _hellaswag(row: Row) -> Row | None:
     return _choice(row["ctx"], row["endings"], int(row["label"])) if row["label"] != "" else None
 
 
 def _social_i_qa(row: Row) -> Row | None:
     options = [row["answerA"], row["answerB"], row["answerC"]]
-    return _choice(f"{row['context']} {row['question']}", options, int(row["label"]) - 1)
+    made = _choice(f"{row['context']} {row['question']}", options, int(row["label"]) - 1)
+    return _about(row["context"], made)
 
 
 def _cosmos_qa(row: Row) -> Row | None:
     options = [row[f"answer{i}"] for i in range(4)]
-    return _choice(f"{row['context']} {row['question']}", options, int(row["label"]))
+    return _about(row["context"], _choice(f"{row['context']} {row['question']}", options, int(row["label"])))
 
 
 def _dream(row: Row) -> Row | None:
     question = "\n".join([*row["dialogue"], row["question"]])
-    return _choice(question, row["choice"], list(row["choice"]).index(row["answer"]))
+    made = _choice(question, row["choice"], list(row["choice"]).index(row["answer"]))
+    return _about("\n".join(row["dialogue"]), made)
 
 
 def _quail(row: Row) -> Row | None:
-    return _choice(f"{row['context']} {row['question']}", row["answers"], int(row["correct_answer_id"]))
+    made = _choice(f"{row['context']} {row['question']}", row["answers"], int(row["correct_answer_id"]))
+    return _about(row["context"], made)
+
+
+def _quartz(row: Row) -> Row | None:
+    return _about(row["para"], _keyed(f"{row['para']} {row['question']}", row["choices"], row["answerKey"]))
+
+
+def _multirc(row: Row) -> Row | None:
+    made = _binary(f"{row['paragraph']} {row['question']}", row["label"], row["answer"])
+    return _about(row["paragraph"], made)
+
+
+def _mc_taco(row: Row) -> Row | None:
+    made = _binary(f"{row['sentence']} {row['question']}", row["label"], row["answer"])
+    return _about(row["sentence"], made)
 
 
 def _wic(row: Row) -> Row | None:
@@ -115,7 +141,7 @@ PRESETS: Final[dict[str, Preset]] = {
     "allenai/sciq": Preset(
         "qa", lambda r: _choice(r["question"], [r["correct_answer"], *(r[f"distractor{i}"] for i in (1, 2, 3))], 0)
     ),
-    "google/boolq": Preset("qa", lambda r: _binary(f"{r['passage']}\n{r['question']}?", int(r["answer"]))),
+    "google/boolq": Preset("qa", lambda r: _boolq(r, int(r["answer"]))),
     "Rowan/hellaswag": Preset("qa", _hellaswag),
     "allenai/openbookqa": _OPENBOOK,
     "allenai/openbookqa/main": _OPENBOOK,
@@ -125,26 +151,27 @@ PRESETS: Final[dict[str, Preset]] = {
     "allenai/cosmos_qa": Preset("qa", _cosmos_qa),
     "dataset-org/dream": Preset("qa", _dream),
     "textmachinelab/quail": Preset("qa", _quail),
-    "allenai/quartz": Preset("qa", lambda r: _keyed(f"{r['para']} {r['question']}", r["choices"], r["answerKey"])),
+    "allenai/quartz": Preset("qa", _quartz),
     "google-research-datasets/paws/labeled_final": Preset(
         "qa", lambda r: _binary(r["sentence1"], r["label"], r["sentence2"])
     ),
     "nyu-mll/glue/cola": _SENTENCE,
     "nyu-mll/glue/sst2": _SENTENCE,
     "stanfordnlp/sst2": _SENTENCE,
-    "aps/super_glue/boolq": Preset("qa", lambda r: _binary(f"{r['passage']}\n{r['question']}?", r["label"])),
+    "aps/super_glue/boolq": Preset("qa", lambda r: _boolq(r, r["label"])),
     "aps/super_glue/wic": Preset("qa", _wic),
-    "aps/super_glue/multirc": Preset(
-        "qa", lambda r: _binary(f"{r['paragraph']} {r['question']}", r["label"], r["answer"])
-    ),
-    "CogComp/mc_taco": Preset("qa", lambda r: _binary(f"{r['sentence']} {r['question']}", r["label"], r["answer"])),
+    "aps/super_glue/multirc": Preset("qa", _multirc),
+    "CogComp/mc_taco": Preset("qa", _mc_taco),
     "hendrycks/ethics/commonsense": Preset("qa", lambda r: _binary(r["input"], r["label"])),
     "hendrycks/ethics/justice": _SCENARIO,
     "hendrycks/ethics/virtue": _SCENARIO,
     "hendrycks/ethics/deontology": Preset("qa", lambda r: _binary(r["scenario"], r["label"], r["excuse"])),
     "hendrycks/ethics/utilitarianism": Preset(
         "pairs",
-        lambda r: {"prompt": "Which is more pleasant?", "chosen": r["baseline"], "rejected": r["less_pleasant"]},
+        lambda r: _about(  # all have the same prompt
+            r["baseline"],
+            {"prompt": "Which is more pleasant?", "chosen": r["baseline"], "rejected": r["less_pleasant"]},
+        ),
     ),
     "fancyzhx/amazon_polarity": Preset("qa", lambda r: _binary(f"{r['title']}\n{r['content']}", r["label"])),
     "facebook/anli": Preset("nli", _anli),

@@ -57,13 +57,15 @@ def _qa(lines: Sequence[Line], seed: int) -> Draft:
     for line in lines:
         if line.has("label") and not line.has("question"):
             text = Text(line.text("text"), line.maybe("response"))
-            examples.append(Example(text.prompt, text, line.label(NO | {"wrong"}, YES | {"right"})))
+            group = line.maybe("group") or text.prompt
+            examples.append(Example(group, text, line.label(NO | {"wrong"}, YES | {"right"})))
             continue
         question, answer = line.text("question"), line.text("answer")
         wrong = [each for each in _distractors(line) if squeezed(each) != squeezed(answer)]
         if wrong:
-            examples.append(Example(question, Text(question, answer), 1))
-            examples.append(Example(question, Text(question, rng.choice(wrong)), 0))
+            group = line.maybe("group") or question
+            examples.append(Example(group, Text(question, answer), 1))
+            examples.append(Example(group, Text(question, rng.choice(wrong)), 0))
     return Draft(("wrong", "right"), examples)
 
 
@@ -88,14 +90,17 @@ def _chess(lines: Sequence[Line], _: int) -> Draft:
 
 
 def _pairs(lines: Sequence[Line], seed: int) -> Draft:
-    read = [(line.text("prompt"), line.text("chosen"), line.text("rejected")) for line in lines]
-    read = list(dict.fromkeys(triple for triple in read if triple[1] != triple[2]))
+    read: dict[tuple[str, str, str], str] = {}  # the group of each
+    for line in lines:
+        prompt, chosen, rejected = line.text("prompt"), line.text("chosen"), line.text("rejected")
+        if chosen != rejected:
+            read.setdefault((prompt, chosen, rejected), line.maybe("group") or prompt)
     firsts = [position % 2 for position in range(len(read))]
     random.Random(f"order/{seed}").shuffle(firsts)
     examples = []
-    for (prompt, chosen, rejected), label in zip(read, firsts, strict=True):
+    for ((prompt, chosen, rejected), group), label in zip(read.items(), firsts, strict=True):
         one, other = (chosen, rejected) if label else (rejected, chosen)
-        examples.append(Example(prompt, Text(prompt, one), label, second=Text(prompt, other)))
+        examples.append(Example(group, Text(prompt, one), label, second=Text(prompt, other)))
     return Draft(("second", "first"), examples)
 
 
@@ -222,9 +227,9 @@ def _refuses_rightly(example: Example, completion: str) -> dict[str, float]:
 
 Make = Callable[[Sequence[Line], int], Draft]
 FORMATS: Final[dict[str, tuple[tuple[str, ...], Make]]] = {
-    "qa": (("question", "answer", "distractor", *DISTRACTORS, "text", "response", "label"), _qa),
+    "qa": (("question", "answer", "distractor", *DISTRACTORS, "text", "response", "label", "group"), _qa),
     "chess": (("fen", "best_move_uci"), _chess),
-    "pairs": (("prompt", "chosen", "rejected"), _pairs),
+    "pairs": (("prompt", "chosen", "rejected", "group"), _pairs),
     "safety": (("prompt", "response", "label"), _safety),
     "refusal": (("prompt", "label", "target"), _refusal),
     "toxicity": (("text", "label"), _toxicity),

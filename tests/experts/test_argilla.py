@@ -64,6 +64,7 @@ def test_records_carry_the_texts_as_shown_the_verdict_as_a_suggestion_and_the_pr
     shown, blind = load(tmp_path / "out/pair/records.json")
     a_is_first = shown["fields"]["a"] == "answer 3"
     assert shown["suggestions"]["answer"]["value"] == ("b" if a_is_first else "a")
+    assert shown["fields"]["critique"] == f"About answer {'A' if a_is_first else 'B'}:\nlooks fine"
     assert (blind["suggestions"], "critique" in blind["fields"]) == ({}, False)
 
 

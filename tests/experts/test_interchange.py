@@ -49,6 +49,14 @@ def test_an_export_is_private_and_shows_neither_scores_nor_answers(queue: Expert
     assert (tmp_path / "items.jsonl").stat().st_mode & 0o077 == 0
 
 
+def test_the_critique_of_a_pair_says_which_of_the_shown_answers_it_is_of(queue: ExpertQueue, tmp_path: Path) -> None:
+    point, *pairs = exported(queue, tmp_path / "items.jsonl")
+    assert point["critique"] == "looks fine"
+    first = ["A" if row["a"].startswith("answer") else "B" for row in pairs]  # a critique is of the first response
+    assert set(first) == {"A", "B"}
+    assert [row["critique"] for row in pairs] == [f"About answer {name}:\nlooks fine" for name in first]
+
+
 def test_unanswered_lines_are_left_out(queue: ExpertQueue, tmp_path: Path) -> None:
     assert import_answers(queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))) == Imported(0)
 

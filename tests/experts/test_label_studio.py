@@ -64,6 +64,8 @@ def test_a_task_carries_the_texts_as_shown_the_verdict_as_a_prediction_and_the_p
     shown, blind = load(tmp_path / "pair.json")
     better = "b" if shown["data"]["a"] == "answer 3" else "a"
     assert shown["predictions"][0]["result"][0]["value"] == {"choices": [better]}
+    about = "A" if shown["data"]["a"] == "answer 3" else "B"
+    assert shown["data"]["critique"] == f"About answer {about}:\nlooks fine"
     assert (blind["predictions"], blind["data"]["critique"]) == ([], "")
 
 

@@ -102,6 +102,28 @@ def test_a_page_loaded_again_finds_what_is_held(queue: ExpertQueue, clock: Clock
     assert queue.held("ann") is None
 
 
+def test_each_of_two_leases_is_found_by_its_token_and_by_nobody_else(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1), item(2)], 1, 9)
+    first, second = queue.claim("ann", 60), queue.claim("ann", 60)
+    assert first and second
+    assert [queue.held("ann", lease.token) for lease in (first, second)] == [first, second]
+    assert queue.held("bob", first.token) is queue.held("ann", "nonsense") is None
+    clock.now += 60
+    assert queue.held("ann", second.token) is None
+
+
+def test_who_wants_no_other_item_gets_the_one_at_hand(queue: ExpertQueue, clock: Clock) -> None:
+    queue.push([item(1), item(2)], 1, 9)
+    first = queue.claim("ann", 60, another=False)
+    assert first is not None
+    assert queue.claim("ann", 60, another=False) == first
+    clock.now += 1
+    assert queue.claim("bob", 60, another=False) != first
+    clock.now += 60
+    again = queue.claim("ann", 60, another=False)
+    assert again is not None and again.token != first.token
+
+
 def test_a_heartbeat_keeps_the_item(queue: ExpertQueue, clock: Clock) -> None:
     queue.push([item(1)], 1, 5)
     leased = queue.claim("ann", 60)

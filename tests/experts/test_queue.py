@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from superalign.errors import UserError
-from superalign.experts.items import Item, LabelRefused
+from superalign.experts.items import AnswerGone, Item, LabelRefused
 from superalign.experts.queue import ExpertQueue
 
 
@@ -89,6 +89,21 @@ def test_the_same_answer_twice_is_one_label_and_another_is_refused(queue: Expert
     with pytest.raises(ValueError, match="another value"):
         queue.submit(leased.token, 0.0)
     assert len(queue.labels()) == 1
+
+
+def test_an_answer_sent_again_does_not_count_as_given_once_it_was_taken_back(queue: ExpertQueue) -> None:
+    queue.push([item(1)], 1, 5)
+    leased = queue.claim("ann", 60)
+    assert leased is not None
+    queue.undo(queue.submit(leased.token, 1.0).id)
+    for value in (1.0, 0.0):
+        with pytest.raises(AnswerGone, match="taken back"):
+            queue.submit(leased.token, value)
+    assert queue.labels() == []
+    queue.record([("item001", "ann", 0.0)])
+    with pytest.raises(AnswerGone, match="replaced by another"):
+        queue.submit(leased.token, 1.0)
+    assert [label.value for label in queue.labels()] == [0.0]
 
 
 def test_undo_supersedes_and_deletes_nothing(queue: ExpertQueue, clock: Clock) -> None:

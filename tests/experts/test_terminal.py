@@ -96,6 +96,14 @@ def test_benign_text_is_shown_at_once_with_the_critique_folded(queue: ExpertQueu
     assert "looks fine" not in shown
 
 
+def test_the_critique_of_a_pair_says_which_of_the_shown_answers_it_is_of(queue: ExpertQueue) -> None:
+    items = [pair(i) for i in range(6)]
+    assert {i.swapped for i in items} == {True, False}
+    queue.push(items, 1, 6)
+    told = [line for line in session(queue, "c1" * 6).splitlines() if "critique of" in line]
+    assert [f"critique of answer {1 + i.swapped} " in line for i, line in zip(items, told, strict=True)] == [True] * 6
+
+
 def test_undo_asks_the_last_item_again(queue: ExpertQueue) -> None:
     queue.push([item(1), item(2)], 1, 5)
     session(queue, "auru" + "aa")

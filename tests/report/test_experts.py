@@ -14,7 +14,8 @@ import pytest
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
 from superalign.records import Judgement
-from superalign.report.page import without_secrets, write
+from superalign.report.masking import without_secrets
+from superalign.report.page import write
 from superalign.store.tables import write_records
 from tests import browser as chromium
 from tests.experts.test_queue import item, pair
@@ -154,14 +155,20 @@ def test_a_biased_choice_of_items_is_said(tmp_path: Path) -> None:
 
 def test_passwords_and_webhooks_are_not_in_the_report(tmp_path: Path) -> None:
     store, hook = "postgresql+psycopg://ann:s3cret@127.0.0.1:9/db", "https://hooks.example/T0/s3cret"
-    run = write_fixture(tmp_path, expert={**PEOPLE, "store": store, "notify_webhook": hook})
+    tell = "curl --header 'Authorization: Bearer s3cret' --data 'items wait, and this is a line that YAML folds' x.test"
+    run = write_fixture(tmp_path, expert={**PEOPLE, "store": store, "notify_webhook": hook, "notify_command": tell})
     page = write(run).read_text()
     assert "s3cret" not in page
     assert "postgresql+psycopg://ann:***@127.0.0.1:9/db" in page
-    assert (
-        without_secrets("expert.notify_webhook=https://x/y and root: runs")
-        == "expert.notify_webhook=*** and root: runs"
-    )
+    assert "expert.notify_webhook=***" in page and "expert.notify_command=***" in page
+    assert without_secrets({"run": {"root": "runs"}, "expert": {"notify_webhook": "https://x/y", "budget": 8}}) == {
+        "run": {"root": "runs"},
+        "expert": {"notify_webhook": "***", "budget": 8},
+    }
+    assert without_secrets({"notify_webhook": None, "via": ("x://a/b?password=s3cret&x=1",)}) == {
+        "notify_webhook": None,
+        "via": ["x://a/b?password=***&x=1"],
+    }
     assert "Not measured: cannot open the expert queue" in section(run / "report.html")
 
 

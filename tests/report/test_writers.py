@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from superalign.errors import UserError
-from superalign.report.writers import Writers, flatten, flatten_config
+from superalign.report.writers import MLflow, Trackio, Wandb, Writers, flatten, flatten_config
 from superalign.sections import TrackConfig
 from superalign.store.folder import RunFolder
 
@@ -79,6 +81,21 @@ def test_an_installed_tracker_takes_a_run_and_takes_it_up_again(
         writers = Writers.open(run, TrackConfig.model_validate({name: True}).model_dump())
         writers.log(row["round"], flatten(row))
         writers.close()
+
+
+@pytest.mark.parametrize("tracker", [Wandb, MLflow, Trackio])
+def test_no_tracker_is_told_a_password(tmp_path: Path, tracker: Callable[..., object]) -> None:
+    secret = {
+        "store": "postgresql+psycopg://ann:s3cret@127.0.0.1:9/db",
+        "notify_webhook": "https://hooks.example/T0/s3cret",
+        "notify_command": "tell --token s3cret",
+    }
+    run = RunFolder.open(write_fixture(tmp_path, stop_after=0, expert={"source": "queue", **secret}))
+    service = MagicMock()
+    service.MlflowClient().search_runs.return_value = []
+    tracker(service, run, "mine")
+    told = repr(service.mock_calls)
+    assert "127.0.0.1:9/db" in told and "s3cret" not in told
 
 
 def test_a_tracker_that_fails_later_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:

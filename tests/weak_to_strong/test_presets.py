@@ -11,6 +11,7 @@ import pytest
 from superalign.errors import UserError
 from superalign.weak_to_strong import task_files
 from superalign.weak_to_strong.presets import PRESETS
+from superalign.weak_to_strong.protocol import parts_of
 from superalign.weak_to_strong.task_files import FORMATS
 from superalign.weak_to_strong.tasks import load_task
 
@@ -24,7 +25,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"question": "q", "correct_answer": "r", "distractor1": "a", "distractor2": "b", "distractor3": "c"},
         {"question": "q", "answer": "r", "distractor": ["a", "b", "c"]},
     ),
-    "google/boolq": ({"passage": "p", "question": "q", "answer": True}, {"text": "p\nq?", "label": 1}),
+    "google/boolq": ({"passage": "p", "question": "q", "answer": True}, {"text": "p\nq?", "label": 1, "group": "p"}),
     "Rowan/hellaswag": ({"ctx": "q", "endings": ["w", "r"], "label": "1"}, CHOSEN),
     "allenai/openbookqa": OPENBOOK,
     "allenai/openbookqa/main": OPENBOOK,
@@ -32,23 +33,23 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ybisk/piqa": ({"goal": "q", "sol1": "r", "sol2": "w", "label": 0}, CHOSEN),
     "allenai/social_i_qa": (
         {"context": "c", "question": "q", "answerA": "w", "answerB": "r", "answerC": "v", "label": "2"},
-        {"question": "c q", "answer": "r", "distractor": ["w", "v"]},
+        {"question": "c q", "answer": "r", "distractor": ["w", "v"], "group": "c"},
     ),
     "allenai/cosmos_qa": (
         {"context": "c", "question": "q", **{f"answer{i}": str(i) for i in range(4)}, "label": 2},
-        {"question": "c q", "answer": "2", "distractor": ["0", "1", "3"]},
+        {"question": "c q", "answer": "2", "distractor": ["0", "1", "3"], "group": "c"},
     ),
     "dataset-org/dream": (
         {"dialogue": ["W: hi", "M: ho"], "question": "q", "choice": ["w", "r"], "answer": "r"},
-        {"question": "W: hi\nM: ho\nq", "answer": "r", "distractor": ["w"]},
+        {"question": "W: hi\nM: ho\nq", "answer": "r", "distractor": ["w"], "group": "W: hi\nM: ho"},
     ),
     "textmachinelab/quail": (
         {"context": "c", "question": "q", "answers": ["r", "w"], "correct_answer_id": 0},
-        {"question": "c q", "answer": "r", "distractor": ["w"]},
+        {"question": "c q", "answer": "r", "distractor": ["w"], "group": "c"},
     ),
     "allenai/quartz": (
         {"para": "p", "question": "q", "choices": CHOICES, "answerKey": "B"},
-        {"question": "p q", "answer": "r", "distractor": ["w"]},
+        {"question": "p q", "answer": "r", "distractor": ["w"], "group": "p"},
     ),
     "google-research-datasets/paws/labeled_final": (
         {"sentence1": "a", "sentence2": "b", "label": 1},
@@ -57,18 +58,21 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nyu-mll/glue/cola": SENTENCE,
     "nyu-mll/glue/sst2": SENTENCE,
     "stanfordnlp/sst2": SENTENCE,
-    "aps/super_glue/boolq": ({"passage": "p", "question": "q", "label": 0}, {"text": "p\nq?", "label": 0}),
+    "aps/super_glue/boolq": (
+        {"passage": "p", "question": "q", "label": 0},
+        {"text": "p\nq?", "label": 0, "group": "p"},
+    ),
     "aps/super_glue/wic": (
         {"word": "w", "sentence1": "a", "sentence2": "b", "label": 1},
         {"text": "w: a", "response": "b", "label": 1},
     ),
     "aps/super_glue/multirc": (
         {"paragraph": "p", "question": "q", "answer": "a", "label": 1},
-        {"text": "p q", "response": "a", "label": 1},
+        {"text": "p q", "response": "a", "label": 1, "group": "p"},
     ),
     "CogComp/mc_taco": (
         {"sentence": "s", "question": "q", "answer": "a", "label": 0},
-        {"text": "s q", "response": "a", "label": 0},
+        {"text": "s q", "response": "a", "label": 0, "group": "s"},
     ),
     "hendrycks/ethics/commonsense": ({"input": "s", "label": 1}, {"text": "s", "label": 1}),
     "hendrycks/ethics/justice": SCENARIO,
@@ -79,7 +83,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "hendrycks/ethics/utilitarianism": (
         {"baseline": "b", "less_pleasant": "l"},
-        {"prompt": "Which is more pleasant?", "chosen": "b", "rejected": "l"},
+        {"prompt": "Which is more pleasant?", "chosen": "b", "rejected": "l", "group": "b"},
     ),
     "fancyzhx/amazon_polarity": ({"title": "t", "content": "c", "label": 1}, {"text": "t\nc", "label": 1}),
     "facebook/anli": (
@@ -157,6 +161,28 @@ def test_a_hub_dataset_with_a_preset_needs_no_column_map(monkeypatch: pytest.Mon
     task = load_task("qa", "hub:allenai/sciq")
     assert Counter(task.labels.tolist()) == {0: 30, 1: 30}
     assert set(Counter(task.rows.groups).values()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("name", "passage"), [("textmachinelab/quail", "context"), ("aps/super_glue/multirc", "paragraph")]
+)
+def test_all_that_is_asked_about_one_passage_lies_in_one_part(
+    name: str, passage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [{"question": f"q{i}", passage: f"p{i // 4}", "label": i % 2} for i in range(200)]
+    hub_of([CASES[name][0] | row for row in asked], monkeypatch)
+    task = load_task("qa", f"hub:{name}")
+    assert len(set(task.rows.groups)) == 50 and len({text.prompt for text in task.rows.inputs}) == 200
+    parts = [{task.rows.groups[i] for i in part} for part in parts_of(task, seed=0)]
+    assert sum(map(len, parts)) == 50
+
+
+def test_pairs_that_share_their_prompt_alone_can_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"baseline": f"good {i // 2}", "less_pleasant": f"bad {i}"} for i in range(200)]
+    hub_of(rows, monkeypatch)
+    task = load_task("pairs", "hub:hendrycks/ethics/utilitarianism")
+    assert Counter(Counter(task.rows.groups).values()) == {2: 100}
+    assert sum(len(part) for part in parts_of(task, seed=0)) == 200
 
 
 def test_a_column_map_goes_before_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,25 @@ def test_answers_may_come_already_judged(load: Any) -> None:
     assert task.labels.tolist() == [0, 1] * (N // 2) and len(set(task.rows.groups)) == N // 2
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("qa", {"question": "q{i}", "answer": "r", "distractor": "w"}),
+        ("qa", {"text": "t{i}", "label": "{parity}"}),
+        ("pairs", {"prompt": "p{i}", "chosen": "c", "rejected": "r"}),
+    ],
+)
+def test_a_column_may_say_which_rows_are_a_group(name: str, row: dict[str, str], load: Any) -> None:
+    def rows(**more: str) -> list[dict[str, str]]:
+        filled = row | more
+        return [{key: value.format(i=i, parity=i % 2, half=i // 2) for key, value in filled.items()} for i in range(N)]
+
+    assert len(set(load(name, rows()).rows.groups)) == N
+    assert set(load(name, rows(group="g{half}")).rows.groups) == {f"g{i}" for i in range(N // 2)}
+    assert load(name, rows(part="g{half}"), columns={"group": "part"}).rows == load(name, rows(group="g{half}")).rows
+    assert load(name, rows(group="")).rows == load(name, rows()).rows
+
+
 def test_a_move_is_right_where_the_first_word_is_the_best_move(load: Any) -> None:
     rows = [{"fen": f"8/8/8/8/8/8/8/4K2k w - - 0 {i}", "best_move_uci": "e1e2"} for i in range(N)]
     task = load("chess", rows)

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from sqlalchemy import text
 
 from superalign.experts.interchange import ANSWERS
-from superalign.experts.items import Item, LeasedItem, LeaseLost
+from superalign.experts.items import AnswerGone, Item, LeasedItem, LeaseLost
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
 from superalign.experts.web.security import Refused
@@ -31,6 +31,7 @@ NOTES: Final = {
     "skipped": "Skipped. You will not be asked this again.",
     "flagged": "Flagged for an adjudicator. You will not be asked this again.",
     "lost": "Not counted: you held this item too long, and it or the budget went to somebody else.",
+    "gone": "Not counted: the answer you gave to this item was taken back or replaced since.",
     "first": "Not counted: this item is answered once before the critic is seen, and once after.",
     "other": "Not counted: you gave another answer before. Take that one back first.",
     "settings": "Your settings are kept.",
@@ -90,7 +91,7 @@ def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress
 def desk(visit: Reading, note: str = "") -> Response:
     """The item at hand, or the next one."""
     queue, who = visit.site.queue, visit.user.name
-    held = queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined)
+    held = held_or_next(visit)
     told = NOTES.get(note, "")
     if held is None:
         return visit.page("idle.html.j2", progress=progress(queue, who), note=told)
@@ -119,8 +120,7 @@ def view(held: LeasedItem, revealed: bool) -> dict[str, Any]:
 
     critic = None
     if not item.blind or held.alone is not None:
-        about = 0 if item.kind == "point" else 1 + item.swapped  # a critique is of the first response
-        critic = {"verdict": verdict(item), "critique": uncovered(item.critique), "about": about}
+        critic = {"verdict": verdict(item), "critique": uncovered(item.critique), "about": item.about}
     return {
         "item": item,
         "covered": covered,
@@ -168,7 +168,9 @@ def give_answer(visit: Acting, lease: Word, answer: Word, critique: Word = "", s
         return visit.go("/?note=first")
     value, edited = value_of(held.item if held else None, answer), edit_of(held.item, critique) if held else None
     try:
-        visit.site.queue.submit(token, value, critique=edited, seconds=worked(visit, token, seconds))
+        visit.site.queue.submit(token, value, critique=edited, seconds=worked(visit, token, held, seconds))
+    except AnswerGone:
+        return visit.go("/?note=gone")
     except LeaseLost:
         return visit.go("/?note=lost")
     except ValueError:
@@ -226,22 +228,25 @@ def heartbeat(visit: Acting, lease: Word) -> Response:
 @router.post("/waiting")
 def waiting(visit: Acting) -> Response:
     """204 while there is nothing for this annotator; 200 when an item is theirs."""
+    return Response(status_code=204 if held_or_next(visit) is None else 200)
+
+
+def held_or_next(visit: Visit) -> LeasedItem | None:
+    """What the annotator holds, else the next item; pages that load at once get the same."""
     queue, who = visit.site.queue, visit.user.name
-    held = queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined)
-    return Response(status_code=204 if held is None else 200)
+    return queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined, another=False)
 
 
 def at_hand(visit: Visit, token: str) -> LeasedItem | None:
     """What the annotator holds by this lease, even late while nobody else took it; None if it is answered or lost."""
     queue, who = visit.site.queue, visit.user.name
-    held = queue.held(who)
-    if held is None or held.token != token:
-        try:
-            queue.heartbeat(token, visit.site.lease_s)
-        except LeaseLost:
-            return None
-        held = queue.held(who)
-    return held if held is not None and held.token == token else None
+    if (held := queue.held(who, token)) is not None:
+        return held
+    try:
+        queue.heartbeat(token, visit.site.lease_s)
+    except LeaseLost:
+        return None
+    return queue.held(who, token)
 
 
 def value_of(item: Item | None, answer: str) -> float:
@@ -262,11 +267,17 @@ def edit_of(item: Item, critique: str) -> str | None:
     return None if given in ("", clean(item.critique).strip()) else given
 
 
-def worked(visit: Visit, token: str, seconds: str) -> float | None:
-    """How long the annotator worked on the item: what their page counted, at most the time since it was shown."""
-    if visit.session.lease != token:
+def worked(visit: Visit, token: str, held: LeasedItem | None, seconds: str) -> float | None:
+    """How long the annotator worked on the item: what their page counted, at most the time since it was shown.
+
+    Another page of theirs may have been shown another item since: then at most the time since this one was claimed.
+    """
+    if visit.session.lease == token:
+        passed = max(0.0, time.time() - visit.session.since)
+    elif held is not None:
+        passed = max(0.0, visit.site.queue.clock() - held.claimed_at)
+    else:
         return None
-    passed = max(0.0, time.time() - visit.session.since)
     try:
         counted = float(seconds)
     except ValueError:

@@ -140,6 +140,34 @@ def test_undo_takes_back_one_answer_and_asks_it_again(place: Place) -> None:
     assert "nothing to take back" in ann.post("/undo", taken).note  # the same click twice takes back no further one
 
 
+def test_an_answer_taken_back_and_sent_again_is_not_said_to_be_kept(place: Place) -> None:
+    place.push([item(i, pi=0.9 - i / 10) for i in range(2)])
+    ann = place.visitor("ann")
+    before = ann.get("/")
+    ann.send(ann.send(before, "/answer", answer="accept"), "/undo")
+    page = ann.send(before, "/answer", answer="accept")  # the browser's way back
+    assert "Not counted" in page.note and "taken back" in page.note
+    assert page.item == "item000" and values(place) == []
+    ann.send(page, "/answer", answer="refuse")
+    assert values(place) == [0.0]
+
+
+def test_two_pages_with_an_item_each_answer_both_whole(place: Place) -> None:
+    place.push([item(i, pi=0.9 - i / 10, blind=True, critique="one") for i in range(2)])
+    ann = place.visitor("ann")
+    page = ann.get("/")
+    other = place.queue.claim("ann", 60)
+    assert other is not None and page.item == "item000" != other.item.id
+    forms = page.form("/alone"), page.form("/alone") | {"lease": place.site.seals.lease("ann", other.token)}
+    for form in forms[::-1]:
+        assert "Noted" in ann.post("/alone", form | {"answer": "accept"}).note
+    for form in forms[::-1]:
+        given = {"answer": "refuse", "critique": "better", "seconds": "0.01"}
+        assert "kept" in ann.post("/answer", form | given).note
+    found = [(a.alone, a.value, a.critique, a.seconds) for a in place.queue.answers()]
+    assert found == [(1.0, 0.0, "better", 0.01)] * 2
+
+
 def test_an_edited_critique_and_the_time_are_kept_with_the_answer(place: Place) -> None:
     place.push([item(i, pi=0.9 - i / 10, critique="one\ntwo") for i in range(3)])
     ann = place.visitor("ann")
