@@ -58,7 +58,8 @@ def refine(config: Config, run: Run, team: Team, law: Constitution, number: int,
             learned = team.learner.refine(Lesson(pairs), anchors, number, seed) if pairs else {}
         else:
             rows = [row(r) for r in (*kept, *(new for _, _, new, _ in mended))]
-            settings = SFTSettings(config.learner.learning_rate, config.learner.epochs, config.learner.batch_size)
+            c = config.learner
+            settings = SFTSettings(c.rate(number), c.epochs, c.batch_size)
             learned = team.trainer.sft("learner", [r | {"weight": 1.0} for r in rows], settings, seed) if rows else {}
         team.sync("learner")
     write_records(folder, "queries", Query, queries)

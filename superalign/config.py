@@ -86,6 +86,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _refined(self) -> Self:
+        if self.recipe == "self_refine" and (self.learner.algorithm != "dpo" or self.learner.iterations > 1):
+            raise ValueError(
+                f"recipe=self_refine learns once a round by refine.method={self.refine.method} (sft or dpo): "
+                f"learner={self.learner.algorithm} with learner.iterations={self.learner.iterations} is for "
+                "recipe=selfplay, use learner=dpo and learner.iterations=1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ahead(self) -> Self:
         if not self.ahead.max_staleness:
             return self

@@ -160,3 +160,10 @@ def test_a_learner_that_answers_once_a_round_overlaps_with_any_algorithm() -> No
 def test_learner_workers_are_refused_where_there_is_nothing_for_them(given: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
         load(list(given))
+
+
+@pytest.mark.parametrize("learner", ["kto", "grpo", "rloo", "ppo", "online_dpo"])
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_self_refinement_refuses_algorithms_that_it_does_not_learn_by(learner: str, method: str) -> None:
+    with pytest.raises(UserError, match=f"refine.method={method} .*learner={learner} .* use learner=dpo"):
+        load(["recipe=self_refine", f"refine.method={method}", f"learner={learner}"])

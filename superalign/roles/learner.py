@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,15 +75,12 @@ class Learner:
         return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
     def refine(self, lesson: Lesson, anchors: Sequence[Mapping[str, Any]], round: int, seed: int) -> dict[str, float]:
-        """One phase of training by the algorithm of the settings, anchored to accepted answers of its own.
-
-        The learning rate falls as 1/sqrt(round), so that later rounds refine what earlier ones found.
-        """
+        """One phase of training by the algorithm of the settings, anchored to accepted answers of its own."""
         if self.trainer is None:
             raise ValueError("a frozen learner cannot refine itself")
         c = self.config
         common: dict[str, Any] = {
-            "learning_rate": c.learning_rate / math.sqrt(round),
+            "learning_rate": c.rate(round),
             "epochs": c.epochs,
             "batch_size": c.batch_size,
             "anchor_batch": c.anchor_batch,

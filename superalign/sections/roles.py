@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -159,6 +160,10 @@ class LearnerConfig(Section):
                 f"learner.reward is what grpo, rloo and ppo learn from; learner={self.algorithm} learns from labels"
             )
         return self
+
+    def rate(self, round: int) -> float:
+        """The learning rate of a round: it falls, so that later rounds refine what earlier ones found."""
+        return self.learning_rate / math.sqrt(round)
 
     @property
     def scores(self) -> bool:

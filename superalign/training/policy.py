@@ -129,6 +129,7 @@ def build(
     advantages = group_relative(rewards, groups) if grpo else leave_one_out(rewards, groups)
     found = [row | {"advantage": float(a)} for row, a in zip(rows, advantages, strict=True)]
     own = {"beta": settings.kl, "epsilon": settings.clip, "num_generations": 2, "temperature": 1.0}
+    own["steps_per_generation"] = 2  # TRL wants whole groups in what it would generate for two steps: it generates none
     trainer = RecordedGRPOTrainer if grpo else RecordedRLOOTrainer
     return trainer(
         settings=settings,

@@ -10,6 +10,8 @@ import pytest
 
 from superalign.cli import main
 from superalign.preferences import FIELDS
+from superalign.training.base import SFTSettings
+from superalign.training.service import TrainingService
 from tests.smallest import SMALL
 
 TINY = [*SMALL, "cluster=inline", "attacker.seeds=16", "expert.budget=24", "refine.queries=24", "reward.pairs=120"]
@@ -111,8 +113,19 @@ def test_a_target_without_rounds_is_one_clear_line(
     assert "no run folder nobody" in capsys.readouterr().err
 
 
-def test_refinement_by_imitation_learns_as_well(whole: Path, tmp_path: Path) -> None:
-    assert train(tmp_path, "self_refine", "sft", "rounds=1", "refine.method=sft") == 0
+def test_refinement_by_imitation_learns_as_well_at_the_rate_of_the_round(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, sft = [], TrainingService.sft
+
+    def listened(service: TrainingService, role: str, rows: Any, settings: SFTSettings, seed: int) -> dict[str, float]:
+        rates.append(settings.learning_rate)
+        return sft(service, role, rows, settings, seed)
+
+    monkeypatch.setattr(TrainingService, "sft", listened)
+    given = ("rounds=2", "refine.method=sft", "learner.learning_rate=0.001")
+    assert train(tmp_path, "self_refine", "sft", *given) == 0
+    assert rates == pytest.approx([1e-3, 1e-3 / 2**0.5])
     imitated, preferred = weights(tmp_path / "sft", "self_refine", 1), weights(whole / "self_refine", "self_refine", 1)
     assert imitated != preferred != weights(whole / "self_refine", "self_refine", 0)
 

@@ -58,6 +58,14 @@ def test_rewarded_answers_become_likely(tiny_model: str, algorithm: str) -> None
     assert found["steps"] == 4 and 0 <= found["reward"] <= 1
 
 
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo", "ppo"])
+def test_a_batch_may_have_any_size(tiny_model: str, algorithm: str) -> None:
+    service, generator = make(tiny_model)
+    for size, steps in ((7, 2), (1, 8)):
+        settings = PolicySettings(algorithm=algorithm, learning_rate=1e-3, batch_size=size)
+        assert service.policy("learner", answers(generator, 0, samples=2), settings, [], 0)["steps"] == steps
+
+
 def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
     """Max E[r] - kl KL(pi, base) over single tokens: pi proportional to base exp(r / kl)."""
     service, generator = make(tiny_model)
