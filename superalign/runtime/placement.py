@@ -182,17 +182,26 @@ class Estate:
         amount = 1.0 if cluster.accelerator == "GPU" else float(cluster.threads)
         return Place(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
 
+    def make_room(self) -> int:
+        """Wait until the cluster holds the least of everything, and give back the engines' places beyond what it holds.
+
+        Returns:
+            How many engines it holds.
+        """
+        if self.shared:
+            return self._config.generator.engines
+        count, held = await_room(self._config), self._engines
+        for number in sorted(held, key=lambda n: (held[n].there(), -n))[: max(0, len(held) - count)]:
+            held.pop(number).release()
+        return count
+
     def engines(self) -> Mapping[int, Place | None]:
         """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back."""
         if self.shared:
             return dict.fromkeys(range(self._config.generator.engines))
-        count, cluster = await_room(self._config), self._config.cluster
-        held = dict(self._engines)
-        for number in sorted(held, key=lambda n: (held[n].there(), -n))[: max(0, len(held) - count)]:
-            held.pop(number).release()
-        share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
         number = 1 + max(self._engines, default=-1)
-        for fresh in range(number, number + count - len(held)):
-            held[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
-        self._engines = held
-        return held
+        count, cluster = self.make_room(), self._config.cluster
+        share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
+        for fresh in range(number, number + count - len(self._engines)):
+            self._engines[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
+        return dict(self._engines)
