@@ -14,6 +14,7 @@ from superalign.runtime.actors import WAIT_SLICE_S
 
 # Of a GPU that an engine and a learner worker share. More than a half for the engine: two of them never share one.
 ENGINE_SHARE, LEARNER_SHARE = 0.6, 0.4
+SURPLUS_WAIT_S = 5.0  # for places of engines beyond the least, which others on the cluster may have taken
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,10 @@ class Estate:
         return count
 
     def engines(self) -> Mapping[int, Place | None]:
-        """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back."""
+        """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back.
+
+        Those beyond the least are there already.
+        """
         if self.shared:
             return dict.fromkeys(range(self._config.generator.engines))
         number = 1 + max(self._engines, default=-1)
@@ -204,4 +208,15 @@ class Estate:
         share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
         for fresh in range(number, number + count - len(self._engines)):
             self._engines[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
+        self._give_up_missing()
         return dict(self._engines)
+
+    def _give_up_missing(self) -> None:
+        """What the cluster has, others may use: a place beyond the least that does not come is done without."""
+        held, least, end = self._engines, self._config.generator.min_engines, time.monotonic() + SURPLUS_WAIT_S
+        if len(held) <= least:
+            return
+        missing = [n for n, place in held.items() if not place.there(max(0.0, end - time.monotonic()))]
+        for number in missing[max(0, least - (len(held) - len(missing))) :]:
+            logger.warning("no room for engine %d (%s): others use the cluster", number, held[number])
+            held.pop(number).release()
