@@ -9,6 +9,10 @@ class UserError(Exception):
     """
 
 
+class NoRoom(UserError):
+    """Nothing is free for a process within the time that was given; others may do without it."""
+
+
 class ActorLost(Exception):
     """A role or service process died; its state can be restored from the last committed round.
 

@@ -70,7 +70,7 @@ def drive(
             row = do(number, folder)
         except ActorLost as loss:
             run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
-            team.cluster.restart(loss)
+            team.restart(loss)
             standing = False
             continue
         team.cluster.progressed()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from superalign.config import Config
 from superalign.data import load_seeds
+from superalign.errors import ActorLost
 from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
@@ -176,6 +177,15 @@ class Team:
         """Between rounds: as many engines as the cluster has room for by now."""
         if self.pool is not None:
             self.pool.resize(self.estate.engines())
+
+    def restart(self, loss: ActorLost) -> None:
+        """Make everybody anew on what the cluster has by now: learner workers come before engines beyond the least.
+
+        Raises:
+            ActorLost, UserError: see `Cluster.restart` and `Estate`.
+        """
+        self.estate.make_room()
+        self.cluster.restart(loss)
 
     def sync(self, role: str) -> None:
         """Weight sync: the trainer's adapter of a role becomes the one that the generator serves.

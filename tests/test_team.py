@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from superalign.errors import ActorLost
 from superalign.generation.base import Tensors
 from superalign.team import PACKAGES, Team, stage_seed, versions
 from tests.roles.parts import Listened, Scripted
@@ -37,6 +38,14 @@ def test_a_generator_that_serves_another_version_stops_the_run() -> None:
     Team.sync(team(Scripted()), "critic")
     with pytest.raises(RuntimeError, match="critic: the generator serves version -1, the trainer has 0"):
         Team.sync(team(Stale()), "critic")
+
+
+def test_what_is_lost_is_made_anew_once_there_is_room_for_it() -> None:
+    told: list[str] = []
+    estate = SimpleNamespace(make_room=lambda: told.append("room"))
+    cluster = SimpleNamespace(restart=lambda loss: told.append(loss.actor))
+    Team.restart(cast(Team, SimpleNamespace(estate=estate, cluster=cluster)), ActorLost("trainer-1", "died"))
+    assert told == ["room", "trainer-1"]
 
 
 def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:

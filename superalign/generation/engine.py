@@ -97,41 +97,12 @@ class VLLMEngine:
             torch.cpu._init_amx()
         if not cuda:
             _check_heads(model)
-        device: dict[str, Any] = (
-            {"gpu_memory_utilization": config.gpu_memory_utilization / engines, "enable_sleep_mode": config.sleep}
-            if cuda
-            else {
-                "kv_cache_memory_bytes": int(config.kv_cache_gb * GIB),
-                "block_size": CPU_BLOCK,
-                "enforce_eager": True,
-                # A request with a seed whose prompt is cut in two fails: "CPU Generator does not use offset".
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(CPU_BATCH, context + 1),
-            }
-        )
-        adapters: dict[str, Any] = {}
-        if room:
-            adapters = {"enable_lora": True, "max_loras": room.slots, "max_lora_rank": room.rank}
-            adapters["lora_target_modules"] = room.targets
         set_num_threads = torch.set_num_threads
         try:
             import vllm
 
             self._vllm = vllm
-            self._llm = vllm.LLM(
-                model=resolve(model),
-                dtype=config.dtype,
-                max_model_len=context + 1,
-                skip_tokenizer_init=True,
-                tensor_parallel_size=config.tensor_parallel,
-                generation_config="vllm",
-                logprobs_mode="raw_logprobs",
-                enable_prefix_caching=True,
-                use_tqdm_on_load=False,
-                seed=0,
-                **device,
-                **adapters,
-            )
+            self._llm = vllm.LLM(**arguments(model, context, room, config, engines, cuda))
         except (ValueError, RuntimeError, NotImplementedError) as error:  # what vLLM raises for settings and models
             reason = " ".join(str(error).split())[:400]
             raise UserError(
@@ -202,6 +173,42 @@ class VLLMEngine:
         from vllm.lora.request import LoRARequest
 
         return LoRARequest(adapter.name, adapter.number, adapter.path)
+
+
+def arguments(
+    model: str, context: int, room: AdapterRoom | None, config: GeneratorConfig, engines: int, cuda: bool
+) -> dict[str, Any]:
+    """What vLLM is told; see `VLLMEngine`."""
+    found: dict[str, Any] = {
+        "model": resolve(model),
+        "dtype": config.dtype,
+        "max_model_len": context + 1,
+        "skip_tokenizer_init": True,
+        "tensor_parallel_size": config.tensor_parallel,
+        "generation_config": "vllm",
+        "logprobs_mode": "raw_logprobs",
+        "enable_prefix_caching": True,
+        "use_tqdm_on_load": False,
+        "seed": 0,
+    }
+    if config.tensor_parallel > 1:
+        # All GPUs of an engine are on its node, and visible. In a placement group vLLM would rather have Ray's workers,
+        # for which the engine's own process leaves no GPU.
+        found["distributed_executor_backend"] = "mp"
+    if room:
+        found |= {"enable_lora": True, "max_loras": room.slots, "max_lora_rank": room.rank}
+        found["lora_target_modules"] = room.targets
+    if cuda:
+        share = config.gpu_memory_utilization / engines
+        return found | {"gpu_memory_utilization": share, "enable_sleep_mode": config.sleep}
+    return found | {
+        "kv_cache_memory_bytes": int(config.kv_cache_gb * GIB),
+        "block_size": CPU_BLOCK,
+        "enforce_eager": True,
+        # A request with a seed whose prompt is cut in two fails: "CPU Generator does not use offset".
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(CPU_BATCH, context + 1),
+    }
 
 
 def _check_heads(model: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from superalign.errors import ActorLost
+from superalign.errors import ActorLost, NoRoom
 from superalign.generation.base import Generation, GenerationRequest, Tensors, numbered
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class GeneratorPool:
             How many there are.
 
         Raises:
-            ActorLost: fewer than `least` came to stand.
+            ActorLost, NoRoom: fewer than `least` came to stand.
         """
         self._cluster.progressed()
         for number in self._engines.keys() - places.keys():
@@ -71,12 +71,12 @@ class GeneratorPool:
             self._engines[number] = self._cluster.spawn(
                 _name(number), self._engine, *self._arguments, threads=self._threads, place=place
             )
-        loss = None
+        loss: ActorLost | NoRoom | None = None
         for number in fresh:
             try:
                 self._cluster.ready(_name(number))
                 self._equip(number)
-            except ActorLost as lost:
+            except (ActorLost, NoRoom) as lost:
                 logger.warning("engine %d did not come to stand: %s", number, lost)
                 self._end(number)
                 loss = lost

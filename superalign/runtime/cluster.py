@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from superalign.errors import ActorLost, UserError
+from superalign.errors import ActorLost, NoRoom, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.group import Group
 from superalign.runtime.later import Later, methods
@@ -213,7 +213,7 @@ class RayCluster:
         while not place.there(wait_s=min(WAIT_SLICE_S, limit)):
             waited = time.monotonic() - began
             if waited >= limit:
-                raise UserError(
+                raise NoRoom(
                     f"no room for {name} ({place}) within {limit:g} s (cluster.place_timeout_s): others use the "
                     "cluster, or a node of it has gone"
                 )

@@ -14,6 +14,7 @@ from superalign.runtime.actors import WAIT_SLICE_S
 
 # Of a GPU that an engine and a learner worker share. More than a half for the engine: two of them never share one.
 ENGINE_SHARE, LEARNER_SHARE = 0.6, 0.4
+SURPLUS_WAIT_S = 5.0  # for places of engines beyond the least, which others on the cluster may have taken
 
 logger = logging.getLogger(__name__)
 
@@ -182,17 +183,40 @@ class Estate:
         amount = 1.0 if cluster.accelerator == "GPU" else float(cluster.threads)
         return Place(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
 
-    def engines(self) -> Mapping[int, Place | None]:
-        """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back."""
+    def make_room(self) -> int:
+        """Wait until the cluster holds the least of everything, and give back the engines' places beyond what it holds.
+
+        Returns:
+            How many engines it holds.
+        """
         if self.shared:
-            return dict.fromkeys(range(self._config.generator.engines))
-        count, cluster = await_room(self._config), self._config.cluster
-        held = dict(self._engines)
+            return self._config.generator.engines
+        count, held = await_room(self._config), self._engines
         for number in sorted(held, key=lambda n: (held[n].there(), -n))[: max(0, len(held) - count)]:
             held.pop(number).release()
-        share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
+        return count
+
+    def engines(self) -> Mapping[int, Place | None]:
+        """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back.
+
+        Those beyond the least are there already.
+        """
+        if self.shared:
+            return dict.fromkeys(range(self._config.generator.engines))
         number = 1 + max(self._engines, default=-1)
-        for fresh in range(number, number + count - len(held)):
-            held[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
-        self._engines = held
-        return held
+        count, cluster = self.make_room(), self._config.cluster
+        share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
+        for fresh in range(number, number + count - len(self._engines)):
+            self._engines[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
+        self._give_up_missing()
+        return dict(self._engines)
+
+    def _give_up_missing(self) -> None:
+        """What the cluster has, others may use: a place beyond the least that does not come is done without."""
+        held, least, end = self._engines, self._config.generator.min_engines, time.monotonic() + SURPLUS_WAIT_S
+        if len(held) <= least:
+            return
+        missing = [n for n, place in held.items() if not place.there(max(0.0, end - time.monotonic()))]
+        for number in missing[max(0, least - (len(held) - len(missing))) :]:
+            logger.warning("no room for engine %d (%s): others use the cluster", number, held[number])
+            held.pop(number).release()

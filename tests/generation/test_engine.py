@@ -1,4 +1,7 @@
-"""When an engine that shares its GPU sleeps and wakes; vLLM sleeps on GPUs only, so its `LLM` is a stand-in here."""
+"""What an engine tells vLLM, and when one that shares its GPU sleeps and wakes.
+
+vLLM sleeps on GPUs only, so its `LLM` is a stand-in here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from superalign.generation.engine import VLLMEngine
+from superalign.generation.engine import VLLMEngine, arguments
+from superalign.sections import GeneratorConfig
 from superalign.sync.base import Adapter
 
 
@@ -72,3 +76,10 @@ def test_an_engine_that_shares_nothing_never_sleeps(monkeypatch: pytest.MonkeyPa
     made.rest()
     made.run([], [], [])
     assert told.heard == ["reset"]
+
+
+@pytest.mark.parametrize(("gpus", "executor"), [(1, None), (2, "mp")])
+def test_an_engine_on_several_gpus_starts_its_own_processes_on_them(gpus: int, executor: str | None) -> None:
+    told = arguments("testbed", 64, None, GeneratorConfig(backend="vllm", tensor_parallel=gpus), 1, cuda=True)
+    assert told["tensor_parallel_size"] == gpus
+    assert told.get("distributed_executor_backend") == executor

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.errors import ActorLost, UserError
+from superalign.errors import ActorLost, NoRoom, UserError
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
@@ -114,6 +114,24 @@ def test_too_few_engines_are_a_loss(ray: RayCluster, tmp_path: Path) -> None:
     kill(pool, 0)
     with pytest.raises(ActorLost, match=r"generator-0 died during generator-0\.generate.*generator-0\.log"):
         pool.generate(requests(4), seed=0)
+
+
+class Full(InlineCluster):
+    """Has room for so many engines."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def ready(self, *names: str) -> None:
+        if any(int(name.rpartition("-")[2]) >= self.room for name in names):
+            raise NoRoom(f"no room for {names}")
+
+
+def test_engines_that_find_no_room_are_done_without_down_to_the_least() -> None:
+    assert list(spellers(Full(2), 3)._engines) == [0, 1]
+    with pytest.raises(NoRoom, match="generator-2"):
+        spellers(Full(0), 3)
 
 
 def test_an_error_of_one_engine_is_everybody_s() -> None:

@@ -66,6 +66,50 @@ def test_placements_that_cannot_be_are_refused(overrides: list[str], message: st
         load(overrides)
 
 
+class Paper:
+    """A place on paper."""
+
+    def __init__(self, kind: str, amount: float) -> None:
+        self.amount, self.stands, self.given_back = amount, True, False
+
+    def there(self, wait_s: float = 0.0) -> bool:
+        return self.stands
+
+    def release(self) -> None:
+        self.given_back = True
+
+
+def test_when_a_learner_worker_s_node_is_lost_engines_give_back_what_the_workers_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [3.0, 2.0]
+    monkeypatch.setattr(placement, "accelerators", lambda kind: nodes)
+    monkeypatch.setattr(placement, "Place", Paper)
+    estate = Estate(load([*SPLIT, "generator.engines=3", "cluster.learner_workers=2"]))
+    before: Any = estate.engines()
+    nodes.pop()
+    assert estate.make_room() == 1
+    assert [place.given_back for place in before.values()] == [False, True, True]
+    assert estate.engines() == {0: before[0]}
+
+
+@pytest.mark.parametrize(("taken", "left"), [((1,), [0, 2]), ((0, 1, 2), [0])])
+def test_places_beyond_the_least_that_others_have_taken_are_done_without(
+    taken: tuple[int, ...], left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Paper] = []
+
+    def place(kind: str, amount: float) -> Paper:
+        made.append(Paper(kind, amount))
+        made[-1].stands = len(made) - 1 not in taken
+        return made[-1]
+
+    monkeypatch.setattr(placement, "accelerators", lambda kind: [4.0])
+    monkeypatch.setattr(placement, "Place", place)
+    assert list(Estate(load([*SPLIT, "generator.engines=3"])).engines()) == left
+    assert [number for number, each in enumerate(made) if each.given_back] == sorted({0, 1, 2} - set(left))
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     """A real cluster of several raylets on this machine, with accelerators that exist on paper."""
