@@ -149,7 +149,7 @@ def _join(config: ClusterConfig) -> None:
         with socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S):
             pass
         ray.init(**_common(config))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"no Ray answers at cluster.address={config.address} ({reason}): use local or HOST:PORT of a cluster"
