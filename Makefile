@@ -7,7 +7,8 @@
 #                torch comes from wherever pip is set up to look, on Linux usually the CUDA build
 #   PYTEST_ARGS  further arguments for pytest, for example PYTEST_ARGS="tests/store -x"
 #   WORKERS      how many processes share the tests, of one thread each; 0: this one alone
-#   DEMO_ARGS    further settings for the demo, for example DEMO_ARGS="seed=1 cluster=inline"
+#   DEMO_NAME    the demo's run; one that exists resumes, and only with its own settings
+#   DEMO_ARGS    further settings for the demo, for example DEMO_NAME=demo1 DEMO_ARGS="seed=1"
 #   BENCH_ARGS   which benchmarks and how, for example BENCH_ARGS="overlap skew --quick"
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -15,6 +16,7 @@ VLLM_VENV ?= .venv-vllm
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
+DEMO_NAME ?= demo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
@@ -38,8 +40,8 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 demo: $(READY)  ## run self-play on the testbed and say where its report is
-	$(BIN)/superalign train recipe=selfplay run.name=demo $(DEMO_ARGS)
-	@echo "Report: $$($(BIN)/superalign report demo)"
+	$(BIN)/superalign train recipe=selfplay run.name=$(DEMO_NAME) $(DEMO_ARGS)
+	@echo "Report: $$($(BIN)/superalign report $(DEMO_NAME))"
 
 test: $(READY)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)

@@ -20,7 +20,7 @@ from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.rounds import opened
 from superalign.runtime.cluster import Cluster
-from superalign.runtime.connection import start
+from superalign.runtime.connection import joined, start
 from superalign.store.run import Plan, Run
 from superalign.team import versions
 from superalign.weak_to_strong import results, transforms
@@ -114,6 +114,7 @@ def main(config: Config) -> int:
             return 0
         with ExitStack() as stack:
             with run.stage("load"):
+                config = config.model_copy(update={"cluster": joined(config.cluster)})
                 cluster = stack.enter_context(start(config.cluster, run.log_dir))
                 shop = stack.enter_context(workshop(config, cluster, cache))
                 cluster.ready()

@@ -135,6 +135,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number that is 0 or more, below 2**63")
+    return int(text)
+
+
 def _not_negative(text: str) -> float:
     try:
         value = float(text)
@@ -211,15 +217,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--prompt", help="one request; without it, a conversation on standard input")
     made.add_argument("--max-new-tokens", type=_positive, default=128)
     made.add_argument("--temperature", type=_not_negative, default=0.0, help="0 takes the likeliest token (default)")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=_seed, default=0)
 
     actions = add_group("testbed", "the embedded world: build its models, or describe it")
     made = add("build", testbed, "train tokenizer and model from fixed seeds", actions)
     made.add_argument("--size", default="base", choices=("base", "small"), help="small is clearly weaker than base")
     made.add_argument("--out", help="default: the folder of the shipped model of that size")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=_seed, default=0)
     made.add_argument("--steps", type=_positive, help="default: those of the shipped model of that size")
-    made.add_argument("--threads", type=int, default=2)
+    made.add_argument("--threads", type=_positive, default=2)
     add("describe", testbed, "what the world consists of and what is held out", actions)
 
     add("config", config, "print the resolved configuration").add_argument(

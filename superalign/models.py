@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,25 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def shortage_told(doing: str, remedy: str) -> Iterator[None]:
+    """Turn a GPU without enough memory, inside the block, into one line that names the settings which need less.
+
+    Raises:
+        UserError: as described.
+    """
+    try:
+        yield
+    except Exception as error:
+        import torch
+
+        if not isinstance(error, torch.OutOfMemoryError):
+            raise
+        # The first sentences say how much was tried; then PyTorch speaks of its own settings.
+        reason = ". ".join(" ".join(str(error).split()).split(". ")[:2])
+        raise UserError(f"no memory left on the GPU while {doing} ({reason}): {remedy}") from error
 
 
 def load_base(model: str, dtype: str = "float32") -> PreTrainedModel:

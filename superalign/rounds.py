@@ -11,7 +11,7 @@ from superalign.config import Config
 from superalign.errors import ActorLost
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.runtime.connection import start
+from superalign.runtime.connection import joined, start
 from superalign.store.run import Plan, Run
 from superalign.team import Team, versions
 
@@ -30,6 +30,7 @@ def opened(config: Config, plan: Plan | None = None) -> Iterator[Run | None]:
 @contextmanager
 def assembled(config: Config, run: Run) -> Iterator[Team]:
     """The team of a run on its cluster, which ends with the block."""
+    config = config.model_copy(update={"cluster": joined(config.cluster)})
     with ExitStack() as stack:
         with run.stage("sync"):
             cluster = stack.enter_context(start(config.cluster, run.log_dir))

@@ -100,6 +100,10 @@ BAD: list[tuple[Sequence[str], str]] = [
     (["samples", "tried", "-n", "0"], "-n 0"),
     (["samples", "tried", "-n", "many"], "invalid int value: 'many'"),
     (["experts", "stats", "tried"], "no expert queue yet"),
+    (["generate", "testbed", "--seed", "-1"], "'-1' should be a whole number that is 0 or more"),
+    (["testbed", "build", "--seed", str(2**63)], "below 2**63"),
+    (["testbed", "build", "--threads", "0"], "'0' should be a whole number above 0"),
+    (["testbed", "build", "--out", "/dev/null/x"], "--out /dev/null/x cannot be written (Not a directory)"),
     (["generate", "tried", "--role", "judge"], "unknown --role 'judge' (there is: attacker, critic, learner)"),
 ]
 

@@ -87,6 +87,8 @@ BAD = [
     ("learner.loss=hinge", "learner.loss=hinge: should be 'cdpo'"),
     ("expert={budgets: 3}", "expert.budgets"),
     ("expert.error_rate=0.5", "should be less than 0.5"),
+    ("learner.beta=inf", "learner.beta=inf: should be a finite number"),
+    ("attacker.fluency_floor=nan", "attacker.fluency_floor=nan: should be a finite number"),
     ("expert=strong", "expert is a section, not a value"),
     ("seed=0,1,2", "'seed=0,1,2' has several values"),
     ("seed=[1", "'seed=[1' cannot be read"),

@@ -19,6 +19,11 @@ from superalign.records import content_id
 BUSY_S = 30
 RECYCLE_S = 60  # a connection that was idle through a restart of the server, or a night, is not used again
 START = "0" * 64
+MOUNTS = Path("/proc/self/mounts")  # of Linux
+NETWORKS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "ceph", "beegfs", "afs", "panfs", "wekafs", "orangefs"}
+    | {"glusterfs", "sshfs", "s3fs", "gcsfuse"}
+)
 LONGEST_SCHEMA = 63  # bytes; PostgreSQL cuts longer names, and two runs would share one schema
 
 
@@ -102,6 +107,25 @@ class Database:
             connection.execute(insert(tables.head).values(version=tables.VERSION, seq=0, hash=START))
             if self.path:
                 connection.exec_driver_sql(f"PRAGMA user_version={tables.VERSION}")
+
+
+def refuse_network(path: Path) -> None:
+    """Refuse a file for people's answers that other hosts may open: SQLite's WAL is shared within one host alone.
+
+    Raises:
+        UserError: the file lies, or would lie, on a network file system.
+    """
+    place = path.resolve()
+    kinds: dict[Path, str] = {}
+    for line in MOUNTS.read_text(encoding="utf-8").splitlines() if MOUNTS.is_file() else ():
+        _, point, kind, *_ = line.split(" ")
+        kinds[Path(point.replace(r"\040", " "))] = kind
+    kind = next((kinds[folder] for folder in place.parents if folder in kinds), "")
+    if kind.removeprefix("fuse.") in NETWORKS:
+        raise UserError(
+            f"the expert queue {path} lies on {kind}, where SQLite can lose labels that several hosts write: set "
+            "expert.store=postgresql+psycopg://USER@HOST/DATABASE, or on one host a local sqlite:////FOLDER/experts.sqlite"
+        )
 
 
 def _sqlite(url: URL) -> Engine:

@@ -10,9 +10,13 @@ from transformers import PreTrainedModel
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
-from superalign.models import Chat, device, load_base, load_chat
+from superalign.models import Chat, device, load_base, load_chat, shortage_told
 from superalign.sections import GeneratorConfig, LoraConfig
 
+LESS = (
+    "lower generator.batch_tokens or max_new_tokens of attacker, critic and learner, set generator.dtype=bfloat16, or "
+    "give engines GPUs of their own (cluster.placement=split)"
+)
 LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
 
 
@@ -29,6 +33,7 @@ class HFGenerator:
         UserError: a model cannot be loaded.
     """
 
+    @shortage_told("loading the generator's models", LESS)
     def __init__(self, models: dict[str, str], lora: LoraConfig, generator: GeneratorConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self._models = dict(models)
@@ -41,6 +46,7 @@ class HFGenerator:
         self._adapters: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]] | None] = dict.fromkeys(models)
         self._versions = dict.fromkeys(models, 0)
 
+    @shortage_told("generating", LESS)
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
         """Complete the requests, batched by role and length; see `Generator.generate`.
 
@@ -74,6 +80,7 @@ class HFGenerator:
                     results[i] = self._generation(role, one)
         return [results[i] for i in range(len(requests))]
 
+    @shortage_told("judging", LESS)
     @torch.inference_mode()
     def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
         """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
@@ -87,6 +94,7 @@ class HFGenerator:
             results.update(zip(batch, logps[:, list(choices)].tolist(), strict=True))
         return [results[i] for i in range(len(prompts))]
 
+    @shortage_told("scoring answers", LESS)
     @torch.inference_mode()
     def sequence_logprobs(
         self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]

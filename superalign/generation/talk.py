@@ -10,7 +10,7 @@ from superalign.config import Config
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
-from superalign.models import load_chat
+from superalign.models import HUB, SHIPPED, load_chat
 from superalign.store.folder import RunFolder
 from superalign.team import TRAINED, WEIGHTS
 
@@ -21,12 +21,12 @@ def open_target(target: str) -> tuple[Config, HFGenerator, RunFolder | None]:
     A run that was generated for by vLLM is read by transformers, too: the weights are the same, and nothing need start.
 
     Raises:
-        UserError: the target is neither, or the run has committed no round.
+        UserError: the target is neither, the run has committed no round, or its recipe trains no roles.
     """
     try:
         run = RunFolder.open(target)
     except UserError:
-        if not (target == "testbed" or target.startswith("hub:") or (Path(target) / "config.json").is_file()):
+        if not (target in SHIPPED or target.startswith(HUB) or (Path(target) / "config.json").is_file()):
             raise
         config = Config(model=target)
         return config, _generator(config), None
@@ -34,11 +34,17 @@ def open_target(target: str) -> tuple[Config, HFGenerator, RunFolder | None]:
     last = run.last_round()
     if last is None:
         raise UserError(f"{run.folder} has committed no round yet, so it has no adapters to load")
+    weights = run.round_path(last) / WEIGHTS
+    if not weights.is_dir():
+        raise UserError(
+            f"{run.folder} is a run of recipe={config.recipe}, which trains no {', '.join(TRAINED)}: "
+            "give a run of recipe=selfplay, or a model"
+        )
     from safetensors.numpy import load_file
 
     generator = _generator(config)
     for role in TRAINED:
-        tensors = load_file(run.round_path(last) / WEIGHTS / role / "adapter_model.safetensors")
+        tensors = load_file(weights / role / "adapter_model.safetensors")
         generator.load_adapter(role, tensors, last)
     return config, generator, run
 

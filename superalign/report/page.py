@@ -12,7 +12,7 @@ from superalign.report import experts, figures, recipes, svg, weak_to_strong
 from superalign.report.figures import Row
 from superalign.report.masking import without_secrets
 from superalign.store.clock import TOTAL
-from superalign.store.disk import atomic_write, full_disk_is_a_user_error
+from superalign.store.disk import atomic_write, refused_writes_are_user_errors
 from superalign.store.folder import RunFolder
 from superalign.store.redaction import SEALED, TEXT_FIELDS, seal
 
@@ -35,7 +35,7 @@ def write(run_folder: str | Path) -> Path:
         UserError: no run there, a damaged file in it, or the disk is full.
     """
     run = RunFolder.open(run_folder)
-    with full_disk_is_a_user_error(run.folder, "writing the report"):
+    with refused_writes_are_user_errors(run.folder, "writing the report"):
         atomic_write(run.report_path, render(run))
     return run.report_path
 

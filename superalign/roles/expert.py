@@ -11,6 +11,7 @@ from pathlib import Path
 from superalign.config import Config
 from superalign.errors import UserError
 from superalign.evaluation.refusal import is_refusal
+from superalign.experts.database import refuse_network
 from superalign.experts.items import Item
 from superalign.experts.notify import Notifier, Waiting
 from superalign.experts.queue import ExpertQueue
@@ -44,7 +45,8 @@ class Expert:
         `judge` answers in place of people if `expert.source=simulated`; `say` tells what is waited for.
 
         Raises:
-            UserError: experts shall be simulated where nothing can simulate them, or cannot be notified like this.
+            UserError: experts shall be simulated where nothing can simulate them, cannot be notified like this, or
+                would share a file over a network.
         """
         self.config, self.seed = config.expert, config.seed
         self.folder, self.judge, self.say = path.parent, judge, say
@@ -54,6 +56,8 @@ class Expert:
                 "use expert.source=queue or expert.budget=0"
             )
         self.notifier = Notifier(self.config.notify_webhook, self.config.notify_command)
+        if self.config.source == "queue" and self.config.store is None:
+            refuse_network(path)
         self.queue = ExpertQueue.of_run(path, self.config.store)
         self.taken_up = self.collected = 0  # cursors: of the committed rounds, and of the last collection
 

@@ -38,13 +38,19 @@ RAY_ENVIRONMENT = {
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a job, as is RAY_ADDRESS
 
 
+def joined(config: ClusterConfig) -> ClusterConfig:
+    """The settings of a run as it runs here: in a Ray job `address=local` is the cluster that runs the job."""
+    if config.address == "local" and IN_A_JOB in os.environ:
+        return config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
+    return config
+
+
 @contextmanager
 def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     """A cluster for the time of a run; everything it started is gone afterwards, also after an exception.
 
     `address=local` starts a Ray of its own, reachable only with a token drawn for this process and keeping its files
-    in a private folder; in a Ray job it joins the cluster that runs the job. Another address joins that cluster. What
-    was joined is left at the end.
+    in a private folder. Another address joins that cluster, which is left at the end.
 
     Call it from the main thread: Ray's processes end with the thread that started them.
 
@@ -55,8 +61,6 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
         keep_freed_memory()
         yield InlineCluster()
         return
-    if config.address == "local" and IN_A_JOB in os.environ:
-        config = config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})
     _prepare_environment(config)
     reread_environment()
     import ray
@@ -149,7 +153,7 @@ def _join(config: ClusterConfig) -> None:
         with socket.create_connection((host, int(port)), timeout=ANSWER_LIMIT_S):
             pass
         ray.init(**_common(config))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"no Ray answers at cluster.address={config.address} ({reason}): use local or HOST:PORT of a cluster"

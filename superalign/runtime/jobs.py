@@ -70,6 +70,10 @@ class Jobs(JobSubmissionClient):
             raise UserError(f"several runs are named {run}: give the folder of one ({', '.join(sorted(folders))})")
         return sorted(found, key=lambda job: job.start_time or 0)
 
+    def session(self) -> str:
+        """The name of this start of the cluster, unlike that of any other."""
+        return str(self._do_request("GET", "/api/version").json().get("session_name"))
+
     def log(self, job: JobDetails) -> str:
         """What the job has written so far; empty where its node has not started it yet, or is gone."""
         try:

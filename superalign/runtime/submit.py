@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+import psutil  # type: ignore[import-untyped]
 from ray.job_submission import JobDetails, JobStatus
 
 from superalign.compose import load
@@ -129,11 +128,14 @@ def _absolute(word: str) -> str:
 
 
 def _python(jobs: Jobs) -> str:
-    """This interpreter where the cluster runs on this machine, else the one on the cluster's path."""
-    try:
-        host = socket.gethostbyname(urlsplit(jobs._address).hostname or "")
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-    except OSError:
-        return "python"
-    return sys.executable
+    """This interpreter where the cluster's head runs on this machine, else the one on the cluster's path.
+
+    The address does not tell: tunnels and the ports of containers end on this machine, too.
+    """
+    session = f"--session-name={jobs.session()}"
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        # A container's processes are seen from outside it, its files are not.
+        if session in words and any(w.startswith("--log_dir=") and Path(w[10:]).is_dir() for w in words):
+            return sys.executable
+    return "python"

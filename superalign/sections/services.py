@@ -52,7 +52,8 @@ class GeneratorConfig(Section):
 class ClusterConfig(Section):
     """Where a run computes.
 
-    `mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process.
+    `mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process. `threads` of
+    each process; of recipe=weak_to_strong the number of benches, each with a CPU reserved on a cluster that is joined.
     `learner_workers` processes train together, each on an equal share of every batch; with `shard` each holds its share
     of the frozen bases alone, which spares memory and costs time. `placement`: `shared` reserves nothing, everybody
     sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has one engine and one

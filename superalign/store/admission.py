@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from superalign.errors import UserError
-from superalign.store.disk import full_disk_is_a_user_error
+from superalign.store.disk import refused_writes_are_user_errors
 
 # May differ between a run and its resumption: none of them changes what is computed.
 FREE_SECTIONS = frozenset({"run", "cluster", "track"})
@@ -39,7 +39,7 @@ def locked_folder(folder: Path) -> TextIO:
     Raises:
         UserError: another process holds it (the message names its id), or the folder cannot be made.
     """
-    with full_disk_is_a_user_error(folder.parent, "creating the run folder"):
+    with refused_writes_are_user_errors(folder.parent, "creating the run folder"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             handle = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held as long as the run is open
@@ -49,7 +49,7 @@ def locked_folder(folder: Path) -> TextIO:
             raise UserError(f"no permission to write {folder}: choose another run.root") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with full_disk_is_a_user_error(folder, "locking the run"):
+        with refused_writes_are_user_errors(folder, "locking the run"):
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()

@@ -1,4 +1,4 @@
-"""Writes that survive a crash, and a full disk told as a user's problem."""
+"""Writes that survive a crash, and a full disk or a lacking permission told as a user's problem."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from superalign.errors import UserError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 NEARLY_FULL_BYTES = 64 * 1024
 
 
@@ -104,12 +105,17 @@ def is_disk_full(error: BaseException, folder: Path) -> bool:
         return False
 
 
+def _is_forbidden(error: OSError, folder: Path) -> bool:
+    place = os.path.abspath(error.filename) if isinstance(error.filename, str) else ""
+    return error.errno in FORBIDDEN and Path(place).is_relative_to(os.path.abspath(folder))
+
+
 @contextmanager
-def full_disk_is_a_user_error(folder: Path, doing: str) -> Iterator[None]:
-    """Turn a full disk inside the block into one line; every other error passes unchanged.
+def refused_writes_are_user_errors(folder: Path, doing: str) -> Iterator[None]:
+    """Turn a full disk or a lacking permission inside the block into one line; every other error passes unchanged.
 
     Raises:
-        UserError: the disk that holds `folder` is full.
+        UserError: the disk that holds `folder` is full, or something in `folder` may not be written.
     """
     try:
         yield
@@ -120,5 +126,10 @@ def full_disk_is_a_user_error(folder: Path, doing: str) -> Iterator[None]:
             raise UserError(
                 f"no space left on the disk of {folder} while {doing}: "
                 "free some space and run the same command again; every committed round is kept"
+            ) from error
+        if isinstance(error, OSError) and _is_forbidden(error, folder):
+            raise UserError(
+                f"{error.strerror} for {error.filename} while {doing}: "
+                f"run the same command as the owner of {folder}, or get the right to write there"
             ) from error
         raise

@@ -26,7 +26,7 @@ from superalign.store.disk import (
     dump_json,
     fsync_path,
     fsync_tree,
-    full_disk_is_a_user_error,
+    refused_writes_are_user_errors,
     write_if_other,
 )
 from superalign.store.folder import FORMAT, RunFolder
@@ -73,7 +73,7 @@ class Run(RunFolder):
         self._lock: TextIO | None = lock
         self._open_round: int | None = None
         self.resumed = (folder / "format").exists()
-        with full_disk_is_a_user_error(folder, "opening the run"):
+        with refused_writes_are_user_errors(folder, "opening the run"):
             self._prepare()
         self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid())
         self._log_handler = _attach_log(self.log_dir / "driver.log")
@@ -139,7 +139,7 @@ class Run(RunFolder):
         following = 0 if last is None else last + 1
         if round != following:
             raise ValueError(f"round {round} cannot begin: the next round of {self.folder} is {following}")
-        with full_disk_is_a_user_error(self.folder, f"beginning round {round}"):
+        with refused_writes_are_user_errors(self.folder, f"beginning round {round}"):
             folder = self._temporary(round)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -155,7 +155,7 @@ class Run(RunFolder):
             UserError: the disk is full.
             ValueError: no such stage.
         """
-        with self._clock.stage(name), full_disk_is_a_user_error(self.folder, f"in stage {name}"):
+        with self._clock.stage(name), refused_writes_are_user_errors(self.folder, f"in stage {name}"):
             if self._open_round is not None:
                 self.progress.stage(self._open_round, name)
             yield
@@ -182,7 +182,7 @@ class Run(RunFolder):
         temporary, final = self._temporary(round), self.round_path(round)
         written = {"round": round, **row, "timing": self._clock.take()}
         try:
-            with full_disk_is_a_user_error(self.folder, f"committing round {round}"):
+            with refused_writes_are_user_errors(self.folder, f"committing round {round}"):
                 atomic_write(temporary / "metrics.json", dump_json(written) + "\n")
                 lines = [dump_json(seal({"round": round, **sample})) + "\n" for sample in samples]
                 atomic_write(temporary / "samples.jsonl", "".join(lines))
@@ -194,7 +194,7 @@ class Run(RunFolder):
             raise
         finally:
             self._open_round = None
-        with full_disk_is_a_user_error(self.folder, f"listing round {round}, which is committed"):
+        with refused_writes_are_user_errors(self.folder, f"listing round {round}, which is committed"):
             fsync_path(self.rounds_dir)
             for derived, source in DERIVED.items():
                 append_lines(self.folder / derived, complete_lines(final / source))
@@ -204,7 +204,7 @@ class Run(RunFolder):
     def event(self, kind: str, **details: Any) -> None:
         """Note something that happened to the run itself, such as the loss of an actor."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        with full_disk_is_a_user_error(self.folder, "noting an event"):
+        with refused_writes_are_user_errors(self.folder, "noting an event"):
             append_lines(self.folder / "events.jsonl", [dump_json({"time": stamp, "event": kind, **details})])
 
     def first_and_last(self) -> dict[str, dict[str, Any]]:
@@ -239,7 +239,7 @@ class Run(RunFolder):
             "timing": {"total_s": seconds.pop(TOTAL), "stages": seconds},
             "versions": dict(versions),
         }
-        with full_disk_is_a_user_error(self.folder, "writing summary.json"):
+        with refused_writes_are_user_errors(self.folder, "writing summary.json"):
             atomic_write(self.summary_path, dump_json(summary, indent=2) + "\n")
         self.event("complete", rounds=summary["rounds"])
         return summary

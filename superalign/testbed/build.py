@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from superalign.errors import UserError
 from superalign.roles.prompts import Messages
 from superalign.testbed.corpus import Corpus
 
@@ -149,11 +151,19 @@ def build_base(
 
 
 def build(out: Path | None = None, seed: int = 0, steps: int | None = None, size: str = "base") -> Path:
-    """Build and save tokenizer and model (float16 on disk) into `out`, by default where the size is shipped."""
+    """Build and save tokenizer and model (float16 on disk) into `out`, by default where the size is shipped.
+
+    Raises:
+        UserError: `out` cannot be written.
+    """
     out = out or ASSETS / size
+    try:  # before minutes of training
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can") from None
     tokenizer = build_tokenizer(seed)
     model = build_base(tokenizer, seed, steps or SIZES[size].steps, shape=SIZES[size])
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out)
     model.half().save_pretrained(out)
     log.info("wrote %s (%.1f MB)", out, sum(f.stat().st_size for f in out.iterdir()) / 1e6)

@@ -19,7 +19,7 @@ from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 from trl.trainer.utils import add_fused_lm_head
 
-from superalign.models import load_chat, load_tokenizer
+from superalign.models import load_chat, load_tokenizer, shortage_told
 from superalign.sections import LoraConfig
 from superalign.training import kto, policy, ppo, workers, wspo
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Resting, SFTSettings
@@ -35,6 +35,12 @@ from superalign.training.wspo import LogRatioTrainer
 logging.getLogger("transformers.training_args").addFilter(lambda said: "process group" not in said.getMessage())
 # TRL still asks transformers by the old name.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+
+
+LESS = (
+    "lower batch_size of attacker, critic and learner (w2s.batch_size), anchor_batch, max_new_tokens or lora.r, give "
+    "the trainer its own GPU (cluster.placement=split), or set more cluster.learner_workers and cluster.shard=true"
+)
 
 
 class TrainingService:
@@ -58,6 +64,7 @@ class TrainingService:
         UserError: a model cannot be loaded.
     """
 
+    @shortage_told("loading the trainer's models", LESS)
     def __init__(
         self,
         models: dict[str, str],
@@ -198,6 +205,7 @@ class TrainingService:
 
         return self._train(role, build, settings, seed)
 
+    @shortage_told("comparing trainer and generator", LESS)
     def mismatch(self, role: str, rows: Rows) -> float:
         """KL(generator || trainer) per token (nats) on answers recorded of the role as it is now.
 
@@ -241,6 +249,7 @@ class TrainingService:
             raise ValueError(f"unknown role {role!r}; this service trains {sorted(self._roles)}")
         return self._roles[role]
 
+    @shortage_told("training", LESS)
     def _train(self, name: str, build: Any, settings: Settings, seed: int) -> dict[str, float]:
         begin, role = time.perf_counter(), self._role(name)
         if self._resting is not None:

@@ -7,10 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Final
 
 from superalign.config import Config
 from superalign.runtime.cluster import Cluster
+from superalign.runtime.placement import Place
 from superalign.weak_to_strong.study import Bench, Study, Trial
+
+BENCH_CPU: Final = 0.9  # of a CPU: the driver of a job reserves the rest of one
 
 
 class Workshop:
@@ -36,10 +40,24 @@ class Workshop:
 
 @contextmanager
 def workshop(config: Config, cluster: Cluster, cache: Path) -> Iterator[Workshop]:
-    """As many benches as there are threads, one thread each; inline one bench has all of them."""
+    """As many benches as `cluster.threads` says, one thread each; inline one bench has all of them.
+
+    On a cluster that was joined each reserves a CPU, so that they are spread over the nodes.
+    """
     count = config.cluster.threads if config.cluster.mode == "ray" else 1
     single = config.model_copy(update={"cluster": config.cluster.model_copy(update={"threads": 1})})
     own = single if config.cluster.mode == "ray" else config
-    benches = [cluster.spawn(f"bench{i}", Bench, own, str(cache.resolve()), threads=1) for i in range(count)]
+    joined = config.cluster.mode == "ray" and config.cluster.address != "local"
+    benches = [
+        cluster.spawn(
+            f"bench{i}",
+            Bench,
+            own,
+            str(cache.resolve()),
+            threads=1,
+            place=Place("CPU", BENCH_CPU) if joined else None,
+        )
+        for i in range(count)
+    ]
     with ThreadPoolExecutor(count) as pool:
         yield Workshop(benches, pool)

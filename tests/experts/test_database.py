@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from superalign.config import Config
 from superalign.errors import UserError
+from superalign.experts import database
 from superalign.experts.database import Database
 from superalign.experts.queue import ExpertQueue
+from superalign.roles.expert import Expert
+from superalign.sections import ExpertConfig
 from tests.experts.test_queue import answer, item
 
 
@@ -32,6 +36,19 @@ def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     files = list(tmp_path.iterdir())
     assert len(files) == 3
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+
+
+def test_a_file_on_a_network_is_refused_with_what_to_use_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    monkeypatch.setattr(database, "MOUNTS", mounts)
+    shared = tmp_path.resolve() / "our share"
+    lines = ["/dev/sda1 / ext4 rw 0 0", f"host:/x {str(shared).replace(' ', chr(92) + '040')} nfs4 rw 0 0"]
+    mounts.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"lies on nfs4, .*set expert\.store=postgresql"):
+        Expert(Config(expert=ExpertConfig(source="queue")), shared / "runs" / "mine" / "experts.sqlite", None)
+    database.refuse_network(tmp_path / "experts.sqlite")
 
 
 def test_a_url_may_name_a_file_too(tmp_path: Path) -> None:

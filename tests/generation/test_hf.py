@@ -224,6 +224,17 @@ def test_sampling_follows_the_distribution(tiny_model: str) -> None:
     assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / n)
 
 
+def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of")
+
+    monkeypatch.setattr("superalign.generation.hf.decode", full)
+    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): lower generator.batch_tokens"):
+        make(tiny_model).generate(requests(1, 0.0), seed=0)
+
+
 def test_the_story_model_tells_a_story(stories: str) -> None:
     chat = load_chat(stories)
     prompt = tuple([chat.tokenizer.bos_token_id, *chat.encode("Once upon a time")])

@@ -80,6 +80,23 @@ def test_a_run_without_a_committed_round_has_nobody_to_talk_to(
     assert "has committed no round yet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["generate", "eval"])
+@pytest.mark.parametrize("recipe", ["weak_to_strong", "reward_model"])
+def test_a_run_of_a_recipe_without_roles_has_nobody_to_talk_to(
+    verb: str, recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Run.create_or_resume(config(recipe=recipe).model_dump(), tmp_path, "done", Console(file=io.StringIO())) as run:
+        run.begin_round(0)
+        run.commit_round(0, {"metrics": {}, "counts": {}, "train": {}})
+    assert main([verb, str(tmp_path / "done")]) == 2
+    assert f"is a run of recipe={recipe}, which trains no attacker, critic, learner" in capsys.readouterr().err
+
+
+def test_every_shipped_model_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "testbed-small", "--prompt", ASK]) == 0
+    assert capsys.readouterr().out.strip()
+
+
 def test_what_is_neither_run_nor_model_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "nowhere", "--prompt", ASK]) == 2
     assert capsys.readouterr().err.startswith("superalign: no run folder nowhere")

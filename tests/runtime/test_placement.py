@@ -13,10 +13,13 @@ import pytest
 from superalign.compose import load
 from superalign.errors import UserError
 from superalign.generation.pool import GeneratorPool
+from superalign.rounds import assembled, opened
 from superalign.runtime import placement
 from superalign.runtime.cluster import RayCluster
-from superalign.runtime.connection import start
+from superalign.runtime.connection import IN_A_JOB, start
 from superalign.runtime.placement import Estate, Need, engines_that_fit, fits, needs
+from superalign.team import Team
+from superalign.weak_to_strong.workshop import workshop
 from tests.generation.pool_parts import Speller
 
 SPLIT = ["cluster.placement=split", "cluster.start_timeout_s=60"]
@@ -149,3 +152,34 @@ def test_engines_come_and_go_with_the_nodes_and_a_missing_node_is_waited_for(
         assert pool.load_adapter("learner", {"added": 1}, 6) == 6
         assert len(pool._engines) == 2
         assert pool.resize(estate.engines()) == 2
+
+
+def test_a_job_waits_for_nodes_of_the_cluster_that_runs_it(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(placement, "WAIT_SLICE_S", 0.4)
+    monkeypatch.setenv(IN_A_JOB, "{}")
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    monkeypatch.setattr(Team, "make", lambda config, run, cluster: Estate(config))
+    config = load([*SPLIT, "cluster.learner_workers=30", "cluster.place_timeout_s=0.5", f"run.root={tmp_path}"])
+    caplog.set_level(logging.INFO)
+    with opened(config) as run, pytest.raises(UserError, match="needs 31 GPUs"):
+        assert run is not None
+        with assembled(config, run):
+            pass
+    assert "waiting for nodes, 0 of 0.5 s" in caplog.text
+
+
+def test_benches_of_weak_to_strong_are_spread_over_the_cpus_of_a_cluster_that_is_joined(
+    nodes: Any, tmp_path: Path
+) -> None:
+    from ray.util.placement_group import placement_group_table
+
+    nodes.add_node(num_cpus=1)
+    config = load(["recipe=weak_to_strong", f"cluster.address={nodes.address}", "cluster.threads=2"])
+    with start(config.cluster, tmp_path / "logs") as cluster, workshop(config, cluster, tmp_path):
+        assert isinstance(cluster, RayCluster)
+        places = [cluster._actors[name].place for name in ("bench0", "bench1")]
+        assert all(place and place.there(wait_s=30) for place in places)
+        tables = [placement_group_table(place._group) for place in places if place]
+        assert tables[0]["bundles_to_node_id"] != tables[1]["bundles_to_node_id"]

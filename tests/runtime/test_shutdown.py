@@ -108,7 +108,7 @@ def test_a_driver_says_nothing_of_its_own_about_a_lost_actor(tmp_path: Path) -> 
     assert "ActorLost: service died during service.die" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto", "ray://127.0.0.1:10001"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", f"127.0.0.1:{10**20}", "auto", "ray://127.0.0.1:10001"])
 def test_an_address_where_nothing_answers_is_named(address: str, tmp_path: Path) -> None:
     expected = rf"^no Ray answers at cluster\.address={address} \(.*\): use local or HOST:PORT"
     with pytest.raises(UserError, match=expected), start(ClusterConfig(mode="ray", address=address), tmp_path):

@@ -24,7 +24,9 @@ import pytest
 
 from superalign import cli
 from superalign.config import Config
+from superalign.runtime import submit
 from superalign.runtime.addresses import VARIABLES
+from superalign.runtime.jobs import connect
 from superalign.store.run import Run
 from tests.smallest import SMALL
 
@@ -115,6 +117,19 @@ def wait_for(line: str, process: subprocess.Popen[str]) -> None:
         if each == line:
             return
     raise AssertionError("".join(said))
+
+
+def test_this_interpreter_runs_a_job_of_a_cluster_on_this_machine_alone(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OURS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.environment["RAY_AUTH_TOKEN"])
+    jobs = connect(head.address)
+    assert submit._python(jobs) == sys.executable
+    monkeypatch.setattr(jobs, "session", lambda: "session_at_the_other_end_of_a_tunnel")
+    assert submit._python(jobs) == "python"
 
 
 def test_a_killed_job_submitted_again_resumes_under_a_fresh_id_and_ends_as_if_undisturbed(

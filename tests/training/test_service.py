@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
@@ -277,3 +278,13 @@ def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_the
     for times in (1, 2):
         service.sft("critic", [row], SFTSettings(1e-3))
         assert sharing.rested == times
+
+
+def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(tiny_model: str) -> None:
+    class Full(Sharing):
+        def rest(self) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total")
+
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=Full())
+    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): lower batch_size"):
+        service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
