@@ -8,8 +8,8 @@ from __future__ import annotations
 import select
 import shutil
 import sys
-import time
 import tempfile
+import time
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
