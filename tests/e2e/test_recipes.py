@@ -12,6 +12,8 @@ from superalign.cli import main
 from superalign.preferences import FIELDS
 from tests.smallest import SMALL
 
+pytestmark = pytest.mark.slow
+
 TINY = [*SMALL, "cluster=inline", "attacker.seeds=16", "expert.budget=24", "refine.queries=24", "reward.pairs=120"]
 RECIPES = ("redteam", "self_refine", "critic", "reward_model")
 TRAINED = {

@@ -56,6 +56,7 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(whole: Pa
     assert adapters(whole, 2) == adapters(tmp_path / "halves", 2)
 
 
+@pytest.mark.slow
 def test_roles_as_ray_actors_that_ask_ahead_are_one_update_stale_and_resume_to_the_same_bits(
     tmp_path: Path,
 ) -> None:

@@ -117,6 +117,7 @@ def wait_for(line: str, process: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(said))
 
 
+@pytest.mark.slow
 def test_a_killed_job_submitted_again_resumes_under_a_fresh_id_and_ends_as_if_undisturbed(
     head: Head, tmp_path: Path
 ) -> None:

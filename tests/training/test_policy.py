@@ -58,6 +58,7 @@ def test_rewarded_answers_become_likely(tiny_model: str, algorithm: str) -> None
     assert found["steps"] == 4 and 0 <= found["reward"] <= 1
 
 
+@pytest.mark.slow
 def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
     """Max E[r] - kl KL(pi, base) over single tokens: pi proportional to base exp(r / kl)."""
     service, generator = make(tiny_model)
