@@ -43,8 +43,9 @@ demo: $(READY)  ## run self-play on the testbed and say where its report is
 	$(BIN)/superalign train recipe=selfplay run.name=$(DEMO_NAME) $(DEMO_ARGS)
 	@echo "Report: $$($(BIN)/superalign report $(DEMO_NAME))"
 
+# Files go to the workers in the order that tests/conftest.py gives them: those that take long first.
 test: $(READY)  ## run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # torchvision and its like come as CUDA builds, which the CPU build of torch cannot load; vLLM does without them.
 $(VLLM_READY): pyproject.toml

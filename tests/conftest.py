@@ -1,4 +1,4 @@
-"""To be interrupted, and small models: random Llamas with a byte-level tokenizer, saved as a user would have them."""
+"""Slow files first, interruptions, and small models: random Llamas with a byte-level tokenizer, saved as by a user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def pytest_configure() -> None:
     """Be interruptible: xdist's workers ignore SIGINT, and so would every process that a test starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a slow test come first: begun last, one would leave the other workers without work."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 TEMPLATE = (

@@ -79,6 +79,7 @@ def test_a_ruined_critic_is_rolled_back_before_the_learner_learns_from_it(tmp_pa
     assert judged["broken"] and judged["after"] > judged["before"] + 0.2
 
 
+@pytest.mark.slow
 def test_a_collapsed_attacker_starts_again_from_its_initial_adapter(tmp_path: Path) -> None:
     given = ("attacker.learning_rate=0.1", "attacker.seeds=16", "guards.min_successes=1")
     assert train(tmp_path, "attacker", *given, "rounds=2") == 0

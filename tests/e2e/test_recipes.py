@@ -14,6 +14,8 @@ from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
 from tests.smallest import SMALL
 
+pytestmark = pytest.mark.slow
+
 TINY = [*SMALL, "cluster=inline", "attacker.seeds=16", "expert.budget=24", "refine.queries=24", "reward.pairs=120"]
 RECIPES = ("redteam", "self_refine", "critic", "reward_model")
 TRAINED = {

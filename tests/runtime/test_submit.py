@@ -132,6 +132,7 @@ def test_this_interpreter_runs_a_job_of_a_cluster_on_this_machine_alone(
     assert submit._python(jobs) == "python"
 
 
+@pytest.mark.slow
 def test_a_killed_job_submitted_again_resumes_under_a_fresh_id_and_ends_as_if_undisturbed(
     head: Head, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_batch_may_have_any_size(tiny_model: str, algorithm: str) -> None:
         assert service.policy("learner", answers(generator, 0, samples=2), settings, [], 0)["steps"] == steps
 
 
+@pytest.mark.slow
 def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
     """Max E[r] - kl KL(pi, base) over single tokens: pi proportional to base exp(r / kl)."""
     service, generator = make(tiny_model)

@@ -24,6 +24,8 @@ from superalign.weak_to_strong.study import Bench, Study, Trial
 from superalign.weak_to_strong.supervisors import supervised
 from superalign.weak_to_strong.tasks import load_task
 
+pytestmark = pytest.mark.slow
+
 SPLITS = 10
 WEAK, STRONG = "pixels:4", "centroids:300"
 FEW, MANY = 5, 100  # epochs; heads are trained for 30 by default
