@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from superalign.errors import UserError
 from superalign.evaluation.intervals import active_mean
-from superalign.records import Judgement
+from superalign.feedback.escalation import distinct
+from superalign.records import Judgement, Response
 from superalign.report.figures import Estimate, Row, interval, number, seconds
 from superalign.store.folder import RunFolder
 from superalign.store.tables import read_records, table_path
@@ -116,7 +118,7 @@ def _errors(found: Mapping[str, Any]) -> list[Figure]:
 def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answer], settings: Row) -> Figure:
     """The critic's error on all that it judged, from the items that experts saw (see `active_mean`).
 
-    A round's table of judgements holds what could be drawn. A round counts once every item drawn in it is answered:
+    What could be drawn is one judgement of each text, and these alone are counted. A round counts once every item drawn in it is answered:
     one that waits is no item that was not drawn, and those answered first are not like the others.
     """
     name, policy = "Critic wrong, of all it judged", settings.get("policy", "default")
@@ -133,7 +135,7 @@ def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answe
     if not pi:
         unanswered = f"{len(waiting)} of {len(drawn)} drawn items are unanswered"
         return _missing(name, unanswered if waiting else "no round that is done has an answer")
-    judged = [j for number in full for j in read_records(run.round_path(number), "judgements", Judgement)]
+    judged = [j for number in full for j in _drawable(run.round_path(number))]
     wrong = [abs(float(j.p >= 0.5) - float(np.mean(values[j.id]))) if j.id in pi else float("nan") for j in judged]
     found = active_mean(
         [min(j.p, 1 - j.p) for j in judged],
@@ -144,6 +146,11 @@ def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answe
     told = _estimate(name, found.to_dict(), "%", "")
     left_out = f"; {len(done) - len(full)} of {len(done)} rounds left out, not all answered" if waiting else ""
     return {**told, "note": f"{told['note']} by {len(pi)} answered items{left_out}"}
+
+
+def _drawable(folder: Path) -> list[Judgement]:
+    texts = {r.id: r.text for r in read_records(folder, "responses", Response)}
+    return distinct(read_records(folder, "judgements", Judgement), texts)
 
 
 def _oversight(found: Mapping[str, Any]) -> list[Figure]:

@@ -13,7 +13,7 @@ import pytest
 
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
-from superalign.records import Judgement
+from superalign.records import Judgement, Response
 from superalign.report.masking import without_secrets
 from superalign.report.page import write
 from superalign.store.tables import write_records
@@ -62,10 +62,17 @@ def answered_by_people(run: Path) -> None:
 
 
 def judged(run: Path, round: int = 1, first: int = 0) -> None:
-    """A round's verdicts: on its 20 items asked and on 20 more."""
+    """A round's verdicts: on its 20 items asked and on 20 more, and as many on twins, which nobody could be asked."""
     ids = [f"{kind}{n:03d}" for kind in ("item", "other") for n in range(first, first + 20)]
-    rows = [Judgement(i, "point", f"q-{i}", "r", "", "c", 1.4, 0.8, 0.0, False, False, 1) for i in ids]
-    write_records(run / "rounds" / f"{round:04d}", "judgements", Judgement, rows)
+    rows = [
+        Judgement(f"{twin}{i}", "point", f"q-{i}", f"{twin}r", "", "c", 1.4, 0.8, 0.0, False, False, 1)
+        for twin in ("", "twin-")
+        for i in ids
+    ]
+    said = [Response(name, "q", "the same words", (1,), (2,), (0.0,), "sample", 0) for name in ("r", "twin-r")]
+    folder = run / "rounds" / f"{round:04d}"
+    write_records(folder, "judgements", Judgement, rows)
+    write_records(folder, "responses", Response, said)
 
 
 def section(page: Path) -> str:
