@@ -118,8 +118,8 @@ def _errors(found: Mapping[str, Any]) -> list[Figure]:
 def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answer], settings: Row) -> Figure:
     """The critic's error on all that it judged, from the items that experts saw (see `active_mean`).
 
-    What could be drawn is one judgement of each text, and these alone are counted. A round counts once every item drawn in it is answered:
-    one that waits is no item that was not drawn, and those answered first are not like the others.
+    What could be drawn is one judgement of each text, and these alone are counted. A round counts once every item drawn
+    in it is answered: one that waits is no item that was not drawn, and those answered first are not like the others.
     """
     name, policy = "Critic wrong, of all it judged", settings.get("policy", "default")
     if policy == "uncertainty":
