@@ -177,7 +177,7 @@ def _everything(cell: Cell) -> dict[str, Any]:
         "ece": shown(estimate_of(cell, "ece"), 1),
         "deception": shown(estimate_of(cell.get("deception") or {}, "score")),
         "base_rate": share((cell.get("deception") or {}).get("base_rate")),
-        "probe": [share(probe.get(when)) for when in ("before", "after")],
+        "probe": [shown(estimate_of(probe, when), 1) for when in ("before", "after")],
         "forecast": [None if forecast.get(key) is None else plain(forecast[key]) for key, _, _ in FORECASTS],
         "seconds": seconds(cell["seconds"]),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
+from superalign.evaluation.intervals import Estimate
 from superalign.feedback.calibration import ece_estimate
 from superalign.weak_to_strong.base import Floats
 from superalign.weak_to_strong.pgr import Scores, pooled, pooled_difference
@@ -201,37 +201,52 @@ class Saliency:
     after: Estimate
     change: Estimate
 
+    def to_dict(self) -> dict[str, Any]:
+        """The three as JSON."""
+        return {"before": self.before.to_dict(), "after": self.after.to_dict(), "change": self.change.to_dict()}
+
 
 def saliency(
-    before: tuple[ArrayLike, ArrayLike],
-    after: tuple[ArrayLike, ArrayLike],
-    labels: ArrayLike,
-    test_labels: ArrayLike,
-    clusters: ArrayLike,
+    before: Sequence[ArrayLike],
+    after: Sequence[ArrayLike],
+    clusters: Sequence[ArrayLike],
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Saliency:
-    """Probes trained on the truth of some rows, read on held-out ones.
+    """Saliency over all splits.
 
     Args:
-        before, after: features of the probe's rows, shape (n, d), and of the test rows, shape (m, d).
+        before, after: per split where the probes are right (`probed`), shape (n,).
+        clusters: per split the group of each row.
+
+    Raises:
+        ValueError: no rows, or unequal lengths.
+    """
+    draws = (resamples, seed)
+    return Saliency(
+        pooled(before, clusters, *draws),
+        pooled(after, clusters, *draws),
+        pooled_difference(after, before, clusters, *draws),
+    )
+
+
+def probed(features: ArrayLike, labels: ArrayLike, test_features: ArrayLike, test_labels: ArrayLike) -> Floats:
+    """1 where a linear probe, trained on the truth of some rows, is right on held-out ones, shape (m,).
+
+    Args:
+        features, test_features: shapes (n, d) and (m, d).
         labels, test_labels: true classes, shapes (n,) and (m,).
-        clusters: the group of each test row.
 
     Raises:
         ValueError: the probe's rows are of one class, or lengths differ.
     """
-    first, second = (_probe(train, labels, test) == np.asarray(test_labels) for train, test in (before, after))
-    return Saliency(
-        clustered_rate(first, clusters), clustered_rate(second, clusters), paired_difference(second, first, clusters)
-    )
-
-
-def _probe(features: ArrayLike, labels: ArrayLike, test: ArrayLike) -> np.ndarray[Any, Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return np.asarray(probe.fit(np.asarray(features), np.asarray(labels)).predict(np.asarray(test)))
+    said = probe.fit(np.asarray(features), np.asarray(labels)).predict(np.asarray(test_features))
+    return np.asarray(said == np.asarray(test_labels), dtype=np.float64)
 
 
 def _on(

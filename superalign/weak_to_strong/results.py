@@ -17,6 +17,7 @@ from superalign.weak_to_strong.measures import (
     deception,
     expected_calibration,
     expected_overconfidence,
+    saliency,
 )
 from superalign.weak_to_strong.pgr import (
     Scores,
@@ -46,7 +47,7 @@ def save(folder: Path, trials: Sequence[Trial]) -> None:
             size = len(columns["truth"])
             named = {key: [trial.info[key]] * size for key in KEYS}
             tables.append(pa.table({**named, **{k: v.tolist() for k, v in columns.items()}}))
-    pq.write_table(pa.concat_tables(tables), folder / SCORES, compression="zstd")
+    pq.write_table(pa.concat_tables(tables, promote_options="default"), folder / SCORES, compression="zstd")
     text = json.dumps([trial.info for trial in trials], indent=1)
     (folder / TRIALS).write_text(text + "\n", encoding="utf-8")
 
@@ -127,7 +128,7 @@ def _cell(found: Sequence[tuple[dict[str, Any], Split]], seed: int, resamples: i
         "confidence": _confidence(tests, draws) if has_classes else None,
         "deception": _deception(scores, draws),
         "forecast": _mean_of([info["forecast"] for info, _ in found]),
-        "saliency": _mean_of([info["saliency"] for info, _ in found]),
+        "saliency": _saliency(tests, draws),
         "curve": _mean_curve([info["curve"] for info, _ in found]),
         "attacked": _attacked(found, draws),
         "grades": _grades(found, draws),
@@ -214,6 +215,15 @@ def _grades(found: Sequence[tuple[dict[str, Any], Split]], draws: Draws) -> dict
         pooled_figures = _performances([split[name] for _, split in found if name in split], draws)
         grades[name] = {"weak": pooled_figures.pop("weak_performance"), **pooled_figures}
     return grades or None
+
+
+def _saliency(tables: Sequence[Columns], draws: Draws) -> dict[str, Any] | None:
+    """What probes read from the students that have them; None where none has."""
+    kept = [each for each in tables if "probe_before" in each and not np.isnan(each["probe_before"]).any()]
+    if not kept:
+        return None
+    before, after, clusters = (_of(kept, name) for name in ("probe_before", "probe_after", "cluster"))
+    return saliency(before, after, clusters, *draws).to_dict()
 
 
 def _mean_of(found: Sequence[Mapping[str, float | None] | None]) -> dict[str, float | None] | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from superalign.weak_to_strong.base import Floats, Ints, Rows, Task
 from superalign.weak_to_strong.generations import Said
 from superalign.weak_to_strong.lab import Lab, Predictions, frozen
-from superalign.weak_to_strong.measures import imitation_curve, saliency
+from superalign.weak_to_strong.measures import imitation_curve, probed
 from superalign.weak_to_strong.methods import Trained
 from superalign.weak_to_strong.protocol import Experiment, graded, right
 
@@ -62,20 +62,18 @@ class Scorer:
         steps = max(history.steps[-1], 1)
         return {"progress": [step / steps for step in history.steps], **curve}
 
-    def saliency(self, lab: Lab, spec: str, trained: Trained) -> dict[str, float | None] | None:
-        """Accuracy of linear probes, trained on half 1, on features before and after weak finetuning.
+    def probes(self, lab: Lab, spec: str, trained: Trained) -> Columns:
+        """Where linear probes, trained on half 1, are right on the test rows before and after weak finetuning.
 
-        None where the representation is frozen.
+        Empty where the representation is frozen.
         """
         e = self._experiment
         if trained.student is None or frozen(spec) or e.kind != "classify":
-            return None
-        untrained = lab.untrained(spec)
-        before, after = (
-            (student.features(e.half1), student.features(e.test)) for student in (untrained, trained.student)
-        )
-        found = saliency(before, after, e.labels1, self._truth, e.test.groups)
-        return {"before": found.before.value, "after": found.after.value}
+            return {}
+        return {
+            f"probe_{when}": probed(student.features(e.half1), e.labels1, student.features(e.test), self._truth)
+            for when, student in (("before", lab.untrained(spec)), ("after", trained.student))
+        }
 
     def _classified(self, part: str, rows: Rows, found: Sequence[Floats]) -> Columns:
         table = self._table(part, rows, self._truth)

@@ -97,10 +97,11 @@ class Bench:
                 "notes": trained.history.notes,
                 "curve": scorer.curve(trained, weak),
                 "forecast": _forecast(outlook, weak, trained),
-                "saliency": scorer.saliency(lab, specs[1], trained),
             }
             ceiling = _ceiling(given, method, study.strong)
-            trials.append(Trial(info, scorer.columns(weak, trained.found, ceiling)))
+            columns = scorer.columns(weak, trained.found, ceiling)
+            columns[0] |= scorer.probes(lab, specs[1], trained)  # the first table is of the test rows
+            trials.append(Trial(info, columns))
         return trials
 
     def _task(self, name: str) -> Task:

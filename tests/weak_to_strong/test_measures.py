@@ -12,6 +12,7 @@ from superalign.weak_to_strong.measures import (
     expected_calibration,
     expected_overconfidence,
     imitation_curve,
+    probed,
     saliency,
 )
 from superalign.weak_to_strong.pgr import Scores
@@ -122,6 +123,6 @@ def test_features_that_tell_the_truth_more_plainly_are_more_salient() -> None:
         return np.eye(3)[labels] * signal + rng.normal(size=(len(labels), 3)) * np.array([1.0, 1.0, 100.0])
 
     before, after = ((features(y, s), features(y_test, s)) for s in (0.5, 4.0))
-    found = saliency(before, after, y, y_test, np.arange(300))
+    found = saliency(*([probed(x, y, x_test, y_test)] for x, x_test in (before, after)), [np.arange(300)])
     assert found.change.low > 0 and found.change.value == pytest.approx(found.after.value - found.before.value)
     assert found.after.n == 300

@@ -44,7 +44,7 @@ def columns(weak: float, student: float, ceiling: float, seed: int, part: str = 
 
 def trial(tables: list[Columns], method: str = "naive", **info: Any) -> Trial:
     told = {**STUDY, "method": method, "labels": "", "oracle": False, "seconds": 1.5, "notes": []}
-    return Trial({**told, "curve": None, "forecast": None, "saliency": None, **info}, tables)
+    return Trial({**told, "curve": None, "forecast": None, **info}, tables)
 
 
 def folders(root: Path, rates: tuple[float, float, float] = (0.7, 0.8, 0.95), splits: int = 3) -> list[Path]:
@@ -177,7 +177,7 @@ def test_completions_have_no_measures_of_classes(tmp_path: Path) -> None:
     assert cell["pgr"]["value"] is not None
 
 
-def test_curves_forecasts_and_saliency_are_means_over_the_splits(tmp_path: Path) -> None:
+def test_curves_and_forecasts_are_means_over_the_splits(tmp_path: Path) -> None:
     given = (0.2, 0.6)
     for seed, x in enumerate(given):
         (folder := tmp_path / str(seed)).mkdir()
@@ -190,6 +190,21 @@ def test_curves_forecasts_and_saliency_are_means_over_the_splits(tmp_path: Path)
     assert cell["forecast"] == {"misfit": pytest.approx(0.4), "overlap_density": pytest.approx(0.2)}
     assert cell["saliency"] is None
     assert cell["notes"] == ["split 0: note 0", "split 1: note 1"]
+
+
+def test_what_probes_read_is_pooled_over_the_splits_with_intervals(tmp_path: Path) -> None:
+    for seed in range(3):
+        (folder := tmp_path / str(seed)).mkdir()
+        test, n = columns(0.7, 0.8, 0.9, seed), len(columns(0.7, 0.8, 0.9, seed)["truth"])
+        hits = {"probe_before": (np.arange(n) % 2).astype(float), "probe_after": (np.arange(n) % 5 > 0).astype(float)}
+        attacked = test | {"part": np.full(n, "attacked", dtype=object)}
+        results.save(folder, [trial([test], "frozen"), trial([test | hits, attacked], "tuned")])
+    frozen, tuned = results.cells([tmp_path / str(seed) for seed in range(3)], 0, 100)
+    assert frozen["saliency"] is None
+    found = tuned["saliency"]
+    values = {name: found[name]["value"] for name in found}
+    assert values == {"before": 0.5, "after": pytest.approx(0.8), "change": pytest.approx(0.3)}
+    assert all(part["low"] < part["value"] < part["high"] and part["n"] == 3 * n for part in found.values())
 
 
 def test_the_headline_is_the_first_cell_under_the_names_of_the_summary(tmp_path: Path) -> None:
