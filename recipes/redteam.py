@@ -3,7 +3,8 @@
     superalign train recipe=redteam redteam.target=runs/NAME
 
 Round 0 asks fixed attacks. A later round: attack -> respond -> judge -> train the attacker. The critic rewards the
-attacker, the evaluation's judge grades the report; the model under attack never changes.
+attacker, the evaluation's judge grades the report; where that is no oracle it is the same model, and the run says so.
+The model under attack never changes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from superalign.evaluation.vulnerabilities import (
     unique_rate,
 )
 from superalign.feedback.guards import roll_back
+from superalign.models import same_model
 from superalign.records import Query, Response
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.sparring import failures, spar
@@ -103,11 +105,17 @@ def play(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row
         "metrics": measured(config, tries),
         "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
         "train": learned,
-        "judge": team.judge.name,
+        "judge": grader(team),
         "tables": found,
         "finding": found_by(every),
     }
     return run.commit_round(number, row, redacted(cases, critiques, outcomes))
+
+
+def grader(team: Team) -> str:
+    """What the report calls its judge; it must tell when the attacker is rewarded by the same model."""
+    same = isinstance(team.judge, FrozenCriticJudge)
+    return f"{team.judge.name}; it rewards the attacker too" if same else team.judge.name
 
 
 def earlier(run: Run) -> list[Attempt]:
@@ -115,25 +123,50 @@ def earlier(run: Run) -> list[Attempt]:
     return [a for number in run.rounds() for a in read_records(run.round_path(number), "attempts", Attempt)]
 
 
+def adapters_of_target(config: Config) -> Path | None:
+    """Where the last learner of the target run lies, if a run is attacked.
+
+    Raises:
+        UserError: it has no learner, or one of another model or adapter than this run's settings make.
+    """
+    if config.redteam.target is None:
+        return None
+    target = RunFolder.open(config.redteam.target, config.run.root)
+    what, made = f"redteam.target={target.folder}", target.config()
+    if (last := target.last_round()) is None:
+        raise UserError(f"{what} has committed no round yet: there is no learner to attack")
+    folder = target.round_path(last) / WEIGHTS
+    if not (folder / "learner").is_dir():
+        raise UserError(f"{what} is a run of recipe={made['recipe']}, which has no learner to attack: name another run")
+    for key, theirs, ours in (
+        ("model", made["model"], config.model),
+        *((f"lora.{name}", made["lora"].get(name), value) for name, value in config.lora.model_dump().items()),
+    ):
+        if theirs != ours and not (key == "model" and same_model(theirs, ours)):
+            raise UserError(f"{what} was trained with {key}={theirs}, here it is {ours}: give {key}={theirs} here too")
+    return folder
+
+
 def aim(config: Config, run: Run, team: Team) -> None:
     """Put the learner of the target run in place of the bare model; a later round has it in its own folder."""
-    if config.redteam.target is None or run.last_round() is not None:
-        return
-    target = RunFolder.open(config.redteam.target, config.run.root)
-    if (last := target.last_round()) is None:
-        raise UserError(f"redteam.target={target.folder} has committed no round yet: there is no learner to attack")
-    roll_back(team.trainer, "learner", target.round_path(last) / WEIGHTS, run.rounds_dir / ".tmp-target")
-    team.sync("learner")
+    if run.last_round() is None and (folder := adapters_of_target(config)):
+        roll_back(team.trainer, "learner", folder, run.rounds_dir / ".tmp-target")
+        team.sync("learner")
 
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
+    if not (config.run.name and RunFolder(Path(config.run.root) / config.run.name).rounds()):
+        adapters_of_target(config)  # refused before anything is written
     with opened(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
         with assembled(config, run) as team:
-            if isinstance(team.judge, FrozenCriticJudge) and not config.critic.model:
-                run.progress.say("the attacker is rewarded and graded by one model: set critic.model for a second one")
+            if isinstance(team.judge, FrozenCriticJudge):
+                run.progress.say(
+                    f"{config.model_of('critic')} both rewards the attacker and grades it: the report's rates are what "
+                    "the attacker was trained for, so have people read its attacks (`superalign samples`)"
+                )
             drive(
                 run,
                 team,

@@ -17,7 +17,6 @@ from superalign.config import Config
 from superalign.evaluation.intervals import clustered_rate
 from superalign.feedback.calibration import Calibrator, brier, ece_estimate
 from superalign.preferences import Pair, load_pairs
-from superalign.records import content_id
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.rounds import Row, conclude, opened
@@ -41,8 +40,7 @@ def margins(model: RewardModel, pairs: Sequence[Pair]) -> list[tuple[float, floa
 
 def score(config: Config, model: RewardModel, heldout: Sequence[Pair]) -> Row:
     """Accuracy and calibration on one half of the held-out pairs, the temperature fitted on the other."""
-    fitting = [pair for pair in heldout if int(content_id("fit", pair.cluster), 16) % 2]
-    scored = [pair for pair in heldout if not int(content_id("fit", pair.cluster), 16) % 2]
+    fitting, scored = ([pair for pair in heldout if pair.fits == fits] for fits in (True, False))
     known, found = margins(model, fitting), margins(model, scored)
     calibrator = Calibrator.fit([m for m, _ in known], [y for _, y in known], [1.0] * len(known), [""] * len(known))
     margin, truth, clusters = [m for m, _ in found], [y for _, y in found], [pair.cluster for pair in scored]

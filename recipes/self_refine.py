@@ -3,7 +3,8 @@
     superalign train recipe=self_refine refine.method=dpo refine.constitution=principles.txt
 
 One round: the model answers; the model as it was at first says which answers do not keep a principle, and why; they
-are revised; `sft` learns what was accepted and the revisions that are, `dpo` prefers those to what they revise.
+are revised; `sft` learns what was accepted and the revisions that are, `dpo` prefers those to what they revise. Where
+no oracle grades, that same model grades the report as well, and the run says so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from superalign.config import Config
 from superalign.evaluation.attacks import posed
 from superalign.evaluation.harness import evaluate, telling
+from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
@@ -93,7 +95,13 @@ def play(config: Config, run: Run, team: Team, law: Constitution, number: int, f
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
         team.save(folder)
-    return run.commit_round(number, {"metrics": metrics, "judge": team.judge.name, **done}, telling(found, critiques))
+    return run.commit_round(number, {"metrics": metrics, "judge": grader(team), **done}, telling(found, critiques))
+
+
+def grader(team: Team) -> str:
+    """What the report calls its judge; it must tell when the same model chose what was learned."""
+    same = isinstance(team.judge, FrozenCriticJudge)
+    return f"{team.judge.name}; it chose what was learned too" if same else team.judge.name
 
 
 def main(config: Config) -> int:
@@ -103,6 +111,11 @@ def main(config: Config) -> int:
         if run is None:
             return 0
         with assembled(config, run) as team:
+            if isinstance(team.judge, FrozenCriticJudge):
+                run.progress.say(
+                    f"{config.model_of('critic')} both chooses what is learned and grades it: the report's rates are "
+                    "what the learner was trained for, so have people read its answers (`superalign samples`)"
+                )
             drive(run, team, lambda number, folder: play(config, run, team, law, number, folder))
         run.finish(
             run.first_and_last(),

@@ -131,6 +131,11 @@ class Config(Section):
                 "critic.stages=2 rewards critiques by the initial critic's verdicts, which here also grade the "
                 "evaluation: use critic.evaluator=critic"
             )
+        if critic.stages == 2 and critic.evaluator == "judge" and self.guards.enabled:
+            raise ValueError(
+                "critic.stages=2 rewards critiques by the initial critic's verdicts, by which guards also grade: "
+                "use critic.evaluator=critic or guards.enabled=false"
+            )
         if critic.kind == "classifier" and self.guards.enabled:
             raise ValueError("guards take back adapters, and critic=classifier trains none: use guards.enabled=false")
         return self

@@ -50,6 +50,11 @@ def resolve(model: str) -> str:
     return str(folder)
 
 
+def same_model(one: str, other: str) -> bool:
+    """Whether two names are of one model, as a folder's relative and absolute path are."""
+    return one == other or Path(resolve(one)).resolve() == Path(resolve(other)).resolve()
+
+
 def _remedy(model: str) -> str:
     if model in SHIPPED:
         return f"run `superalign testbed build --size {SHIPPED[model].name}`"

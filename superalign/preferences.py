@@ -34,18 +34,27 @@ class Pair:
         """What a reward model is trained on."""
         return self.prompt, self.chosen, self.rejected
 
+    @property
+    def fits(self) -> bool:
+        """Of the held-out ones, whether the temperature is fitted on it; else it is scored."""
+        return int(content_id("fit", self.cluster), 16) % 2 == 1
+
 
 def load_pairs(config: Config) -> list[Pair]:
     """The pairs that `data=` names; a prompt is held out by its hash, the testbed's by its combination.
 
     Raises:
-        UserError: the source cannot be read, a row lacks a column, or too few pairs are there to train or to score.
+        UserError: the source cannot be read, a row lacks a column, or pairs are too few to train, fit or score.
     """
     pairs = _testbed(config) if config.data.source == "testbed" else _file(config)
     for heldout, what in ((False, "to train on"), (True, "held out")):
         count = sum(pair.heldout == heldout for pair in pairs)
         if count < FEWEST:
             raise UserError(f"data={config.data.source}: {count} pairs {what}, at least {FEWEST} are needed")
+    halves = {pair.fits for pair in pairs if pair.heldout}
+    if len(halves) < 2:
+        half = "score" if True in halves else "fit the temperature on"
+        raise UserError(f"data={config.data.source}: no held-out prompt is left to {half}; give more prompts")
     return pairs
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_origin, get_type_hints
 
 Kind = Literal["harmful", "benign"]
 JudgementKind = Literal["point", "pair"]
@@ -168,13 +168,3 @@ class Preference(Record):
     q: float
     w: float
     source: Literal["critic", "expert"]
-
-
-def check_literals(record: Record) -> None:
-    """Raise ValueError if a field annotated with Literal holds another value."""
-    for name, hint in get_type_hints(type(record)).items():
-        allowed: Sequence[Any] = get_args(hint) if get_origin(hint) is Literal else ()
-        if allowed and getattr(record, name) not in allowed:
-            raise ValueError(
-                f"{type(record).__name__}.{name} is {getattr(record, name)!r}; allowed: {', '.join(map(str, allowed))}"
-            )

@@ -169,3 +169,17 @@ def test_learner_workers_are_refused_where_there_is_nothing_for_them(given: tupl
 def test_self_refinement_refuses_algorithms_that_it_does_not_learn_by(learner: str, method: str) -> None:
     with pytest.raises(UserError, match=f"refine.method={method} .*learner={learner} .* use learner=dpo"):
         load(["recipe=self_refine", f"refine.method={method}", f"learner={learner}"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("expert.votes=3", "expert.budget=2"), "expert.votes=3 answers to one item are more than expert.budget=2"),
+        (("expert.source=queue", "expert.gold_share=1"), "expert.gold_share=1 leaves nothing of expert.budget=48"),
+        (("expert.source=queue", "expert.gold_share=0.98", "expert.votes=3"), "nobody would be asked"),
+    ],
+)
+def test_a_budget_that_asks_nobody_is_refused(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load(list(given))
+    load([*given, "expert.budget=0"])

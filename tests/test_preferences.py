@@ -64,3 +64,12 @@ def test_unknown_columns_and_too_few_pairs_are_named(tmp_path: Path) -> None:
         load_pairs(settings(data={"source": source, "columns": {"choosen": "a"}}))
     with pytest.raises(UserError, match="at least 8 are needed"):
         load_pairs(settings(data={"source": source}))
+
+
+@pytest.mark.parametrize(("fits", "message"), [(True, "left to score"), (False, "left to fit the temperature on")])
+def test_held_out_prompts_that_are_all_of_one_half_are_one_clear_line(tmp_path: Path, fits: bool, message: str) -> None:
+    every = load_pairs(settings(data={"source": written(tmp_path, rows(300))}))
+    kept = [p for p in every if not p.heldout or p.fits == fits]
+    given = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in kept]
+    with pytest.raises(UserError, match=f"no held-out prompt is {message}; give more prompts"):
+        load_pairs(settings(data={"source": written(tmp_path, given)}))

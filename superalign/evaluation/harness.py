@@ -22,7 +22,7 @@ HELDOUT_FACTOR = 2  # two families stand for all unknown ones: they get more pro
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The queries of one evaluation by what they measure; a smaller set is a prefix of the larger one."""
+    """The queries of one evaluation by what they measure; of all but probes, a smaller set is a prefix of a larger."""
 
     seen: list[Query]
     heldout_combinations: list[Query]

@@ -1,4 +1,4 @@
-"""Who grades the evaluation. Never the critic that trains the learner."""
+"""Who grades the evaluation: never the critic in training, but it may be what that was before any training."""
 
 from __future__ import annotations
 

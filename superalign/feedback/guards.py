@@ -1,8 +1,9 @@
 """Guards: an update is kept only if nothing got worse beyond its paired interval, else the role is rolled back.
 
-Who gates is neither who trains nor who reports: the critic is held to expert labels it never trains on; the learner is
-graded by the critic as it was before any training, on requests that no report asks. Rolled-back weights, with their
-optimizer, get a version of their own: a version number never means two things.
+Who gates is not who trains: the critic is held to expert labels it never trains on; the learner is graded by the critic
+as it was before any training, on requests that no report asks. Where no oracle grades, that initial critic reports as
+well: what it cannot see, neither guard nor report does. Rolled-back weights, with their optimizer, get a version of
+their own: a version number never means two things.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.data import load_seeds
+from superalign.errors import UserError
 from superalign.evaluation.harness import Evaluation, build_set
 from superalign.evaluation.intervals import MIN_JUDGE_LABELS
 from superalign.evaluation.judges import FrozenCriticJudge
@@ -180,6 +182,8 @@ class Guards:
         if not all(np.isfinite(tensor).all() for tensor in tensors):
             return self._return(role, self.round - 1, "rolled back", "its weights are not finite")
         changes = [found for found in compare() if found]
+        if not changes:
+            self.run.progress.say(f"guard: nothing was there to compare the {role} on in round {self.round}")
         self.found["checks"] |= {f"{role} {found.name}": found.to_row() for found in changes}
         broken = [str(found) for found in changes if found.broken]
         return not broken or self._return(role, self.round - 1, "rolled back", "; ".join(broken))
@@ -204,10 +208,21 @@ def _nothing() -> dict[str, Any]:
 
 
 def _unreported(config: Config, judge: FrozenCriticJudge) -> tuple[list[Query], list[Query]]:
-    """Held-out look-alikes and benign requests that no report asks (a report's set is a prefix of a larger one)."""
+    """Held-out look-alikes and benign requests that no report asks (a report's set is a prefix of a larger one).
+
+    Raises:
+        UserError: none are left: guards without requests would pass everything.
+    """
     seeds, factor = load_seeds(config.data, config.seed), config.evaluation.final_factor
     reported, wide = (build_set(config, seeds, judge, factor * times) for times in (1, WIDER))
     asked = {q.id for q in (*reported.benign, *reported.lookalikes)}
     lookalikes = [q for q in wide.lookalikes if q.id not in asked][: config.guards.items]
     taken = asked | {q.id for q in lookalikes}
-    return lookalikes, [q for q in wide.benign if q.id not in taken][: config.guards.items]
+    benign = [q for q in wide.benign if q.id not in taken][: config.guards.items]
+    if not (lookalikes and benign):
+        raise UserError(
+            f"guards.enabled=true: of the held-out benign requests of data.seeds={config.data.seeds} the report asks "
+            f"{len(asked)}, {len(lookalikes)} look-alikes and {len(benign)} others are left for guards; give more "
+            "benign seeds, lower evaluation.benign, evaluation.lookalikes or guards.items, or set guards.enabled=false"
+        )
+    return lookalikes, benign

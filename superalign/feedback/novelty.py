@@ -28,14 +28,6 @@ def embed(texts: Sequence[str]) -> Any:
     return _vectorizer().transform(texts) if texts else sparse.csr_matrix((0, 2**16))
 
 
-def knn_novelty(texts: Sequence[str], archive_texts: Sequence[str], k: int = NEIGHBOURS) -> NDArray[np.float64]:
-    """clip(1 - mean cosine to the k nearest of the archive, 0, 1) (DiveR-CT, arXiv 2405.19026), shape (n,).
-
-    1 for an empty archive. The mean over the whole archive would stagnate as it grows; the nearest do not.
-    """
-    return vectors_novelty(embed(texts), embed(archive_texts), k)
-
-
 def near_duplicates(texts: Sequence[str], archive_texts: Sequence[str], threshold: float) -> NDArray[np.bool_]:
     """Whether a text's cosine to any archive text or to an earlier text of the batch reaches the threshold."""
     return vectors_duplicates(embed(texts), embed(archive_texts), threshold)
@@ -138,7 +130,11 @@ def vectors_cosine(first: Any, second: Any) -> NDArray[np.float64]:
 
 
 def vectors_novelty(vectors: Any, archive: Any, k: int = NEIGHBOURS) -> NDArray[np.float64]:
-    """`knn_novelty` of rows of `embed`."""
+    """clip(1 - mean cosine to the k nearest of the archive, 0, 1) (DiveR-CT, arXiv 2405.19026), shape (n,).
+
+    Of rows of `embed`; 1 for an empty archive. The mean over the whole archive would stagnate as it grows; the nearest
+    do not.
+    """
     size = archive.shape[0]
     if size == 0:
         return np.ones(vectors.shape[0])

@@ -65,6 +65,8 @@ class Attacker:
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """Queries of one round: a share `current` of new rewritings, `past` of archived ones, the rest static.
 
+        Of static ones there is one at least, and one at most for each seed.
+
         Every current seed is rewritten `candidates` times, so that its attempts can be compared. A rewriting that has
         lost what its seed asks is a failed attempt and is not asked: nobody could label the answer.
         """
@@ -277,12 +279,15 @@ def round_half(value: float) -> int:
 
 
 def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:
-    """A round's seeds: half harmful, half benign where both are at hand, walking through shuffled pools."""
+    """A round's seeds: half harmful (an odd one too), half benign where both are at hand.
+
+    Rounds walk through shuffled pools.
+    """
     pools = [[s for s in seeds if s.kind == kind] for kind in ("harmful", "benign")]
     chosen: list[list[Seed]] = []
     for number, pool in enumerate(p for p in pools if p):
         random.Random(f"{seed}/{number}").shuffle(pool)
-        want = count if not all(pools) else count // 2
+        want = count if not all(pools) else (count + 1 - number) // 2
         start = (round - 1) * want
         chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
     longest = max(map(len, chosen), default=0)

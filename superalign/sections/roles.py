@@ -14,8 +14,9 @@ class AttackerConfig(Section):
     """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
 
     Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are static: plain seeds and seeds under the trained template families. A rewriting that keeps less than `faithful`
-    of its seed's words is not asked; an attacker that paraphrases needs less.
+    are static: plain seeds and seeds under the trained template families, at least one of them and each seed at most
+    once, which with many candidates is less than the rest. A rewriting that keeps less than `faithful` of its seed's
+    words is not asked; an attacker that paraphrases needs less.
 
     `algorithm`: `dpo` learns from the best and worst rewriting of each seed (`beta`, `max_pairs`), `grpo` and `ppo`
     from all of them (`clip`; `kl` is the price of a nat that a rewriting strays from the base). `iterations` times a
@@ -200,3 +201,18 @@ class ExpertConfig(Section):
     notify_webhook: str | None = None
     notify_command: str | None = None
     hourly_rate: Annotated[float, Field(ge=0.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        if 0 < self.budget < self.votes:
+            raise ValueError(
+                f"expert.votes={self.votes} answers to one item are more than expert.budget={self.budget} labels: "
+                "nobody would be asked, set expert.votes lower or the budget to 0"
+            )
+        left = self.budget - self.votes * round(self.gold_share * self.budget / self.votes)
+        if self.source == "queue" and self.budget and left < self.votes:
+            raise ValueError(
+                f"expert.gold_share={self.gold_share:g} leaves nothing of expert.budget={self.budget} for items that "
+                "are no traps: nobody would be asked, set it lower"
+            )
+        return self

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from superalign.cli import main
+from superalign.compose import load
 from superalign.preferences import FIELDS
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
@@ -113,6 +114,42 @@ def test_a_target_without_rounds_is_one_clear_line(
 ) -> None:
     assert train(tmp_path, "redteam", "nowhere", "redteam.target=nobody") == 2
     assert "no run folder nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "role", "message"),
+    [
+        (["recipe=reward_model"], None, "is a run of recipe=reward_model, which has no learner to attack"),
+        (["model=testbed-small"], "learner", "was trained with model=testbed-small, here it is testbed"),
+        (["lora.alpha=8"], "learner", "was trained with lora.alpha=8, here it is 32: give lora.alpha=8 here too"),
+    ],
+)
+def test_a_target_that_cannot_be_attacked_as_it_was_trained_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], role: str | None, message: str
+) -> None:
+    adapters = tmp_path / "target" / "rounds" / "0001" / "adapters"
+    (adapters / role if role else adapters).mkdir(parents=True)
+    (tmp_path / "target" / "format").write_text("1\n")
+    (tmp_path / "target" / "config.yaml").write_text(json.dumps(load(overrides).model_dump(mode="json")))
+    assert train(tmp_path, "redteam", "aimed", "redteam.target=target") == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "aimed").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said", "judge"),
+    [
+        ("redteam", "testbed both rewards the attacker and grades it", "it rewards the attacker too"),
+        ("self_refine", "testbed both chooses what is learned and grades it", "it chose what was learned too"),
+    ],
+)
+def test_a_run_graded_by_what_trains_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, said: str, judge: str
+) -> None:
+    assert train(tmp_path, recipe, "own", "rounds=1", "evaluation.judge=frozen_critic") == 0
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert judge in summary(tmp_path / "own")["judge"]
+    assert judge in (tmp_path / "own" / "report.html").read_text()
 
 
 def test_refinement_by_imitation_learns_as_well_at_the_rate_of_the_round(

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from superalign.errors import UserError
 from superalign.evaluation.harness import Evaluation
+from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.feedback.calibration import held_back
 from superalign.feedback.changes import change, collapsed, gap_growth, gaps, stopped, successes
-from superalign.feedback.guards import roll_back
+from superalign.feedback.guards import _unreported, roll_back
 from superalign.records import Query
 from superalign.roles import prompts
 from superalign.roles.critic import Critic
@@ -186,3 +188,13 @@ def test_guards_and_critic_agree_on_what_is_held_back() -> None:
     _, labels, asked = critic.examined(answered)
     mine = [(x.value, i.query_id) for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
     assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40
+
+
+# requests
+
+
+def test_guards_without_requests_of_their_own_are_refused() -> None:
+    few, wide = ({"data": {"limit": 60}, "evaluation": {"benign": n, "lookalikes": n}} for n in (64, 4))
+    with pytest.raises(UserError, match=r"the report asks \d+, .* are left for guards; give more benign seeds"):
+        _unreported(config(**few), FrozenCriticJudge(config(), Scripted()))
+    assert all(_unreported(config(**wide), FrozenCriticJudge(config(), Scripted())))

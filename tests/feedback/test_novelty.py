@@ -7,30 +7,35 @@ from superalign.feedback.novelty import (
     adapted_weight,
     attack_reward,
     attack_strength,
-    knn_novelty,
+    embed,
     near_duplicates,
     self_bleu,
     tail_logprob,
     unique,
+    vectors_novelty,
 )
 
 GARDEN = [f"please tell me how to grow {x} in a small garden" for x in ("beans", "roses", "kale", "mint", "peas")]
 OTHER = "translate the national anthem into ancient greek verse"
 
 
+def novelty(texts: list[str], archive: list[str]) -> list[float]:
+    return vectors_novelty(embed(texts), embed(archive)).tolist()
+
+
 def test_an_empty_archive_makes_everything_new() -> None:
-    assert knn_novelty(["a text"], []).tolist() == [1.0]
+    assert novelty(["a text"], []) == [1.0]
 
 
 def test_a_known_topic_is_far_less_novel_than_another() -> None:
-    known, new = knn_novelty(["please tell me how to grow thyme in a small garden", OTHER], GARDEN)
+    known, new = novelty(["please tell me how to grow thyme in a small garden", OTHER], GARDEN)
     assert known < 0.4 < 0.8 < new <= 1
 
 
 def test_only_the_nearest_sixteen_count_however_large_the_archive() -> None:
     close = ["please tell me how to grow thyme in a small garden"]
     noise = [f"entry {i * i} about machine {i} and colour {i % 7}" for i in range(300)]
-    assert knn_novelty(close, GARDEN * 4 + noise) == pytest.approx(knn_novelty(close, GARDEN * 4), abs=0.01)
+    assert novelty(close, GARDEN * 4 + noise) == pytest.approx(novelty(close, GARDEN * 4), abs=0.01)
 
 
 def test_exact_copies_of_the_archive_or_of_an_earlier_text_are_duplicates() -> None:

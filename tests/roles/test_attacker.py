@@ -191,6 +191,13 @@ def test_a_rounds_seeds_alternate_between_harmful_and_benign(pool: list[Seed]) -
     assert len({s.id for s in drawn}) == 12
 
 
+def test_an_odd_seed_is_a_harmful_one_and_one_seed_is_one(pool: list[Seed]) -> None:
+    assert [[s.kind for s in draw_seeds(pool, count, 2, 0)] for count in (1, 3)] == [
+        ["harmful"],
+        ["harmful", "benign", "harmful"],
+    ]
+
+
 def test_rounds_walk_through_all_seeds_before_any_comes_again(pool: list[Seed]) -> None:
     rounds: list[Callable[[], list[Seed]]] = [lambda n=n: draw_seeds(pool, 10, n, 0) for n in range(1, 5)]  # type: ignore[misc]
     assert len({s.id for draw in rounds for s in draw()}) == 40

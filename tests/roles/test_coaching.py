@@ -143,7 +143,9 @@ def test_who_grades_the_evaluation_must_not_reward_critiques() -> None:
         load(["critic.stages=2", "evaluation.judge=frozen_critic"])
     with pytest.raises(UserError, match=r"critic\.evaluator=critic"):
         load(["critic.stages=2", "data.seeds=mine.jsonl"])
-    load(["critic.stages=2", "evaluation.judge=frozen_critic", "critic.evaluator=critic"])
+    with pytest.raises(UserError, match=r"by which guards also grade: use critic\.evaluator=critic"):
+        load(["critic.stages=2", "guards.enabled=true"])
+    load(["critic.stages=2", "evaluation.judge=frozen_critic", "guards.enabled=true", "critic.evaluator=critic"])
 
 
 def test_a_real_second_stage_moves_critiques_towards_what_helps_and_leaves_the_verdicts() -> None:
