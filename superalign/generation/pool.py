@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,7 @@ class GeneratorPool:
         self._least, self._most = least, most
         self._engines: dict[int, Any] = {}
         self._served: dict[str, tuple[Tensors, int]] = {}
+        self._ending = threading.Lock()
 
     def resize(self, places: Mapping[int, Any]) -> int:
         """Have an engine at each of these places and no other; those that come get the current adapters.
@@ -205,10 +207,11 @@ class GeneratorPool:
 
     def _without(self, number: int, loss: ActorLost) -> None:
         """Go on without an engine that does not come back, unless too few, or no time, is left."""
-        if len(self._engines) <= self._least or _too_late():
-            raise loss
-        logger.warning("going on with %d engines: %s", len(self._engines) - 1, loss)
-        self._end(number)
+        with self._ending:
+            if len(self._engines) <= self._least or _too_late():
+                raise loss
+            logger.warning("going on with %d engines: %s", len(self._engines) - 1, loss)
+            self._end(number)
 
     def _end(self, number: int) -> None:
         del self._engines[number]

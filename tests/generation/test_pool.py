@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import ActorLost, NoRoom, UserError
+from superalign.generation import pool as pool_module
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
@@ -156,6 +158,28 @@ def test_engines_that_are_silent_as_long_as_the_whole_call_may_take_are_named_at
         pool.generate(requests(40), seed=0)
     assert {answering.until} == Silent.until
     assert list(pool._engines) == [0, 1]
+
+
+class Dead(Speller):
+    """Is lost at once."""
+
+    def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
+        raise ActorLost("generator", "an engine died")
+
+
+def test_of_engines_that_are_lost_at_the_same_moment_the_least_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = GeneratorPool(InlineCluster(), Dead, (list(MODELS),), 1, least=1, most=2)
+    pool.resize({0: None, 1: None})
+    both = threading.Barrier(2)
+
+    def meet(*_: object) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+
+    monkeypatch.setattr(pool_module.logger, "warning", meet)  # before a loss is told, the other one is there, too
+    with pytest.raises(ActorLost, match="an engine died"):
+        pool.generate(requests(8), seed=0)
+    assert len(pool._engines) == 1
 
 
 def test_an_error_of_one_engine_is_everybody_s() -> None:
