@@ -160,3 +160,9 @@ def test_a_learner_that_answers_once_a_round_overlaps_with_any_algorithm() -> No
 def test_learner_workers_are_refused_where_there_is_nothing_for_them(given: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
         load(list(given))
+
+
+def test_engines_of_several_models_in_a_process_do_not_sleep() -> None:
+    assert load(["generator=vllm", "generator.sleep=true"]).generator.sleep
+    with pytest.raises(UserError, match=r"generator\.sleep=true is for one model: 2 have an engine each"):
+        load(["generator=vllm", "generator.sleep=true", "critic.model=testbed-small"])

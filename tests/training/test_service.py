@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
@@ -262,10 +263,12 @@ class Sharing:
 
     def __init__(self) -> None:
         self.rested = 0
+        self.heard: list[str] = []
 
     def rest(self) -> None:
         """Count."""
         self.rested += 1
+        self.heard.append("rest")
 
 
 def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_then(tiny_model: str) -> None:
@@ -277,3 +280,13 @@ def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_the
     for times in (1, 2):
         service.sft("critic", [row], SFTSettings(1e-3))
         assert sharing.rested == times
+
+
+def test_what_training_took_of_a_shared_accelerator_is_given_back_after_it(
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing = Sharing()
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=sharing)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: sharing.heard.append("freed"))
+    service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
+    assert (sharing.heard[0], sharing.heard[-1]) == ("rest", "freed")
