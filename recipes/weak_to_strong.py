@@ -87,6 +87,7 @@ def train(config: Config, run: Run, cluster: Cluster, workshop: Workshop, plan: 
                     results.save(folder, trials)
                     cells = results.cells([*committed(run), folder], config.seed, resamples=100)
                 row = run.commit_round(number, {"metrics": results.headline(cells), "counts": {}, "results": cells})
+                cluster.progressed()
                 writers.log(number, flatten(row))
             break
         except ActorLost as loss:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from superalign.errors import ActorLost, UserError
 from superalign.experts import verbs as expert_verbs
@@ -21,7 +21,13 @@ from superalign.runtime import verbs as cluster_verbs
 from superalign.runtime.verbs import OVERRIDES, add_address
 from superalign.weak_to_strong.catalogue import METHOD_LINES, TASK_LINES
 
+if TYPE_CHECKING:
+    from superalign.store.folder import RunFolder
+
 Verb = Callable[[argparse.Namespace], int]
+
+# Verbs and actions that do nothing but print.
+SHOWING = {"config", "describe", "doctor", "logs", "samples", "stats", "status", "-h", "--help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{error}; {_how_to_resume(given)}", 1)
     except KeyboardInterrupt:
         return _complain(f"interrupted; {_how_to_resume(given)}", 130)
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if getattr(error, "__notes__", ()):  # an actor's pipe, not ours
+            raise
         # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if SHOWING.intersection(given[:2]):
+            return 0
+        return _complain(f"whoever read the output has gone; {_how_to_resume(given)}", 1)
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -265,12 +275,23 @@ def _how_to_resume(given: Sequence[str]) -> str:
     from superalign.store.folder import RunFolder
 
     settings = load(given[1:]).run
-    for path in Path(settings.root).glob("*/events.jsonl"):
-        writers = [event["pid"] for event in RunFolder(path.parent).events() if "pid" in event]
-        if writers[-1:] == [os.getpid()]:
-            words = [*(word for word in given if not word.startswith("run.name=")), f"run.name={path.parent.name}"]
-            return f"resume from the last committed round with: superalign {shlex.join(words)}"
+    if settings.name is None:
+        written = sorted(Path(settings.root).glob("*/events.jsonl"), key=os.path.getmtime, reverse=True)
+        name = next((path.parent.name for path in written if _writer(RunFolder(path.parent)) == os.getpid()), None)
+    else:
+        name = settings.name if (Path(settings.root) / settings.name / "events.jsonl").exists() else None
+    if name is not None:
+        words = [*(word for word in given if not word.startswith("run.name=")), f"run.name={name}"]
+        return f"resume from the last committed round with: superalign {shlex.join(words)}"
     return "no round was begun, nothing to resume"
+
+
+def _writer(run: RunFolder) -> int | None:
+    """The process that wrote a run last; None where that cannot be read."""
+    try:
+        return next((event["pid"] for event in reversed(run.events()) if "pid" in event), None)
+    except (UserError, OSError, ValueError, TypeError):
+        return None
 
 
 def _complain(message: str, code: int) -> int:

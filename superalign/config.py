@@ -163,6 +163,16 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sleeping(self) -> Self:
+        models = {self.model_of(role) for role in ("attacker", "critic", "learner")}
+        if self.generator.sleep and len(models) > 1:
+            raise ValueError(
+                f"generator.sleep=true is for one model: {len(models)} have an engine each, whose memory vLLM frees "
+                "for the whole process at once; set it back, or attacker.model and critic.model"
+            )
+        return self
+
     def model_of(self, role: str) -> str:
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)

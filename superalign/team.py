@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from superalign.config import Config
 from superalign.data import load_seeds
-from superalign.errors import ActorLost
+from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.evaluation.judges import Judge, make_judge, oracle_expert
 from superalign.feedback.anchors import Anchors
@@ -32,7 +32,7 @@ from superalign.runtime.later import Later
 from superalign.runtime.placement import Estate
 from superalign.store.folder import RunFolder
 from superalign.store.run import Run
-from superalign.training.base import Trainer
+from superalign.training.base import ADAPTER, Trainer
 
 if TYPE_CHECKING:
     from superalign.training.reward import TrainedReward
@@ -244,8 +244,19 @@ class Team:
         return [Answer(response, p, 1.0) for (_, response), p in zip(cases, found, strict=True)]
 
     def save(self, folder: Path) -> None:
-        """Write weights, optimizers and memories into a round's folder."""
-        self.trainer.save((folder / WEIGHTS).resolve())
+        """Write weights, optimizers and memories into a round's folder.
+
+        Raises:
+            UserError: the trainer, on another node, has written its weights where this process does not see them.
+        """
+        weights = (folder / WEIGHTS).resolve()
+        self.trainer.save(weights)
+        for role in TRAINED:
+            if not (weights / role / ADAPTER).is_file():
+                raise UserError(
+                    f"run.root: the trainer's node has written {weights / role / ADAPTER}, which is not here: give a "
+                    "folder on storage that all nodes share"
+                )
         memory = {
             "attacker": self.attacker.state(),
             "critic": self.critic.state(),

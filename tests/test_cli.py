@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -186,6 +187,53 @@ def test_an_interrupt_before_the_first_round_says_that_there_is_nothing_to_resum
     use_recipe(monkeypatch, tmp_path, "def main(config):\n    raise KeyboardInterrupt\n")
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "superalign: interrupted; no round was begun, nothing to resume\n"
+
+
+def test_of_runs_that_processes_of_one_number_wrote_the_newest_that_can_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, age, line in (
+        ("a", 60, f'{{"pid": {os.getpid()}}}'),
+        ("z", 60, f'{{"pid": {os.getpid()}}}'),
+        ("y", 0, "{"),
+    ):
+        events = tmp_path / "runs" / name / "events.jsonl"
+        events.parent.mkdir(parents=True)
+        events.write_text(line + "\n")
+        os.utime(events, (time.time() - age,) * 2)
+    use_recipe(monkeypatch, tmp_path, WRITES_A_RUN.format("KeyboardInterrupt"))
+    assert cli.main(["train", "seed=7"]) == 130
+    assert re.search(r"run\.name=\w{2,}", capsys.readouterr().err)
+    assert cli.main(["train", "run.name=mine"]) == 130
+    assert capsys.readouterr().err.endswith("superalign train run.name=mine\n")
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["train"], 1), (["experts", "stats", "tried"], 0)])
+def test_a_pipe_that_broke_under_work_is_no_success(
+    argv: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(arguments: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "train", broken)
+    monkeypatch.setattr(cli.expert_verbs, "stats", broken)
+    spare = os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr(sys.stdout, "fileno", lambda: spare)
+    assert cli.main(argv) == code
+    os.close(spare)
+    assert ("whoever read the output has gone" in capsys.readouterr().err) is bool(code)
+
+
+def test_a_pipe_that_broke_in_an_actor_is_that_actor_s_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(arguments: object) -> int:
+        error = BrokenPipeError()
+        error.add_note("in actor critic")
+        raise error
+
+    monkeypatch.setattr(cli, "config", broken)
+    with pytest.raises(BrokenPipeError):
+        cli.main(["config"])
 
 
 def test_a_recipe_without_a_file_is_named(

@@ -183,3 +183,9 @@ def test_a_budget_that_asks_nobody_is_refused(given: tuple[str, ...], said: str)
     with pytest.raises(UserError, match=said):
         load(list(given))
     load([*given, "expert.budget=0"])
+
+
+def test_engines_of_several_models_in_a_process_do_not_sleep() -> None:
+    assert load(["generator=vllm", "generator.sleep=true"]).generator.sleep
+    with pytest.raises(UserError, match=r"generator\.sleep=true is for one model: 2 have an engine each"):
+        load(["generator=vllm", "generator.sleep=true", "critic.model=testbed-small"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from superalign.errors import ActorLost
+from superalign.errors import ActorLost, UserError
 from superalign.generation.base import Tensors
 from superalign.team import PACKAGES, Team, stage_seed, versions
 from tests.roles.parts import Listened, Scripted
@@ -46,6 +47,12 @@ def test_what_is_lost_is_made_anew_once_there_is_room_for_it() -> None:
     cluster = SimpleNamespace(restart=lambda loss: told.append(loss.actor))
     Team.restart(cast(Team, SimpleNamespace(estate=estate, cluster=cluster)), ActorLost("trainer-1", "died"))
     assert told == ["room", "trainer-1"]
+
+
+def test_weights_that_were_written_on_another_node_alone_are_no_round(tmp_path: Path) -> None:
+    services: Any = SimpleNamespace(trainer=SimpleNamespace(save=lambda folder: None))
+    with pytest.raises(UserError, match=r"run\.root: .*attacker/adapter_model.safetensors, which is not here"):
+        Team.save(services, tmp_path)
 
 
 def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:

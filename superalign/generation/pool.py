@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from superalign.errors import ActorLost, NoRoom
 from superalign.generation.base import Generation, GenerationRequest, Tensors, numbered
+from superalign.runtime.actors import answering
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
@@ -53,6 +56,7 @@ class GeneratorPool:
         self._least, self._most = least, most
         self._engines: dict[int, Any] = {}
         self._served: dict[str, tuple[Tensors, int]] = {}
+        self._ending = threading.Lock()
 
     def resize(self, places: Mapping[int, Any]) -> int:
         """Have an engine at each of these places and no other; those that come get the current adapters.
@@ -149,8 +153,8 @@ class GeneratorPool:
                 try:
                     done = self._persist(number, partial(do, piece=piece))
                 except ActorLost as loss:
-                    queue.append(piece)
-                    return self._without(number, loss)
+                    self._without(number, loss)
+                    return queue.append(piece)
                 except Exception:
                     queue.clear()
                     raise
@@ -174,7 +178,9 @@ class GeneratorPool:
         return results
 
     def _side_by_side(self, serve: Callable[[int], None]) -> None:
-        with ThreadPoolExecutor(len(self._engines), "engine") as threads:
+        # Engines are waited for no longer than whoever waits for us will.
+        until = answering, "until", answering.until
+        with ThreadPoolExecutor(len(self._engines), "engine", setattr, until) as threads:
             for done in [threads.submit(serve, number) for number in list(self._engines)]:
                 done.result()
 
@@ -189,6 +195,8 @@ class GeneratorPool:
                 return do(self._engines[number])
             except ActorLost as loss:
                 logger.warning("engine %d is lost: %s", number, loss)
+                if _too_late():
+                    raise
                 self._cluster.replace(_name(number), loss)
                 self._equip(number)
 
@@ -198,15 +206,21 @@ class GeneratorPool:
             self._engines[number].load_adapter(role, tensors, version)
 
     def _without(self, number: int, loss: ActorLost) -> None:
-        """Go on without an engine that does not come back, unless too few are left."""
-        if len(self._engines) <= self._least:
-            raise loss
-        logger.warning("going on with %d engines: %s", len(self._engines) - 1, loss)
-        self._end(number)
+        """Go on without an engine that does not come back, unless too few, or no time, is left."""
+        with self._ending:
+            if len(self._engines) <= self._least or _too_late():
+                raise loss
+            logger.warning("going on with %d engines: %s", len(self._engines) - 1, loss)
+            self._end(number)
 
     def _end(self, number: int) -> None:
         del self._engines[number]
         self._cluster.end(_name(number))
+
+
+def _too_late() -> bool:
+    """Whether whoever waits for us must be told now: another engine would have no time left either."""
+    return time.monotonic() >= answering.until
 
 
 def _name(number: int) -> str:

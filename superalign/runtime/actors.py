@@ -33,6 +33,11 @@ class _Answering(threading.local):
 answering = _Answering()
 
 
+def time_left(limit_s: float) -> float:
+    """How long a call may last that is limited so: not beyond the call that this thread answers."""
+    return min(limit_s, max(0.0, answering.until - time.monotonic()))
+
+
 @dataclass(frozen=True)
 class Failure:
     """An exception on its way to the caller, with what is known only where it happened."""
@@ -152,7 +157,7 @@ class Proxy:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             what = f"{self._name}.{method}"
-            limit_s = min(self._limit_s, max(0.0, answering.until - time.monotonic()))
+            limit_s = time_left(self._limit_s)
             reference = self._handle.call.remote(method, dump((args, kwargs)), limit_s)
             return outcome(self._name, what, reference, self._log_file, limit_s)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import ActorLost, UserError
-from superalign.runtime.actors import WAIT_SLICE_S, Failure, Host, dump, load, reason
+from superalign.runtime.actors import WAIT_SLICE_S, Failure, Host, dump, load, reason, time_left
 from superalign.runtime.placement import LEARNER_SHARE
 from superalign.sections import ClusterConfig
 
@@ -46,17 +46,17 @@ class Calls:
     """The buffer, an actor: the calls in their order, and what each worker made of the latest."""
 
     def __init__(self) -> None:
-        self._number, self._call = 0, ("hello", b"")
+        self._number, self._call = 0, ("hello", b"", 0.0)
         self._answers: dict[int, bytes] = {}
         self._news = asyncio.Condition()
 
-    async def put(self, method: str, payload: bytes) -> None:
+    async def put(self, method: str, payload: bytes, limit_s: float) -> None:
         """The next call, once all workers have answered the last."""
         async with self._news:
-            self._number, self._call, self._answers = self._number + 1, (method, payload), {}
+            self._number, self._call, self._answers = self._number + 1, (method, payload, limit_s), {}
             self._news.notify_all()
 
-    async def take(self, number: int) -> tuple[str, bytes] | None:
+    async def take(self, number: int) -> tuple[str, bytes, float] | None:
         """A worker's next call; None if there is none for `WAIT_SLICE_S`."""
         there = await self._wait(lambda: self._number >= number)
         return self._call if there else None
@@ -68,15 +68,15 @@ class Calls:
                 self._answers[rank] = outcome
                 self._news.notify_all()
 
-    async def answers(self, more_than: int) -> dict[int, bytes]:
-        """By rank, as soon as there are more than so many, or after `WAIT_SLICE_S`."""
-        await self._wait(lambda: len(self._answers) > more_than)
+    async def answers(self, more_than: int, wait_s: float) -> dict[int, bytes]:
+        """By rank, as soon as there are more than so many, or after so many seconds."""
+        await self._wait(lambda: len(self._answers) > more_than, wait_s)
         return self._answers
 
-    async def _wait(self, condition: Callable[[], bool]) -> bool:
+    async def _wait(self, condition: Callable[[], bool], wait_s: float = WAIT_SLICE_S) -> bool:
         async with self._news:
             try:
-                return await asyncio.wait_for(self._news.wait_for(condition), WAIT_SLICE_S)
+                return await asyncio.wait_for(self._news.wait_for(condition), wait_s)
             except TimeoutError:
                 return False
 
@@ -95,7 +95,7 @@ def work(task: dict[str, Any]) -> None:
         call = ray.get(calls.take.remote(number))
         if call is None:
             continue
-        answer = host.hello() if call[0] == "hello" else host.call(call[0], call[1], task["limit_s"])
+        answer = host.hello() if call[0] == "hello" else host.call(*call)
         if rank and not isinstance(load(answer), Failure):
             answer = dump(None)  # the first worker's result is everybody's
         ray.get(calls.answer.remote(number, rank, answer))
@@ -147,7 +147,6 @@ class Group:
             "threads": threads,
             "construction": construction,
             "calls": self._calls,
-            "limit_s": config.call_timeout_s,
         }
         # Ray Train wants a folder for what a run keeps, which this one commits itself.
         with tempfile.TemporaryDirectory(prefix="train-", dir=log_dir) as scratch:
@@ -160,8 +159,9 @@ class Group:
             raise AttributeError(method)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._ask(self._calls.put.remote(method, dump((args, kwargs))))
-            return self._outcome(method, self._config.call_timeout_s)
+            limit_s = time_left(self._config.call_timeout_s)
+            self._ask(self._calls.put.remote(method, dump((args, kwargs)), limit_s))
+            return self._outcome(method, limit_s)
 
         return call
 
@@ -208,7 +208,8 @@ class Group:
         what, began, failed_at = f"{self._name}.{method}", time.monotonic(), 0.0
         outcomes: dict[int, Any] = {}
         while len(outcomes) < self._workers:
-            answers = self._ask(self._calls.answers.remote(len(outcomes)))
+            slice_s = max(0.0, min(WAIT_SLICE_S, began + limit_s - time.monotonic()))
+            answers = self._ask(self._calls.answers.remote(len(outcomes), slice_s))
             outcomes |= {rank: load(answers[rank]) for rank in answers.keys() - outcomes.keys()}
             now = time.monotonic()
             failed = [rank for rank, value in outcomes.items() if isinstance(value, Failure)]
@@ -217,7 +218,7 @@ class Group:
             if late and not self._fit.is_alive():
                 raise self._loss(what)
             if late and (now - began > limit_s or (failed and now - failed_at > PATIENCE_S)):
-                why = f"after {worker(self._name, failed[0])} failed" if failed else f"within {limit_s:g} s"
+                why = f"after {worker(self._name, failed[0])} failed" if failed else f"within {round(limit_s, 1):g} s"
                 raise self._lost(late[0], f"{what}: {', '.join(late)} gave no answer {why}")
             if late and now - began > WAIT_SLICE_S:
                 logger.info("waiting %.0f s for %s in %s", now - began, ", ".join(late), what)

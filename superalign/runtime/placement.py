@@ -45,13 +45,14 @@ def needs(config: Config) -> list[Need]:
     workers = cluster.learner_workers
     if cluster.placement == "shared":
         return []
-    if cluster.placement == "colocated":
-        return [Need("engines, each beside a learner worker", workers, 1, workers)]
     each = 1 if cluster.accelerator == "GPU" else cluster.threads
-    found = [
-        Need("learner workers", workers, each, workers),
-        Need("engines", generator.engines, engine_amount(config), generator.min_engines),
-    ]
+    if cluster.placement == "colocated":
+        found = [Need("engines, each beside a learner worker", workers, 1, workers)]
+    else:
+        found = [
+            Need("learner workers", workers, each, workers),
+            Need("engines", generator.engines, engine_amount(config), generator.min_engines),
+        ]
     return [*found, Need("reward model", 1, each, 1)] if config.learner.reward else found
 
 

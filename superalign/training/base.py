@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+ADAPTER = "adapter_model.safetensors"  # of a role that is saved, as plain peft calls it
+
 
 @dataclass(frozen=True, slots=True)
 class DPOSettings:

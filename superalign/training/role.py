@@ -12,9 +12,10 @@ from peft import PeftConfig
 from safetensors.torch import load_file, save_file
 
 from superalign.errors import UserError
+from superalign.training.base import ADAPTER
 from superalign.training.ppo import ValueFunction
 
-ADAPTER, OPTIMIZER, VERSION = "adapter_model.safetensors", "optimizer.pt", "version.json"
+OPTIMIZER, VERSION = "optimizer.pt", "version.json"
 VALUE = "value.pt"  # of ppo alone
 
 

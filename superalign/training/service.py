@@ -265,6 +265,8 @@ class TrainingService:
             tensors = {key: p.detach().to("cpu", copy=True) for key, p in self._slots[role.model].items()}
         role.tensors, role.version = tensors, role.version + 1
         history: list[dict[str, float]] = trainer.history
+        if self._resting is not None:
+            torch.cuda.empty_cache()  # the engine needs it when it wakes
         return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
 
     @contextmanager

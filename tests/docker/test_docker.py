@@ -136,6 +136,13 @@ def test_nodes_are_told_what_a_ray_of_our_own_is_told() -> None:
     assert {key: given[key] for key in shared} == {key: RAY_ENVIRONMENT[key] for key in shared}
 
 
+@pytest.mark.parametrize("node", ["head", "worker"])
+def test_the_object_store_of_a_node_fits_into_its_shared_memory(node: str) -> None:
+    service = services("compose.yaml")[node]
+    (given,) = (word.split("=")[1] for word in service["command"] if word.startswith("--object-store-memory="))
+    assert service["shm_size"] == "2gb" and 2**30 < int(given) < 2 * 2**30
+
+
 @pytest.mark.parametrize(
     ("name", "files"),
     [("train", ("compose.yaml",)), ("train", ("compose.yaml", "compose.gpu.yaml")), ("experts", ("compose.yaml",))],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 from superalign.errors import ActorLost, NoRoom, UserError
+from superalign.generation import pool as pool_module
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
+from superalign.runtime.actors import answering
 from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
 from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
@@ -132,6 +136,50 @@ def test_engines_that_find_no_room_are_done_without_down_to_the_least() -> None:
     assert list(spellers(Full(2), 3)._engines) == [0, 1]
     with pytest.raises(NoRoom, match="generator-2"):
         spellers(Full(0), 3)
+
+
+class Silent(Speller):
+    """Notes until when it may take, and is taken for lost."""
+
+    until: set[float] = set()  # noqa: RUF012
+
+    def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
+        self.until.add(answering.until)
+        raise ActorLost("generator", "an engine gave no answer")
+
+
+def test_engines_that_are_silent_as_long_as_the_whole_call_may_take_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = GeneratorPool(InlineCluster(), Silent, (list(MODELS),), 1, least=1, most=3)
+    pool.resize({0: None, 1: None})
+    monkeypatch.setattr(answering, "until", time.monotonic())
+    with pytest.raises(ActorLost, match="an engine gave no answer"):
+        pool.generate(requests(40), seed=0)
+    assert {answering.until} == Silent.until
+    assert list(pool._engines) == [0, 1]
+
+
+class Dead(Speller):
+    """Is lost at once."""
+
+    def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
+        raise ActorLost("generator", "an engine died")
+
+
+def test_of_engines_that_are_lost_at_the_same_moment_the_least_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = GeneratorPool(InlineCluster(), Dead, (list(MODELS),), 1, least=1, most=2)
+    pool.resize({0: None, 1: None})
+    both = threading.Barrier(2)
+
+    def meet(*_: object) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+
+    monkeypatch.setattr(pool_module.logger, "warning", meet)  # before a loss is told, the other one is there, too
+    with pytest.raises(ActorLost, match="an engine died"):
+        pool.generate(requests(8), seed=0)
+    assert len(pool._engines) == 1
 
 
 def test_an_error_of_one_engine_is_everybody_s() -> None:

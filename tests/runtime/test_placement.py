@@ -36,6 +36,12 @@ def test_needs_are_those_of_the_settings() -> None:
     assert [n.count * n.amount for n in needs(load(["cluster=gpu1"]))] == [1]
 
 
+def test_a_reward_model_has_no_room_beside_an_engine_and_a_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "accelerators", lambda kind: [1.0])
+    with pytest.raises(UserError, match=r"needs 2 GPUs: .*, 1 for 1 reward model; the cluster has 1: .*=shared"):
+        Estate(load(["cluster=gpu1", "learner=ppo", "learner.reward=judge"]))
+
+
 @pytest.mark.parametrize(
     ("wanted", "nodes", "fit"),
     [

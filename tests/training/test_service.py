@@ -263,10 +263,12 @@ class Sharing:
 
     def __init__(self) -> None:
         self.rested = 0
+        self.heard: list[str] = []
 
     def rest(self) -> None:
         """Count."""
         self.rested += 1
+        self.heard.append("rest")
 
 
 def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_then(tiny_model: str) -> None:
@@ -288,3 +290,13 @@ def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(tiny
     service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=Full())
     with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): lower batch_size"):
         service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
+
+
+def test_what_training_took_of_a_shared_accelerator_is_given_back_after_it(
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing = Sharing()
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=sharing)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: sharing.heard.append("freed"))
+    service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
+    assert (sharing.heard[0], sharing.heard[-1]) == ("rest", "freed")

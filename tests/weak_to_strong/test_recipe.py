@@ -1,0 +1,50 @@
+"""The loop over the splits of recipes/weak_to_strong.py."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from superalign.cli import _recipe
+from superalign.config import Config
+from superalign.errors import ActorLost
+from superalign.sections import W2SConfig
+
+
+def test_a_split_that_is_done_ends_the_count_of_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, told, asked = _recipe("weak_to_strong"), list[str](), list[int]()
+    results = {"save": lambda *_: None, "cells": lambda *_, **__: [], "headline": lambda _: {}}
+    monkeypatch.setattr(recipe, "results", SimpleNamespace(**results))
+    monkeypatch.setattr(recipe, "Writers", SimpleNamespace(open=lambda *_: SimpleNamespace(log=print, close=print)))
+
+    def begin(study: Any, number: int) -> Future[list[Any]]:
+        asked.append(number)
+        future: Future[list[Any]] = Future()
+        if len(asked) in (1, 4):  # each split at its first try
+            future.set_exception(ActorLost("bench", f"split {number}"))
+        else:
+            future.set_result([])
+        return future
+
+    done: list[int] = []
+    run: Any = SimpleNamespace(
+        settings={"track": {}},
+        last_round=lambda: max(done, default=None),
+        rounds=lambda: list(done),
+        round_path=lambda number: Path(str(number)),
+        begin_round=lambda number: Path(str(number)),
+        commit_round=lambda number, row: done.append(number) or row,
+        stage=lambda name: nullcontext(),
+        event=lambda *_, **__: None,
+    )
+    cluster: Any = SimpleNamespace(
+        restart=lambda loss: told.append(str(loss)), progressed=lambda: told.append("progressed")
+    )
+    shop: Any = SimpleNamespace(begin=begin)
+    recipe.train(Config(w2s=W2SConfig(seeds=2)), run, cluster, shop, [None])
+    assert told == ["split 0", "progressed", "split 1", "progressed"]
