@@ -27,6 +27,7 @@ from superalign.sections import (
     Section,
     Several,
     TrackConfig,
+    TrainerConfig,
     W2SConfig,
 )
 
@@ -58,6 +59,7 @@ class Config(Section):
     learner: LearnerConfig = LearnerConfig()
     expert: ExpertConfig = ExpertConfig()
     generator: GeneratorConfig = GeneratorConfig()
+    trainer: TrainerConfig = TrainerConfig()
     cluster: ClusterConfig = ClusterConfig()
     ahead: AsyncConfig = Field(AsyncConfig(), alias="async")
     evaluation: EvaluationConfig = EvaluationConfig()

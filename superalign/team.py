@@ -127,6 +127,7 @@ class Team:
             models,
             config.lora,
             each,
+            dtype=config.trainer.dtype,
             resting=resting,
             shard=config.cluster.shard,
             threads=each,

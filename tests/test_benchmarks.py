@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import ablations
 import measure
 import plan
 import pytest
@@ -73,6 +74,14 @@ def test_every_benchmark_of_the_suite_is_there_and_every_other_name_is_refused(
         with pytest.raises(SystemExit, match="2"):
             suite.main(wrong)
     assert "no benchmark speed" in capsys.readouterr().err
+
+
+def test_an_interval_over_seeds_ends_where_the_figure_does() -> None:
+    assert ablations.told([0.0, 0.1, 0.05]) == "5.0 [0, 17.4]"
+    assert ablations.told([1.0, 0.9, 0.95]) == "95.0 [82.6, 100]"
+    assert ablations.told([0.0, 0.1, 0.05], differences=True) == "5.0 [-7.4, 17.4]"
+    assert ablations.told([1.0, 1.0], differences=True) == "100 [100, 100]"
+    assert measure.over_seeds([90.0, 100.0], high=100.0)[1:] == (pytest.approx(95 - 12.7062 * 5, abs=0.1), 100.0)
 
 
 def test_intervals_are_students_and_ratios_are_averaged_geometrically() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
+from rich.console import Console
 
+from superalign.compose import load
 from superalign.errors import ActorLost, UserError
 from superalign.generation.base import Tensors
+from superalign.runtime.cluster import InlineCluster
+from superalign.store.run import Run
 from superalign.team import PACKAGES, Team, stage_seed, versions
 from tests.roles.parts import Listened, Scripted
+from tests.smallest import SMALL
 
 
 class Stale(Scripted):
@@ -58,3 +65,10 @@ def test_weights_that_were_written_on_another_node_alone_are_no_round(tmp_path: 
 def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
     assert set(versions()) == set(PACKAGES)
     assert all(versions().values())
+
+
+def test_the_number_format_of_training_is_that_of_the_settings(tmp_path: Path) -> None:
+    config = load([*SMALL, "model=testbed-small", "trainer.dtype=bfloat16", "cluster=inline"])
+    with Run.create_or_resume(config.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
+        trainer: Any = Team.make(config, run, InlineCluster()).trainer
+    assert {model.dtype for model in trainer._models.values()} == {torch.bfloat16}

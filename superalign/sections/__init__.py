@@ -4,7 +4,7 @@ from superalign.sections.common import Fraction, NonNegative, Positive, Rate, Se
 from superalign.sections.recipes import RedteamConfig, RefineConfig, RewardConfig, W2SConfig
 from superalign.sections.roles import AttackerConfig, CriticConfig, ExpertConfig, LearnerConfig
 from superalign.sections.runs import DataConfig, EvaluationConfig, GuardsConfig, RunConfig, TrackConfig
-from superalign.sections.services import AsyncConfig, ClusterConfig, GeneratorConfig, LoraConfig
+from superalign.sections.services import AsyncConfig, ClusterConfig, GeneratorConfig, LoraConfig, TrainerConfig
 
 __all__ = [
     "AsyncConfig",
@@ -29,5 +29,6 @@ __all__ = [
     "Section",
     "Several",
     "TrackConfig",
+    "TrainerConfig",
     "W2SConfig",
 ]

@@ -16,6 +16,15 @@ class LoraConfig(Section):
     alpha: Positive = 32
 
 
+class TrainerConfig(Section):
+    """Training: `dtype` of the frozen bases, as `generator.dtype` for the engines; adapters are always float32.
+
+    With different formats generator and trainer are slightly different policies: see `mismatch_kl`.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
 class GeneratorConfig(Section):
     """Batched generation: `backend=hf` runs on CPU and small GPUs, `vllm` on CPU and GPUs (an extra to install).
 

@@ -38,8 +38,9 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", categ
 
 
 LESS = (
-    "lower batch_size of attacker, critic and learner (w2s.batch_size), anchor_batch, max_new_tokens or lora.r, give "
-    "the trainer its own GPU (cluster.placement=split), or set more cluster.learner_workers and cluster.shard=true"
+    "set trainer.dtype=bfloat16, lower batch_size of attacker, critic and learner (w2s.batch_size), anchor_batch, "
+    "max_new_tokens or lora.r, give the trainer its own GPU (cluster.placement=split), or set more "
+    "cluster.learner_workers and cluster.shard=true"
 )
 
 

@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
+from measure import over_seeds
 
 CONDITIONS = {
     "default": [],
@@ -40,11 +39,11 @@ def run(root: Path, condition: str, seed: int) -> dict[str, Any]:
     return metrics
 
 
-def over_seeds(values: list[float]) -> str:
-    """Mean over seeds with Student's 95 % interval, in per cent."""
-    x = 100 * np.array(values)
-    half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return f"{x.mean():.1f} [{x.mean() - half:.1f}, {x.mean() + half:.1f}]"
+def told(rates: list[float], differences: bool = False) -> str:
+    """Mean over seeds with its interval, in per cent; rates lie in [0, 100], their differences in [-100, 100]."""
+    found = [100 * x for x in over_seeds(rates, low=-1.0 if differences else 0.0)]
+    value, low, high = (f"{x:.0f}" if x in (-100, 0, 100) else f"{x:.1f}" for x in found)
+    return f"{value} [{low}, {high}]"
 
 
 def main(root: Path, seeds: list[int]) -> None:
@@ -56,17 +55,20 @@ def main(root: Path, seeds: list[int]) -> None:
         name: {figure: [m[figure]["last"]["value"] for m in runs] for figure in FIGURES} for name, runs in found.items()
     }
     for figure, label in FIGURES.items():
-        print(f"| {label} | " + " | ".join(over_seeds(last[name][figure]) for name in CONDITIONS) + " |")
+        print(f"| {label} | " + " | ".join(told(last[name][figure]) for name in CONDITIONS) + " |")
     for figure, label in FIGURES.items():
         cells = ["-"]
         for name in list(CONDITIONS)[1:]:
-            cells.append(over_seeds([a - b for a, b in zip(last[name][figure], last["default"][figure], strict=True)]))
+            pairs = zip(last[name][figure], last["default"][figure], strict=True)
+            cells.append(told([a - b for a, b in pairs], differences=True))
         print(f"| difference, {label} | " + " | ".join(cells) + " |")
     moved = {
         name: [m["attack_success_rate"]["first"]["value"] - m["attack_success_rate"]["last"]["value"] for m in runs]
         for name, runs in found.items()
     }
-    print("| attack success moved by | " + " | ".join(over_seeds(moved[name]) for name in CONDITIONS) + " |")
+    print(
+        "| attack success moved by | " + " | ".join(told(moved[name], differences=True) for name in CONDITIONS) + " |"
+    )
 
 
 if __name__ == "__main__":

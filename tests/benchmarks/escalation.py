@@ -104,9 +104,9 @@ def measure(seeds: list[int], budgets: list[int], items: int, probes: int) -> Fo
     return found
 
 
-def estimate(values: list[float]) -> Estimate:
+def estimate(values: list[float], low: float = 0.0, high: float = 1.0) -> Estimate:
     """Mean over seeds with its interval; one seed alone has none."""
-    return over_seeds(values) if len(values) > 1 else Estimate(values[0], values[0], values[0], 1)
+    return over_seeds(values, low, high) if len(values) > 1 else Estimate(values[0], values[0], values[0], 1)
 
 
 def table(found: Found) -> None:
@@ -116,8 +116,9 @@ def table(found: Found) -> None:
     print("|---" * 5 + "|")
     for (policy, _), runs in found.items():
         spent = float(np.mean([labels for _, labels in runs]))
-        right = estimate([100 * accuracy for accuracy, _ in runs])
-        gain = estimate([100 * (accuracy - base) for (accuracy, _), base in zip(runs, none, strict=True)])
+        right = estimate([100 * accuracy for accuracy, _ in runs], high=100.0)
+        gains = [100 * (accuracy - base) for (accuracy, _), base in zip(runs, none, strict=True)]
+        gain = estimate(gains, -100.0, 100.0)
         price = f"{spent / gain.value:.1f}" if spent and gain.value > 0 else "no gain" if spent else ""
         cells = [f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]" for e in (right, gain)]
         print(f"| {policy} | {spent:.0f} | {cells[0]} | {cells[1]} | {price} |")

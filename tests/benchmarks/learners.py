@@ -2,19 +2,24 @@
 
     python tests/benchmarks/learners.py [RUNS_FOLDER] [SEED ...]
 
-Runs that are complete already are read, not repeated. Values in % after the last round on held-out items, mean over
-seeds [Student's 95 % interval over seeds]; tokens are those that the learner's phases went through.
+Runs that are complete already are read, not repeated. Each has one core and one process. Values in % after the last
+round on held-out items, mean over seeds [Student's 95 % interval over seeds, cut to where a figure can lie]; tokens are
+those that the learner's phases went through, seconds the processor's of the runs that were made here.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
+from math import nan
 from pathlib import Path
 
-from ablations import FIGURES, over_seeds
+import numpy as np
+from ablations import FIGURES, told
 
+ALONE = ("cluster=inline", "cluster.threads=1")
 LEARNERS = ("dpo", "kto", "grpo", "rloo", "ppo", "online_dpo")
 
 
@@ -22,7 +27,10 @@ def run(root: Path, learner: str, seed: int) -> dict[str, float]:
     """Figures of one run, made if it is not there."""
     name = f"{learner}-{seed}"
     command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"learner={learner}", f"seed={seed}"]
-    subprocess.run([*command, f"run.root={root}", f"run.name={name}"], check=True)
+    read, before = (root / name / "summary.json").is_file(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command, *ALONE, f"run.root={root}", f"run.name={name}"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     summary = json.loads((root / name / "summary.json").read_text())
     rows = [json.loads(line) for line in (root / name / "metrics.jsonl").read_text().splitlines()]
     spent = [row["train"].get("learner", {}) for row in rows]
@@ -30,7 +38,7 @@ def run(root: Path, learner: str, seed: int) -> dict[str, float]:
     return {
         **{figure: summary["metrics"][figure]["last"]["value"] for figure in FIGURES},
         "fell": first["first"]["value"] - first["last"]["value"],
-        "seconds": sum(row["timing"]["total"] for row in rows),
+        "seconds": nan if read else spent_s,
         "tokens": sum(s.get("trained_tokens", 0) + s.get("generated_tokens", 0) for s in spent),
     }
 
@@ -41,9 +49,13 @@ def main(root: Path, seeds: list[int]) -> None:
     print(f"| last round, %, seeds {seeds} | " + " | ".join(LEARNERS) + " |")
     print("|---" * (len(LEARNERS) + 1) + "|")
     for figure, label in {**FIGURES, "fell": "attack success fell by"}.items():
-        print(f"| {label} | " + " | ".join(over_seeds([r[figure] for r in runs]) for runs in found.values()) + " |")
-    for figure, label, scale in (("seconds", "seconds a run", 1), ("tokens", "thousand tokens of the learner", 1e-3)):
-        means = [scale * sum(r[figure] for r in runs) / len(runs) for runs in found.values()]
+        cells = [told([r[figure] for r in runs], differences=figure == "fell") for runs in found.values()]
+        print(f"| {label} | " + " | ".join(cells) + " |")
+    for figure, label, scale in (
+        ("tokens", "thousand tokens of the learner", 1e-3),
+        ("seconds", "processor seconds a run", 1),
+    ):
+        means = [scale * np.nanmean([r[figure] for r in runs]) for runs in found.values()]
         print(f"| {label} | " + " | ".join(f"{mean:.0f}" for mean in means) + " |")
 
 

@@ -89,6 +89,12 @@ def of_values(name: str, what: str, values: Sequence[float], **more: Any) -> Fig
     return Figure(name, what, mean, mean - half, mean + half, n, **more)
 
 
+def over_seeds(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> tuple[float, float, float]:
+    """Mean over seeds and Student's 95 % interval, cut to where the figure can lie: rates in [0, 1]."""
+    found = of_values("", "", values)
+    return found.value, max(low, found.low), min(high, found.high)
+
+
 def growth(name: str, what: str, series: Sequence[float], **more: Any) -> Figure:
     """By which factor a series over rounds grows in ten: Theil and Sen's slope with its interval, over the median.
 

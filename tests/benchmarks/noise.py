@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
+from measure import over_seeds
 
 from superalign.config import Config
 from superalign.data import load_seeds
@@ -119,11 +119,9 @@ def trained(generator: HFGenerator, rows: list[dict[str, Any]], loss: str, seed:
     generator.load_adapter("learner", service.adapter("learner"), 1)
 
 
-def estimate(values: list[float]) -> Estimate:
-    """Mean over seeds with Student's 95 % interval."""
-    x, n = np.array(values), len(values)
-    half = float(stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    return Estimate(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, n)
+def estimate(values: list[float], low: float = 0.0, high: float = 1.0) -> Estimate:
+    """Mean over seeds with Student's 95 % interval, cut to where the figure can lie."""
+    return Estimate(*over_seeds(values, low, high), len(values))
 
 
 def drawn(found: dict[str, dict[float, list[float]]]) -> str:
@@ -158,7 +156,7 @@ def main(figure: Path, seeds: list[int]) -> None:
     print("| handled rightly, % | " + " | ".join(f"{rate:.0%} flipped" for rate in RATES) + " |")
     print("|---" * (len(RATES) + 1) + "|")
     for name, by_rate in found.items():
-        cells = [estimate(values) for values in by_rate.values()]
+        cells = [estimate(values, high=100.0) for values in by_rate.values()]
         print(f"| {name} | " + " | ".join(f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]" for e in cells) + " |")
     figure.write_text(drawn(found), encoding="utf-8")
     print(f"figure: {figure}")

@@ -5,7 +5,9 @@
 THIS IS A PLAN AND NOT A MEASUREMENT: nothing printed here has been run. It is arithmetic on shapes, on the vendor's
 datasheet and on efficiencies that others report; every constant below says where it is from. Engines and learner have
 GPUs of their own (`cluster.placement=split`), divided so that the round is shortest; roles are adapters of rank 16 on
-all linear layers of one frozen base. Not in it: stragglers among answers, experts (nobody waits for them), failures.
+all linear layers of one frozen base, in bfloat16 (`generator.dtype`, `trainer.dtype`). It assumes what no setting
+selects yet: that a learner forwards MICRO_TOKENS at a time, and recomputes activations instead of keeping them. Not in
+it: stragglers among answers, experts (nobody waits for them), failures.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(tiny
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total")
 
     service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=Full())
-    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): lower batch_size"):
+    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): set trainer.dtype=bfloat16, lower batch_size"):
         service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
 
 
@@ -300,3 +300,18 @@ def test_what_training_took_of_a_shared_accelerator_is_given_back_after_it(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: sharing.heard.append("freed"))
     service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
     assert (sharing.heard[0], sharing.heard[-1]) == ("rest", "freed")
+
+
+def test_a_base_in_bfloat16_trains_adapters_of_float32_that_a_generator_serves() -> None:
+    service = TrainingService({"learner": "testbed-small"}, LORA, threads=1, dtype="bfloat16")
+    assert {p.dtype for p in service._models["testbed-small"].base_model.parameters() if not p.requires_grad} == {
+        torch.bfloat16
+    }
+    row = {"prompt_ids": [9, 10, 11], "completion_ids": [12, 13, 1], "weight": 1.0}
+    found = service.sft("learner", [row] * 4, SFTSettings(learning_rate=5e-3, batch_size=4, epochs=8))
+    assert found["loss"] < 0.7 * found["first_loss"]
+    pair = {"prompt_ids": [9, 10], "chosen_ids": [12, 1], "rejected_ids": [13, 1], "q": 1.0, "w": 1.0}
+    assert service.dpo("learner", [pair] * 4, DPO)["first_preference_loss"] == pytest.approx(LN2, abs=0.02)
+    assert {tensor.dtype for tensor in service.adapter("learner").values()} == {np.dtype("float32")}
+    generator = HFGenerator({"learner": "testbed-small"}, LORA, GeneratorConfig(dtype="bfloat16"), threads=1)
+    assert generator.load_adapter("learner", service.adapter("learner"), 2) == 2
