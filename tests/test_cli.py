@@ -133,10 +133,14 @@ def test_a_run_folder_of_another_version_is_refused(run_root: Path, capsys: pyte
 
 
 def test_status_report_and_logs_read_a_run_by_its_name(run_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["status", "tried"]) == 0
-    assert cli.main(["logs", "tried"]) == 0
-    assert cli.main(["samples", "tried"]) == 0
-    capsys.readouterr()
+    (run_root / "runs/tried/logs/critic.log").write_text("the critic says so\n")
+    for verb, line in (
+        ("status", "runs/tried: before round 0, stopped; superalign train run.name=tried with the same settings "),
+        ("logs", "the critic says so\n"),
+        ("samples", "no samples in runs/tried yet\n"),
+    ):
+        assert cli.main([verb, "tried"]) == 0
+        assert line in capsys.readouterr().out
     assert cli.main(["report", "runs/tried"]) == 0
     assert Path(capsys.readouterr().out.strip()) == (run_root / "runs/tried/report.html").resolve()
 
@@ -303,5 +307,7 @@ class TestExperts:
 def test_doctor_names_what_is_missing_and_exits_accordingly(capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    assert {"python", "disk", "devices", "ray"} <= {line.split()[1] for line in lines}
+    found = {line.split()[1]: line.split()[0] for line in lines}
+    assert {"python", "disk", "devices", "ray"} <= found.keys()
+    assert (found["devices"], found["ray"]) == ("ok", "ok"), lines
     assert code == (1 if any(line.startswith("bad") for line in lines) else 0)
