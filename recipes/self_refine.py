@@ -92,7 +92,8 @@ def play(config: Config, run: Run, team: Team, law: Constitution, number: int, f
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
         team.save(folder)
-    return run.commit_round(number, {"metrics": metrics, "judge": team.judge.name, **done}, telling(found, critiques))
+    row = {"metrics": metrics, "measured_on": found.measured_on, "judge": team.judge.name, **done}
+    return run.commit_round(number, row, telling(found, critiques))
 
 
 def main(config: Config) -> int:
