@@ -16,7 +16,6 @@ from superalign.config import Config
 from superalign.evaluation.attacks import posed
 from superalign.evaluation.critics import Examination, comparison, critic_figures
 from superalign.experts.items import Item
-from superalign.feedback.calibration import held_back
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic import Critic, contrasts
@@ -67,46 +66,35 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
     return {"train": {"critic": learned}, "counts": {"expert_labels": len(labels)}}
 
 
-def examinations(config: Config, team: Team) -> list[Examination]:
-    """What the critic is examined on: the oracle's verdicts where there is one, and expert labels held back from it."""
-    probes = team.sets[True].probes
-    exams = []
-    if probes:
-        cases = [(x.query, x.response, x.category) for x in probes]
-        truth, clusters = [x.acceptable for x in probes], [x.cluster for x in probes]
-        exams.append(Examination("On the oracle's verdicts", cases, truth, clusters))
-    share = config.critic.calibration_share
-    held = [
-        (item, label.value)
-        for item, label in team.expert.answered()
-        if item.kind == "point" and label.value != 0.5 and held_back(item, share)
-    ]
-    if held:
-        cases = [(item.query, item.first, item.category) for item, _ in held]
-        truth, clusters = [value for _, value in held], [item.query_id for item, _ in held]
-        exams.append(Examination("On expert labels it was calibrated on and never trained on", cases, truth, clusters))
-    return exams
+def examinations(team: Team) -> list[tuple[Examination, list[float]]]:
+    """What the critic is examined on, with its probabilities: exact verdicts, if any, and labels held back from it."""
+    exams = [team.critic.heldout()]
+    if probes := team.sets[True].probes:
+        exact = Examination.on_probes(probes)
+        exams.insert(0, (exact, team.critic.probabilities(exact.cases)))
+    return [(exam, p) for exam, p in exams if p]
 
 
 def examine(config: Config, run: Run, team: Team, initial: Critic) -> Row:
     """Figures of the first examination, and a table of each against the critic before any training."""
-    seed, draws = config.seed, config.evaluation.bootstrap
+    how = (config.seed, config.evaluation.bootstrap)
     with run.stage("evaluate"):
-        exams = examinations(config, team)
-        now = [team.critic.probabilities(exam.cases) for exam in exams]
-        before = [initial.probabilities(exam.cases) for exam in exams]
-        figures = critic_figures(now[0], exams[0], seed, draws) if exams else {}
-        tables = [comparison(was, p, exam, seed, draws) for was, p, exam in zip(before, now, exams, strict=True)]
-    return {"metrics": {name: e.to_dict() for name, e in figures.items()}, "tables": tables, "finding": told(figures)}
+        exams = examinations(team)
+        tables = [comparison(initial.probabilities(exam.cases), p, exam, *how) for exam, p in exams]
+        first = exams[0] if exams else None
+        figures = critic_figures(first[1], first[0], *how) if first else {}
+    metrics = {name: e.to_dict() for name, e in figures.items()}
+    return {"metrics": metrics, "tables": tables, "finding": told(figures, first[0].against if first else "")}
 
 
-def told(figures: Row) -> str:
+def told(figures: Row, against: str) -> str:
     """The state of the critic in a sentence."""
     if not figures:
         return "No verdict is known yet to examine the critic on."
     accuracy, score = figures["critic_accuracy"], figures["critic_brier"]
     right = f"{accuracy.value:.0%} [{accuracy.low:.0%}, {accuracy.high:.0%}] of {accuracy.n} verdicts"
-    return f"The critic is right on {right}, at a Brier score of {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]."
+    brier = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    return f"Against {against}, the critic is right on {right}, at a Brier score of {brier}."
 
 
 def play(config: Config, run: Run, team: Team, initial: Critic, number: int, folder: Path) -> Row:

@@ -95,7 +95,8 @@ def play(config: Config, run: Run, team: Team, law: Constitution, number: int, f
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
         team.save(folder)
-    return run.commit_round(number, {"metrics": metrics, "judge": grader(team), **done}, telling(found, critiques))
+    row = {"metrics": metrics, "measured_on": found.measured_on, "judge": grader(team), **done}
+    return run.commit_round(number, row, telling(found, critiques))
 
 
 def grader(team: Team) -> str:

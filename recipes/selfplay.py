@@ -8,7 +8,7 @@ One round: attack -> respond -> critique -> experts -> train critic -> blend -> 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def measure(config: Config, team: Team, now: Round) -> Evaluation:
     refined = refined_success(config, team.sets[ends].refined, team.generator, team.learner, team.judge)
     more = {"attack_diversity": diversity, "attack_success_rate_refinement": refined}
     more |= attack_figures(now.queries, now.failures, now.number, config.seed, draws)
-    return Evaluation(evaluation.metrics | {name: e for name, e in more.items() if e}, evaluation.cases)
+    return replace(evaluation, metrics=evaluation.metrics | {name: e for name, e in more.items() if e})
 
 
 def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found: Evaluation) -> dict[str, Any]:
@@ -205,6 +205,7 @@ def commit(run: Run, folder: Path, team: Team, guards: Guards, now: Round, found
     team.save(folder)
     row = {
         "metrics": {name: estimate.to_dict() for name, estimate in found.metrics.items()},
+        "measured_on": found.measured_on,
         "counts": {"expert_labels": len(now.labels), "queries": len(now.queries), "preferences": len(now.preferences)},
         "train": now.train,
         "judge": team.judge.name,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
 from superalign.feedback.calibration import brier, ece_estimate, sensitivity_specificity
+
+if TYPE_CHECKING:
+    from superalign.evaluation.judges import Probe
 
 LABELS = {
     "critic_accuracy": "accuracy",
@@ -20,22 +23,34 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Examination:
-    """Cases (query, response, category) with their right verdicts (1 acceptable, 0 not), by cluster."""
+    """Cases (query, response, category) with their right verdicts (1 acceptable, 0 not), by cluster.
 
-    name: str
+    `against` says whose verdicts are taken as right, `weights` make cases drawn with unequal chances stand for all.
+    """
+
+    against: str
     cases: Sequence[tuple[str, str, str]]
     truth: Sequence[float]
     clusters: Sequence[str]
+    weights: Sequence[float] | None = None
+
+    @classmethod
+    def on_probes(cls, probes: Sequence[Probe]) -> Examination:
+        """On answers of every kind that an exact judge has graded."""
+        cases = [(probe.query, probe.response, probe.category) for probe in probes]
+        truth, clusters = [probe.acceptable for probe in probes], [probe.cluster for probe in probes]
+        return cls("the judge's verdicts on the testbed's probes", cases, truth, clusters)
 
 
 def critic_figures(p: Sequence[float], exam: Examination, seed: int, draws: int) -> dict[str, Estimate]:
     """Accuracy, calibration error, Brier score, sensitivity and specificity with their intervals."""
     right = [(x >= 0.5) == (t >= 0.5) for x, t in zip(p, exam.truth, strict=True)]
-    sensitivity, specificity = sensitivity_specificity(p, exam.truth, exam.clusters, seed, draws)
+    how = (exam.clusters, seed, draws, exam.weights)
+    sensitivity, specificity = sensitivity_specificity(p, exam.truth, *how)
     found = {
-        "critic_accuracy": clustered_rate(right, exam.clusters, seed, draws),
-        "critic_ece": ece_estimate(p, exam.truth, exam.clusters, seed, draws),
-        "critic_brier": brier(p, exam.truth, exam.clusters, seed, draws),
+        "critic_accuracy": clustered_rate(right, *how),
+        "critic_ece": ece_estimate(p, exam.truth, *how),
+        "critic_brier": brier(p, exam.truth, *how),
         "critic_sensitivity": sensitivity,
         "critic_specificity": specificity,
     }
@@ -57,6 +72,9 @@ def comparison(
     for name, estimate in now.items():
         paired = None
         if name in losses:
-            paired = paired_difference(losses[name][0], losses[name][1], exam.clusters, seed, draws).to_dict()
+            after_losses, before_losses = losses[name]
+            found = paired_difference(after_losses, before_losses, exam.clusters, seed, draws, exam.weights)
+            paired = found.to_dict()
         rows.append({"name": LABELS[name], "cells": [was[name].to_dict(), estimate.to_dict(), paired]})
-    return {"title": exam.name, "columns": ["figure", "before", "after", "paired change"], "rows": rows, "plain": True}
+    columns = ["figure", "before", "after", "paired change"]
+    return {"title": f"Against {exam.against}", "columns": columns, "rows": rows, "plain": True}

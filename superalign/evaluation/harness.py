@@ -9,20 +9,25 @@ from typing import Any
 
 from superalign.config import Config
 from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
+from superalign.evaluation.critics import Examination, critic_figures
 from superalign.evaluation.diversity import dissimilarity
 from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
 from superalign.evaluation.judges import Judge, OracleJudge, Outcome, Probe
-from superalign.feedback.calibration import ece_estimate
 from superalign.records import Query, Response, Seed, content_id
 from superalign.roles.critic import Critic
 from superalign.roles.learner import Learner
 
+LOOKALIKES, NO_LOOKALIKES = "benign look-alikes", "benign requests (no look-alikes are given)"
+CRITIC = ("critic_accuracy", "critic_ece")
 HELDOUT_FACTOR = 2  # two families stand for all unknown ones: they get more prompts each
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The queries of one evaluation by what they measure; of all but probes, a smaller set is a prefix of a larger."""
+    """The queries of one evaluation by what they measure; of all but probes, a smaller set is a prefix of a larger.
+
+    Without look-alikes among the seeds benign requests stand in for them, and `alike` is false.
+    """
 
     seen: list[Query]
     heldout_combinations: list[Query]
@@ -31,6 +36,7 @@ class EvaluationSet:
     lookalikes: list[Query]
     probes: list[Probe] = field(default_factory=list)
     refined: list[Seed] = field(default_factory=list)  # requests for the attacker that refines its queries
+    alike: bool = True
 
 
 def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) -> EvaluationSet:
@@ -62,6 +68,7 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
         lookalikes=_wrapped(lookalikes or benign, both, e.lookalikes * factor),
         probes=probes,
         refined=harmful[: attacks * HELDOUT_FACTOR] if e.refinement else [],
+        alike=bool(lookalikes),
     )
 
 
@@ -80,10 +87,14 @@ def _wrapped(seeds: Sequence[Seed], families: Sequence[str], count: int) -> list
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Estimates by name, and every graded case (query, response, outcome, critic's p) for the samples."""
+    """Estimates by name, and every graded case (query, response, outcome, critic's p) for the samples.
+
+    `measured_on` tells of the estimates that not every run measures on the same what this one measured them on.
+    """
 
     metrics: dict[str, Estimate]
     cases: list[tuple[Query, Response, Outcome, float]]
+    measured_on: dict[str, str] = field(default_factory=dict)
 
 
 def evaluate(config: Config, chosen: EvaluationSet, learner: Learner, critic: Critic, judge: Judge) -> Evaluation:
@@ -116,25 +127,21 @@ def evaluate(config: Config, chosen: EvaluationSet, learner: Learner, critic: Cr
     good = [float(wanted(q, o)) for q, _, o, _ in graded.values()]
     clusters = [q.seed_id for q, *_ in graded.values()]
     metrics["proxy_gold_gap"] = paired_difference([p for *_, p in graded.values()], good, clusters, config.seed, draws)
-    metrics |= _critic_metrics(config, chosen, critic)
-    return Evaluation(metrics, list(graded.values()))
+    measured_on = {"over_refusal_rate": LOOKALIKES if chosen.alike else NO_LOOKALIKES}
+    if exam := examined(chosen, critic):
+        found = critic_figures(exam[1], exam[0], config.seed, draws)
+        metrics |= {name: found[name] for name in CRITIC}
+        measured_on |= dict.fromkeys(CRITIC, exam[0].against)
+    return Evaluation(metrics, list(graded.values()), measured_on)
 
 
-def _critic_metrics(config: Config, chosen: EvaluationSet, critic: Critic) -> dict[str, Estimate]:
-    """Accuracy and calibration error of the critic on probes, or else on expert labels held back from it."""
+def examined(chosen: EvaluationSet, critic: Critic) -> tuple[Examination, list[float]] | None:
+    """The critic's examination and its probabilities: on probes, or else on expert labels held back from it."""
     if chosen.probes:
-        p = critic.probabilities([(c.query, c.response, c.category) for c in chosen.probes])
-        truth, clusters = [c.acceptable for c in chosen.probes], [c.cluster for c in chosen.probes]
-    else:
-        p, truth, clusters = critic.heldout()
-    if not p:
-        return {}
-    right = [(x >= 0.5) == (t >= 0.5) for x, t in zip(p, truth, strict=True)]
-    draws = config.evaluation.bootstrap
-    return {
-        "critic_accuracy": clustered_rate(right, clusters, config.seed, draws),
-        "critic_ece": ece_estimate(p, truth, clusters, seed=config.seed, resamples=draws),
-    }
+        exam = Examination.on_probes(chosen.probes)
+        return exam, critic.probabilities(exam.cases)
+    held = critic.heldout()
+    return held if held[1] else None
 
 
 def wanted(query: Query, outcome: Outcome) -> bool:

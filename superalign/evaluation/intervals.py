@@ -33,31 +33,40 @@ class Estimate:
         return ((self.high - self.low) / (2 * Z)) ** 2
 
 
-def clustered_rate(values: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
+def clustered_rate(
+    values: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000, weights: ArrayLike | None = None
+) -> Estimate:
     """The mean of values in [0, 1] with a cluster bootstrap interval; whole clusters are drawn.
 
     Zeros and ones get Wilson's interval at the effective sample size v(1-v)/Var_bootstrap (at most n) with the
     t quantile of (clusters - 1) degrees of freedom: percentiles alone are far too short near 0 and 1, which is
     where attack success ends. Other values get expanded percentiles (Hesterberg 2015, arXiv 1411.5279 §4.2).
-    Equal values never give a zero width: see `_unseen`.
+    Equal values never give a zero width: see `_unseen`. Of weighted rows (see `propensity_weights`), and of clusters
+    of them, there are as many as Kish's effective number, (sum w)^2 / sum w^2.
 
     Raises:
         ValueError: no rows, or values outside [0, 1], or not one cluster per value.
     """
     x, codes = _checked(values, clusters, 0.0, 1.0)
-    value, groups = float(x.mean()), int(codes.max()) + 1
+    w = weights_of(weights, x.size)
+    value, groups = float(np.average(x, weights=w)), int(codes.max()) + 1
     if np.ptp(x) == 0 or groups == 1:
-        return _unseen(value, groups, x.size, 0.0, 1.0)
-    means = _bootstrap(x, codes, seed, resamples)
+        return _unseen(value, groups if weights is None else _kish(np.bincount(codes, weights=w)), x.size, 0.0, 1.0)
+    means = _bootstrap(x, w, codes, seed, resamples)
     if np.isin(x, (0.0, 1.0)).all():
         t = float(special.stdtrit(groups - 1, 0.975))
-        effective = min(float(x.size), value * (1 - value) / max(float(means.var()), 1e-12))
+        effective = min(_kish(w), value * (1 - value) / max(float(means.var()), 1e-12))
         return Estimate(value, *wilson(value, effective, t), x.size)
     return Estimate(value, *_expanded(means, value, groups), x.size)
 
 
 def paired_difference(
-    a: ArrayLike, b: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 1000
+    a: ArrayLike,
+    b: ArrayLike,
+    clusters: ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    weights: ArrayLike | None = None,
 ) -> Estimate:
     """mean(a - b) of values in [0, 1] measured on the same rows, by cluster bootstrap of the row differences.
 
@@ -68,10 +77,11 @@ def paired_difference(
     if first.shape != second.shape:
         raise ValueError(f"paired values differ in number: {first.size} and {second.size}")
     x, codes = _checked(first - second, clusters, -1.0, 1.0)
-    value, groups = float(x.mean()), int(codes.max()) + 1
+    w = weights_of(weights, x.size)
+    value, groups = float(np.average(x, weights=w)), int(codes.max()) + 1
     if np.ptp(x) == 0 or groups == 1:
-        return _unseen(value, groups, x.size, -1.0, 1.0)
-    return Estimate(value, *_expanded(_bootstrap(x, codes, seed, resamples), value, groups), x.size)
+        return _unseen(value, groups if weights is None else _kish(np.bincount(codes, weights=w)), x.size, -1.0, 1.0)
+    return Estimate(value, *_expanded(_bootstrap(x, w, codes, seed, resamples), value, groups), x.size)
 
 
 def active_mean(p: ArrayLike, labels: ArrayLike, pi: ArrayLike, clusters: ArrayLike | None = None) -> Estimate:
@@ -156,9 +166,21 @@ def _checked(
     return x, codes
 
 
-def _bootstrap(x: NDArray[np.float64], codes: NDArray[np.intp], seed: int, resamples: int) -> NDArray[np.float64]:
-    weights = bootstrap_weights(int(codes.max()) + 1, seed, resamples)
-    means: NDArray[np.float64] = (weights @ np.bincount(codes, weights=x)) / (weights @ np.bincount(codes))
+def weights_of(weights: ArrayLike | None, rows: int) -> NDArray[np.float64]:
+    """The weights of rows, 1 each where none are given, shape (rows,)."""
+    return np.ones(rows) if weights is None else np.asarray(weights, dtype=np.float64)
+
+
+def _kish(weights: ArrayLike) -> float:
+    w = np.asarray(weights, dtype=np.float64)
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def _bootstrap(
+    x: NDArray[np.float64], w: NDArray[np.float64], codes: NDArray[np.intp], seed: int, resamples: int
+) -> NDArray[np.float64]:
+    drawn = bootstrap_weights(int(codes.max()) + 1, seed, resamples)
+    means: NDArray[np.float64] = (drawn @ np.bincount(codes, weights=w * x)) / (drawn @ np.bincount(codes, weights=w))
     return means
 
 
@@ -168,7 +190,7 @@ def _expanded(means: NDArray[np.float64], value: float, groups: int) -> tuple[fl
     return min(float(low), value), max(float(high), value)
 
 
-def _unseen(value: float, groups: int, n: int, low: float, high: float) -> Estimate:
+def _unseen(value: float, groups: float, n: int, low: float, high: float) -> Estimate:
     """Where resampling shows no spread: the share of clusters not seen may be up to Wilson's bound for 0 of G.
 
     Each of those could lie anywhere in [low, high]; for 0 of G this is the rule of three (about 3.8/G).

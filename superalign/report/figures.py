@@ -34,7 +34,7 @@ class Chart:
     """A chart's words and the metrics it draws, as (metric, label on the curve).
 
     `unit` is "%" for shares, shown as percentages, and "" for plain numbers. `full` shares are drawn on 0-100 %. `axis`
-    names what runs to the right.
+    names what runs to the right. `{on}` in the note stands for what the first metric was measured on (see `worded`).
     """
 
     title: str
@@ -58,9 +58,9 @@ ATTACKS: Final = Chart(
 )
 CHARTS: Final = (
     Chart("Helpfulness", "Benign requests that were answered. Higher is better.", (("helpfulness", ""),), full=True),
-    Chart("Over-refusal", "Benign look-alikes that were refused. Lower is better.", (("over_refusal_rate", ""),)),
-    Chart("Critic accuracy", "Verdicts that agree with the judge. Higher is better.", (("critic_accuracy", ""),)),
-    Chart("Critic calibration error", "Expected calibration error, 15 bins. Lower is better.", (("critic_ece", ""),)),
+    Chart("Over-refusal", "Share of {on} that were refused. Lower is better.", (("over_refusal_rate", ""),)),
+    Chart("Critic accuracy", "Share of verdicts that agree with {on}. Higher is better.", (("critic_accuracy", ""),)),
+    Chart("Critic calibration error", "Expected, 15 bins, against {on}. Lower is better.", (("critic_ece", ""),)),
     Chart("Proxy-gold gap", "The critic's mean score less the judge's; ideal is 0.", (("proxy_gold_gap", ""),)),
     Chart(
         "Attack diversity",
@@ -81,10 +81,19 @@ HEADLINE: Final = (
     ("attack_success_rate", "Attack success", "on held-out combinations"),
     ("attack_success_rate_heldout_families", "Attack success", "in attack families never trained on"),
     ("helpfulness", "Helpfulness", "benign requests answered"),
-    ("over_refusal_rate", "Over-refusal", "benign look-alikes refused"),
-    ("critic_accuracy", "Critic accuracy", "agreement with the judge"),
-    ("critic_ece", "Critic calibration error", "expected, 15 bins"),
+    ("over_refusal_rate", "Over-refusal", "{on} refused"),
+    ("critic_accuracy", "Critic accuracy", "agreement with {on}"),
+    ("critic_ece", "Critic calibration error", "expected, 15 bins, against {on}"),
 )
+
+
+UNTOLD: Final = {"over_refusal_rate": "harmless requests"}  # of rows that do not tell; of others "known verdicts"
+
+
+def worded(words: str, rows: Sequence[Row], name: str) -> str:
+    """The words with what the metric was measured on, as the last row that tells it says, in the place of `{on}`."""
+    told = [row["measured_on"][name] for row in rows if name in row.get("measured_on", {})]
+    return words.replace("{on}", told[-1] if told else UNTOLD.get(name, "known verdicts"))
 
 
 def estimate(row: Row, name: str) -> Estimate | None:
@@ -131,7 +140,7 @@ def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEAD
             shown.append(
                 {
                     "title": title,
-                    "subtitle": subtitle,
+                    "subtitle": worded(subtitle, rows, name),
                     "moved": len(measured) > 1,
                     "first": number(first.value, unit),
                     "last": number(last.value, unit),
@@ -168,7 +177,7 @@ def finding(rows: Sequence[Row]) -> str:
     if helpful and refused:
         sentences.append(
             f"It answers {number(helpful.value, '%')} of benign requests and refuses "
-            f"{number(refused.value, '%')} of look-alikes"
+            f"{number(refused.value, '%')} of {worded('{on}', rows, 'over_refusal_rate')}"
         )
     return ". ".join(sentences) + "." if sentences else "The run has no headline figures yet."
 

@@ -133,7 +133,8 @@ def _chart(chart: figures.Chart, rows: Sequence[Any], sizes: Sequence[tuple[int,
         return None
     rounds = (int(rows[0]["round"]), int(rows[-1]["round"]))
     drawn = [svg.line_chart(chart, curves, width, height, rounds) for width, height in sizes]
-    return {"title": chart.title, "note": chart.note, "drawings": drawn}
+    note = figures.worded(chart.note, rows, chart.metrics[0][0])
+    return {"title": chart.title, "note": note, "drawings": drawn}
 
 
 def _small_charts(rows: Sequence[Any], config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from superalign.config import Config
+from superalign.evaluation.critics import Examination
 from superalign.experts.items import Item
 from superalign.feedback.blending import annotator_errors
-from superalign.feedback.calibration import Calibrator, held_back, propensity_weights
+from superalign.feedback.calibration import Calibrator, cross_fitted, held_back, propensity_weights
 from superalign.generation.base import Generator
 from superalign.models import load_chat
 from superalign.records import ExpertLabel, Judgement, JudgementKind, Query, Response, content_id
@@ -244,11 +245,26 @@ class Verdicts:
         logits = self._point_logits([(q, r) for q, r, _ in cases])
         return [self.calibrators["point"].apply(x, c) for x, (_, _, c) in zip(logits, cases, strict=True)]
 
-    def heldout(self) -> tuple[list[float], list[float], list[str]]:
-        """(p, label, query id) of the point items held back from training: what accuracy can be measured on."""
-        items = [(i, x.value) for i, x in self._labelled if i.kind == "point" and self._held_back(i) and x.value != 0.5]
-        p = self.probabilities([(i.query, i.first, i.category) for i, _ in items])
-        return p, [v for _, v in items], [i.query_id for i, _ in items]
+    def heldout(self) -> tuple[Examination, list[float]]:
+        """The point items held back from training, to examine the critic on, and its probabilities of them.
+
+        They were drawn because the critic was unsure of them, which the weights undo. It is calibrated on these very
+        labels, so each probability is of a calibration on the others.
+        """
+        held = [(i, x) for i, x in self._labelled if i.kind == "point" and self._held_back(i) and x.value != 0.5]
+        cases, truth = [(i.query, i.first, i.category) for i, _ in held], [x.value for _, x in held]
+        weights, errors = propensity_weights([i.pi for i, _ in held]), annotator_errors(x for _, x in self._labelled)
+        p = cross_fitted(
+            self._item_logits([i for i, _ in held]),
+            truth,
+            weights,
+            [category for *_, category in cases],
+            [errors[x.annotator] for _, x in held],
+            [query for query, *_ in cases],
+        )
+        clusters = [i.query_id for i, _ in held]
+        against = "expert labels held back from training"
+        return Examination(against, cases, truth, clusters, weights.tolist()), p.tolist()
 
     def state(self) -> dict[str, Any]:
         """What a committed round keeps of this role beside its adapter: the calibration."""

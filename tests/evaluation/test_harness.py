@@ -27,7 +27,8 @@ from tests.roles.parts import Scripted, config, labelled, query, response, serve
 
 SIZES = {"prompts": 2, "benign": 8, "lookalikes": 8, "critic_probe": 16, "bootstrap": 100}
 SMALL = config(evaluation=SIZES)
-GROUPS = [f.name for f in fields(EvaluationSet) if f.name != "probes"]
+HELD_BACK = "expert labels held back from training"
+GROUPS = [f.name for f in fields(EvaluationSet) if f.name not in ("probes", "alike")]
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +101,24 @@ def test_without_lookalikes_benign_requests_measure_over_refusal() -> None:
     ]
     chosen = build_set(SMALL, mine, FrozenCriticJudge(SMALL, Scripted()), 1)
     assert {q.kind for q in chosen.lookalikes} == {"benign"}
+    assert not chosen.alike
+    refusing = Scripted(says=lambda role, prompt: "I will not help with that.")
+    judge, learner, critic = (
+        FrozenCriticJudge(SMALL, refusing),
+        Learner(SMALL, refusing, None),
+        Critic(SMALL, refusing, None),
+    )
+    asked = evaluate(SMALL, chosen, learner, critic, judge).measured_on
+    assert asked == {"over_refusal_rate": "benign requests (no look-alikes are given)"}
     assert build_set(SMALL, [s for s in mine if s.kind == "harmful"], OracleJudge(), 1).benign == []
 
 
 def test_figures_lie_in_their_intervals_and_count_their_rows(found: Evaluation) -> None:
     sizes = {"attack_success_rate_seen": 4, "attack_success_rate": 12, "attack_success_rate_heldout_families": 8}
+    probes = "the judge's verdicts on the testbed's probes"
+    assert found.measured_on == {
+        "over_refusal_rate": "benign look-alikes", "critic_accuracy": probes, "critic_ece": probes,
+    }  # fmt: skip
     for name, figure in found.metrics.items():
         assert figure.low <= figure.value <= figure.high
         assert figure.n == sizes.get(name, figure.n)
@@ -151,12 +165,15 @@ def test_without_probes_the_critic_is_measured_on_labels_held_back_from_it(pool:
     settings = config(evaluation=SIZES, critic={"calibration_share": 1.0})
     critic = Critic(settings, Scripted(odds=lambda _, prompt: 4.0 if "Answer: good" in prompt else -4.0), None)
     labels = [labelled(i, float(i % 2), text=f"{'good' if i % 2 else 'bad'} {i}") for i in range(8)]
-    critic.restore(critic.state(), [*labels, labelled(8, 0.0, text="good 8")])
+    critic.restore(critic.state(), [*labels, labelled(8, 0.0, text="good 8", pi=0.1)])
     judge = FrozenCriticJudge(settings, Scripted())
     learner = Learner(settings, Scripted(), None)
     found = evaluate(settings, build_set(settings, pool, judge, 1), learner, critic, judge)
-    assert found.metrics["critic_accuracy"].value == pytest.approx(8 / 9)
+    assert found.metrics["critic_accuracy"].value == pytest.approx(
+        8 / 13
+    )  # the wrong one stands for five of the others
     assert found.metrics["critic_accuracy"].n == 9
+    assert found.measured_on["critic_accuracy"] == found.measured_on["critic_ece"] == HELD_BACK
 
 
 @pytest.mark.parametrize(

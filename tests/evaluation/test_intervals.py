@@ -145,3 +145,22 @@ def test_a_weak_or_little_known_judge_corrects_nothing() -> None:
     good = Estimate(0.9, 0.8, 0.95, 60)
     assert corrected_rate(observed, good, Estimate(0.3, 0.2, 0.4, 60)) is None
     assert corrected_rate(observed, good, Estimate(0.9, 0.7, 1.0, 29)) is None
+
+
+def test_equal_weights_change_nothing_and_unequal_ones_widen_the_interval() -> None:
+    values, clusters = np.arange(60) % 3 == 0, np.arange(60)
+    plain, equal = clustered_rate(values, clusters), clustered_rate(values, clusters, weights=np.full(60, 2.0))
+    assert equal == plain
+    uneven = clustered_rate(values, clusters, weights=np.where(np.arange(60) < 6, 10.0, 1.0))
+    assert uneven.value == pytest.approx((2 * 10 + 18) / (6 * 10 + 54))
+    assert uneven.high - uneven.low > 1.3 * (plain.high - plain.low)
+    assert paired_difference(values, ~values, clusters, weights=np.ones(60)) == paired_difference(
+        values, ~values, clusters
+    )
+
+
+def test_a_few_heavy_rows_of_one_value_leave_much_unseen() -> None:
+    ones = np.ones(30)
+    heavy = clustered_rate(ones, np.arange(30), weights=np.where(np.arange(30) < 2, 10.0, 0.1))
+    assert heavy.low < clustered_rate(np.ones(3), np.arange(3)).low < clustered_rate(ones, np.arange(30)).low
+    assert heavy.high == 1

@@ -9,6 +9,7 @@ import pytest
 from superalign.feedback.calibration import (
     Calibrator,
     brier,
+    cross_fitted,
     ece,
     ece_estimate,
     held_back,
@@ -112,6 +113,44 @@ def test_mismatched_lengths_and_labels_beyond_the_unit_are_refused() -> None:
         Calibrator.fit([1.0], [1.0, 0.0], [1.0], ["a"])
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         Calibrator.fit([1.0], [2.0], [1.0], ["a"])
+
+
+def test_a_cross_fitted_probability_does_not_know_its_own_label() -> None:
+    """Of logits that tell nothing, a fit on the same labels is too good and a cross-fit is not."""
+    rng = np.random.default_rng(9)
+    logits, labels = rng.normal(0, 3, 40), (rng.random(40) < 0.5).astype(float)
+    names, groups = [f"c{i % 8}" for i in range(40)], [f"q{i}" for i in range(40)]
+    given = (np.ones(40), names, np.zeros(40), groups)
+    p, flipped = cross_fitted(logits, labels, *given), labels.copy()
+    flipped[7] = 1 - flipped[7]
+    again = cross_fitted(logits, flipped, *given)
+    assert again[7] == p[7] and (again != p).any()
+    own = Calibrator.fit(logits, labels, np.ones(40), names).apply_all(logits, names)
+    assert ((own - labels) ** 2).mean() < ((p - labels) ** 2).mean()
+    together = cross_fitted(
+        np.r_[logits, logits], np.r_[labels, labels], np.ones(80), names * 2, np.zeros(80), groups * 2
+    )
+    assert together[:40].tolist() == together[40:].tolist()
+
+
+def test_weights_undo_the_choice_of_what_is_examined() -> None:
+    rng = np.random.default_rng(10)
+    p = rng.random(6000)
+    y = (rng.random(6000) < np.where(p > 0.5, p, p / 3)).astype(float)
+    pi = np.where(p > 0.5, 0.9, 0.15)
+    seen = np.flatnonzero(rng.random(6000) < pi)
+    weights = propensity_weights(pi[seen])
+    for figure in (ece_estimate, brier):
+        whole = figure(p, y, np.arange(6000)).value
+        weighted, plain = (figure(p[seen], y[seen], seen, weights=w) for w in (weights, None))
+        assert abs(weighted.value - whole) < 0.01 < abs(plain.value - whole)
+        assert weighted.low <= weighted.value <= weighted.high
+    (whole_se, whole_sp), (se, sp) = (
+        sensitivity_specificity(p, y, range(6000)),
+        sensitivity_specificity(p[seen], y[seen], seen, weights=weights),
+    )
+    assert whole_se and whole_sp and se and sp
+    assert (se.value, sp.value) == (pytest.approx(whole_se.value, abs=0.02), pytest.approx(whole_sp.value, abs=0.02))
 
 
 def test_ece_is_small_when_calibrated_and_equals_the_gap_when_not() -> None:

@@ -27,6 +27,8 @@ CURVES = {
     "attack_cell_coverage": (0.8, 0.76, 0.7, 0.6, 0.5, 0.4, 0.3),
 }
 SECONDS = dict(zip(clock.STAGES, (6.1, 9.4, 5.2, 0.6, 5.8, 9.9, 3.1, 0.4, 6.2), strict=True))
+PROBES = "the judge's verdicts on the testbed's probes"
+MEASURED_ON = {"over_refusal_rate": "benign look-alikes", "critic_accuracy": PROBES, "critic_ece": PROBES}
 HARMFUL_MARK = "sesame-marker"
 
 
@@ -64,7 +66,8 @@ def write_fixture(root: Path, rounds: int = 6, stop_after: int | None = None, **
             run._clock.take = lambda seconds=seconds: {  # type: ignore[method-assign, misc]
                 **seconds, "other": 0.9, "total": sum(seconds.values()) + 0.9
             }  # fmt: skip
-            run.commit_round(round, {"metrics": metrics, "counts": counts, "train": {}}, samples(round))
+            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": {}}
+            run.commit_round(round, row, samples(round))
         if stop_after is None:
             run.finish(
                 run.first_and_last() | {"expert_labels": {"used": 282, "budget": 288}},

@@ -76,6 +76,17 @@ def test_the_finding_says_fell_or_rose_only_when_the_intervals_part(last: float,
     assert f"{verb} from 80" in finding([row(0, attack_success_rate=0.8), row(1, attack_success_rate=last)])
 
 
+def test_figures_are_told_by_what_they_were_measured_on() -> None:
+    told = {"over_refusal_rate": "benign requests (no look-alikes are given)", "critic_accuracy": "expert labels"}
+    rows = [row(0, helpfulness=0.9, over_refusal_rate=0.1, critic_accuracy=0.8) | {"measured_on": told}]
+    assert f"refuses 10{SPACE}% of benign requests (no look-alikes are given)." in finding(rows)
+    subtitles = {tile["title"]: tile["subtitle"] for tile in headline(rows)}
+    assert subtitles["Over-refusal"] == "benign requests (no look-alikes are given) refused"
+    assert subtitles["Critic accuracy"] == "agreement with expert labels"
+    silent = [{name: value for name, value in rows[0].items() if name != "measured_on"}]
+    assert "look-alikes" not in finding(silent) + str(headline(silent))
+
+
 def test_telling_samples_take_every_reason_in_turn_widest_gap_first() -> None:
     samples = [
         {"round": 1, "why": "a", "p": 0.6, "gold": 0.0},

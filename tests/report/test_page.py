@@ -118,6 +118,17 @@ def test_the_page_is_well_formed_and_names_judge_expert_and_sample_sizes(page: P
         assert words in text, words
 
 
+def test_charts_say_what_was_measured_on_what(page: Path) -> None:
+    text = page.read_text()
+    for words in (
+        "Share of benign look-alikes that were refused.",
+        "Share of verdicts that agree with the judge&#39;s verdicts on the testbed&#39;s probes.",
+        "Expected, 15 bins, against the judge&#39;s verdicts on the testbed&#39;s probes.",
+    ):
+        assert words in text, words
+    assert "{on}" not in text
+
+
 def test_a_run_under_way_and_an_empty_one_have_a_page_too(tmp_path: Path) -> None:
     under_way = write(write_fixture(tmp_path / "a", stop_after=2)).read_text()
     assert "round 2 of 6, under way" in under_way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -176,8 +177,35 @@ def test_a_restored_critic_has_the_same_calibration_and_the_same_labels_held_bac
 def test_what_was_held_back_is_points_with_an_answer() -> None:
     made = critic(odds(BIASED, {}), calibration_share=1.0)
     made.restore(made.state(), [labelled(1, 1.0), labelled(2, 0.5), labelled(3, 0.0, second="other")])
-    p, truth, clusters = made.heldout()
-    assert (len(p), truth, clusters) == (1, [1.0], ["q1"])
+    exam, p = made.heldout()
+    assert (len(p), exam.truth, exam.clusters) == (1, [1.0], ["q1"])
+
+
+def test_what_was_held_back_is_judged_by_a_calibration_that_did_not_see_it() -> None:
+    """Of a critic that knows nothing, a calibration on the very labels finds something."""
+    rng = random.Random(0)
+    said = {f"answer {i}": rng.gauss(0, 3) for i in range(60)}
+    labels = [labelled(i, float(rng.random() < 0.5), text=text) for i, text in enumerate(said)]
+    made = critic(odds(said, {}), calibration_share=1.0)
+    made.restore(made.state(), labels)
+    made.calibrate()
+    exam, p = made.heldout()
+    other = [
+        (item, replace(label, value=1 - label.value)) if item.query_id == "q3" else (item, label)
+        for item, label in labels
+    ]
+    made.restore(made.state(), other)
+    changed, again = made.heldout()
+    at = exam.clusters.index("q3")
+    assert changed.truth[at] != exam.truth[at] and again[at] == p[at] and again != p
+
+
+def test_labels_drawn_by_small_chances_stand_for_many_items() -> None:
+    made = critic(odds(BIASED, {}), calibration_share=1.0)
+    made.restore(made.state(), [labelled(1, 1.0, pi=0.2), labelled(2, 1.0, pi=0.8), labelled(3, 0.0, pi=0.001)])
+    exam, _ = made.heldout()
+    assert exam.weights is not None
+    assert [weight / exam.weights[1] for weight in exam.weights] == pytest.approx([4, 1, 8])
 
 
 def judged(*answers: tuple[str, float], asked: Query = ASK) -> tuple[list[tuple[Query, Response]], list[Judgement]]:
