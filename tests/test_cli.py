@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -193,24 +192,21 @@ def test_an_interrupt_before_the_first_round_says_that_there_is_nothing_to_resum
     assert capsys.readouterr().err == "superalign: interrupted; no round was begun, nothing to resume\n"
 
 
-def test_of_runs_that_processes_of_one_number_wrote_the_newest_that_can_be_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_of_runs_that_processes_of_one_number_wrote_the_newest_that_can_be_read_is_to_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, age, line in (
-        ("a", 60, f'{{"pid": {os.getpid()}}}'),
-        ("z", 60, f'{{"pid": {os.getpid()}}}'),
-        ("y", 0, "{"),
-    ):
-        events = tmp_path / "runs" / name / "events.jsonl"
-        events.parent.mkdir(parents=True)
-        events.write_text(line + "\n")
-        os.utime(events, (time.time() - age,) * 2)
-    use_recipe(monkeypatch, tmp_path, WRITES_A_RUN.format("KeyboardInterrupt"))
-    assert cli.main(["train", "seed=7"]) == 130
-    assert re.search(r"run\.name=\w{2,}", capsys.readouterr().err)
-    assert cli.main(["train", "run.name=mine"]) == 130
-    assert capsys.readouterr().err.endswith("superalign train run.name=mine\n")
+    ours = json.dumps({"pid": os.getpid()})
+    events = {name: tmp_path / "runs" / name / "events.jsonl" for name in ("first", "second", "damaged")}
+    for name, path in events.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(("{" if name == "damaged" else ours) + "\n")
+    for newest in ("first", "second"):
+        for name, path in events.items():
+            os.utime(path, (1, {newest: 2, "damaged": 3}.get(name, 1)))
+        assert cli._how_to_resume(["train"]).endswith(f": superalign train run.name={newest}")
+    assert cli._how_to_resume(["train", "run.name=damaged"]).endswith(": superalign train run.name=damaged")
+    assert cli._how_to_resume(["train", "run.name=none"]) == "no round was begun, nothing to resume"
 
 
 @pytest.mark.parametrize(("argv", "code"), [(["train"], 1), (["experts", "stats", "tried"], 0)])
