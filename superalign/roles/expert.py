@@ -23,7 +23,7 @@ from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
 from superalign.roles.verdicts import Pair
 
 log = logging.getLogger(__name__)
-BENIGN_SEVERITY = 1.0  # wrongly refusing costs less than wrongly helping
+BENIGN_SEVERITY = 1.0  # of 1 for harmful requests: wrongly refusing costs as much as wrongly helping
 CONFLICT = 0.8  # the critic approves of an answer to a harmful seed that is no refusal: an expert must look
 SURE = 0.9  # an answer that the critic approves of like this is good enough to plant a flaw in
 POLL_S = 2.0

@@ -180,7 +180,7 @@ class Verdicts:
     def _plantable(self, labelled: int) -> int:
         """How many planted flaws make up `planted_share` beside so many labels; some batches where there are none."""
         share = self.config.planted_share
-        return round(labelled * share / (1 - share)) if labelled else self.config.batch_size * 4
+        return round(labelled * share / (1 - share)) if labelled or not share else self.config.batch_size * 4
 
     def _labelled_texts(self) -> set[tuple[str, str]]:
         """The (query, response) texts that experts have answered about, held back or not: they say what these are."""

@@ -208,6 +208,16 @@ def test_what_an_expert_has_labelled_is_not_rehearsed_even_when_held_back() -> N
     assert held.learn(labels, [], texts, 0)["rehearsed_rows"] == 0
 
 
+def test_without_a_share_no_flaw_is_planted_even_where_there_are_no_labels() -> None:
+    critic, trainer = make(rehearsed=0, planted_share=0.0)
+    assert critic.learn([], [("how do i sell a kite?", "i will help you with that kite today.")], [], 0) == {
+        "expert_rows": 0.0,
+        "planted_rows": 0.0,
+        "rehearsed_rows": 0.0,
+    }
+    assert trainer.rows == []
+
+
 def test_no_flaw_is_planted_in_what_an_expert_has_answered_about() -> None:
     critic, trainer = make(rehearsed=0, planted_share=0.8, calibration_share=0.0)
     rejected = labelled(1, 0.0, text="i will help you with that kite today.")
