@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -104,10 +105,14 @@ def labels(run: RunFolder) -> list[ExpertLabel]:
     return list(read_records(run.round_path(1), "labels", ExpertLabel))
 
 
-def preferences(run: RunFolder) -> dict[tuple[str, str], Preference]:
-    """By the pair they are about, whichever won."""
-    rows = read_records(run.round_path(1), "preferences", Preference)
-    return {(min(p.chosen, p.rejected), max(p.chosen, p.rejected)): p for p in rows}
+def preferences(run: RunFolder) -> list[Preference]:
+    return list(read_records(run.round_path(1), "preferences", Preference))
+
+
+def beliefs(run: RunFolder) -> dict[tuple[str, str], float]:
+    """P(first better) by (first, second), both ways; what is too uncertain is not trained on, and not here."""
+    found = {(p.chosen_id, p.rejected_id): p.q for p in preferences(run)}
+    return found | {(b, a): 1 - q for (a, b), q in found.items()}
 
 
 @pytest.mark.slow
@@ -126,14 +131,17 @@ def test_what_an_expert_answers_during_a_round_is_what_that_round_trains_on(
         assert not any(label.simulated for label in found)
         assert queue.verify() == []
         queue.close()
-    expected = {p.id: p for p in preferences(first).values() if p.source == "expert"}
+    expected = [p for p in preferences(first) if p.source == "expert"]
     assert expected, "no pair was escalated"
-    for preference in expected.values():
+    for preference in expected:
         rests_on = trace(first, preference.id).labels
         assert rests_on and all(label.annotator in PEOPLE for label in rests_on)
-    flipped = [
-        pair
-        for pair, p in preferences(first).items()
-        if p.source == "expert" and (other := preferences(second).get(pair)) and other.chosen == p.rejected
-    ]
-    assert flipped, "the same answers were preferred whatever the expert said"
+    believed = [beliefs(run) for run in (first, second)]
+    with closing(ExpertQueue(first.experts_path)) as queue:
+        shown = {
+            (i.second_id, i.first_id) if i.swapped else (i.first_id, i.second_id) for i in queue.items() if i.second
+        }
+    for pair in shown & {name for found in believed for name in found}:
+        to_a, to_b = (found.get(pair, 0.5) for found in believed)
+        assert to_a > to_b, "whoever says the first is better makes that more believed"
+    assert {p.id for p in preferences(first)} != {p.id for p in preferences(second)}
