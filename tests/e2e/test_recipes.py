@@ -11,6 +11,7 @@ import pytest
 from superalign.cli import main
 from superalign.compose import load
 from superalign.preferences import FIELDS
+from superalign.report.figures import Estimate, interval, number
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
 from tests.smallest import SMALL
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.slow
 
 TINY = [*SMALL, "cluster=inline", "attacker.seeds=16", "expert.budget=24", "refine.queries=24", "reward.pairs=120"]
 RECIPES = ("redteam", "self_refine", "critic", "reward_model")
+HEADLINE = {
+    "redteam": "attack_success_rate",
+    "self_refine": "attack_success_rate",
+    "critic": "critic_accuracy",
+    "reward_model": "reward_accuracy",
+}
 TRAINED = {
     "redteam": "adapters/attacker",
     "self_refine": "adapters/learner",
@@ -59,7 +66,9 @@ def test_a_recipe_completes_with_summary_figures_with_intervals_and_a_report(who
         assert value["last"]["low"] <= value["last"]["value"] <= value["last"]["high"], name
         assert value["last"]["n"] > 0
     assert sum(found["timing"]["stages"].values()) == pytest.approx(found["timing"]["total_s"], rel=1e-6)
-    assert recipe in (whole / recipe / "report.html").read_text()
+    last = Estimate(**{key: figures[HEADLINE[recipe]]["last"][key] for key in ("value", "low", "high", "n")})
+    page = (whole / recipe / "report.html").read_text()
+    assert number(last.value, "%") in page and interval(last, "%") in page and f"n {last.n}" in page
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

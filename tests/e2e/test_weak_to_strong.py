@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from superalign.cli import main
+from superalign.report.cells import estimate_of, one_decimal
 
 SMALL = ("data.limit=240", "w2s.seeds=2", "w2s.bootstrap=50", "cluster.threads=1")
 DIGITS = ("task=digits", "weak=pixels:2", "strong=centroids:60")
@@ -65,7 +66,9 @@ def test_a_run_completes_and_keeps_the_contract_of_its_summary(whole: Path) -> N
 
 def test_a_run_leaves_its_report_its_metrics_and_its_rows(whole: Path) -> None:
     page = (whole / "report.html").read_text()
-    assert "digits" in page and "safety" in page
+    for cell in json.loads((whole / "summary.json").read_text())["results"]:
+        student = estimate_of(cell, "weak_to_strong")
+        assert student and f"<td>{one_decimal(student)}<small>" in page and f"n {student.n}</span>" in page
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [line["round"] for line in lines] == [0, 1]
     for split in scores(whole):

@@ -145,10 +145,13 @@ def test_a_worker_that_fails_alone_ends_the_group(stand: Stand) -> None:
 
 
 @pytest.mark.slow
-def test_after_a_loss_all_workers_start_again_and_none_of_those_before_is_left(stand: Stand, tmp_path: Path) -> None:
+def test_a_worker_killed_in_a_phase_is_named_with_its_log_and_all_start_again_and_none_of_those_before_is_left(
+    stand: Stand, tmp_path: Path
+) -> None:
     before = stand.pids()
-    with pytest.raises(ActorLost) as lost:
+    with pytest.raises(ActorLost, match=r"trainer-1 died during trainer\.on.*trainer-1\.log") as lost:
         stand.two.on("whole", "killed", "saved", rows(4), DPOSettings())
+    assert lost.value.actor == "trainer-1"
     stand.cluster.restart(lost.value)
     for name, pids in stand.pids().items():
         assert len(pids) == len(before[name]) + 1
@@ -159,9 +162,3 @@ def test_after_a_loss_all_workers_start_again_and_none_of_those_before_is_left(s
     phase, *args = CASES["cdpo"]
     expected = fresh.losses(phase, "saved", *args)
     assert stand.two.on("whole", "losses", phase, "saved", *args) == pytest.approx(expected, **CLOSE)
-
-
-def test_a_worker_killed_in_a_phase_is_named_with_its_log(stand: Stand) -> None:
-    with pytest.raises(ActorLost, match=r"trainer-1 died during trainer\.on.*trainer-1\.log") as lost:
-        stand.two.on("whole", "killed", "saved", rows(4), DPOSettings())
-    assert lost.value.actor == "trainer-1"
