@@ -24,9 +24,7 @@ import pytest
 
 from superalign import cli
 from superalign.config import Config
-from superalign.runtime import submit
 from superalign.runtime.addresses import VARIABLES
-from superalign.runtime.jobs import connect
 from superalign.store.run import Run
 from tests.smallest import SMALL
 
@@ -119,17 +117,18 @@ def wait_for(line: str, process: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(said))
 
 
-def test_this_interpreter_runs_a_job_of_a_cluster_on_this_machine_alone(
-    head: Head, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in OURS:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RAY_AUTH_TOKEN", head.environment["RAY_AUTH_TOKEN"])
-    jobs = connect(head.address)
-    assert submit._python(jobs) == sys.executable
-    monkeypatch.setattr(jobs, "session", lambda: "session_at_the_other_end_of_a_tunnel")
-    assert submit._python(jobs) == "python"
+def test_this_interpreter_runs_a_job_of_a_cluster_on_this_machine_alone(head: Head) -> None:
+    # In a process of its own: Ray reads its token once.
+    script = f"""
+from superalign.runtime import jobs, submit
+ours = jobs.connect({head.address!r})
+print(submit._python(ours))
+ours.session = lambda: "session_at_the_other_end_of_a_tunnel"
+print(submit._python(ours))
+"""
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, env=head.environment, check=True, capture_output=True, text=True).stdout
+    assert told.split() == [sys.executable, "python"]
 
 
 @pytest.mark.slow
