@@ -135,14 +135,12 @@ WHERE value IS NOT NULL AND seq = (
 # What every claim and answer asks stands here whole: building a query takes longer than answering it.
 ITEM = text("SELECT payload FROM item WHERE id = :item")
 LEASE = text("SELECT lease.*, payload FROM lease JOIN item ON item.id = item_id WHERE token = :token")
-HELD = text("""
+_HOLDS = """
 SELECT token, claimed_at, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
-WHERE annotator = :who AND state = 'held' AND expires_at > :now ORDER BY claimed_at, token LIMIT 1
-""")
-HELD_BY = text("""
-SELECT token, claimed_at, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
-WHERE annotator = :who AND state = 'held' AND expires_at > :now AND token = :token
-""")
+WHERE annotator = :who AND state = 'held' AND expires_at > :now
+"""
+HELD = text(f"{_HOLDS} ORDER BY claimed_at, token LIMIT 1")
+HELD_BY = text(f"{_HOLDS} AND token = :token")
 BY_TOKEN = text("SELECT label.*, payload FROM label JOIN item ON item.id = item_id WHERE token = :token")
 SAID_ALONE = text("SELECT alone FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1")
 OWN = text("SELECT id, value FROM label WHERE item_id = :item AND annotator = :who ORDER BY seq")

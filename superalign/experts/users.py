@@ -72,7 +72,7 @@ class Users:
         """The user of this name, disabled or not; None if there is none."""
         with self._queue.database.read() as db:
             row = db.execute(NAMED, {"name": name}).mappings().one_or_none()
-        return None if row is None else _user(dict(row))
+        return None if row is None else _user(row)
 
     def all(self) -> list[User]:
         """Every user by name, disabled ones too."""

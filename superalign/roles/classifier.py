@@ -64,8 +64,7 @@ class ClassifierCritic(Critic):
         With `critic.variance=ensemble`, `critic.members` further heads are fitted on resamples of the same material.
         """
         self._labelled = list(answered)
-        labelled = self._labelled_texts()
-        clean = [text for text in clean if text not in labelled]
+        clean = self._unlabelled(clean)
         training = [pair for pair in self._labelled if not self._held_back(pair[0])]
         labels: list[Comparison] = [
             ((i.query, i.first), (i.query, i.second) if i.second else None, x.value, 1.0)

@@ -63,8 +63,7 @@ class Critic(Verdicts):
             raise ValueError("a frozen judge cannot learn")
         known = {item.id for item, _ in self._labelled}
         self._labelled = list(answered)
-        labelled = self._labelled_texts()
-        clean = [text for text in clean if text not in labelled]
+        clean = self._unlabelled(clean)
         training = self._replayed([pair for pair in self._labelled if not self._held_back(pair[0])], known, seed)
         self._prepare([(item.query, text) for item, _ in training for text in (item.first, item.second) if text])
         rows = [
@@ -75,7 +74,7 @@ class Critic(Verdicts):
         ]
         rng = random.Random(f"planted/{seed}")
         planted = self._planted(clean, rng, self._plantable(len(rows)))
-        rehearsed = self._rehearsed(familiar, labelled, seed)
+        rehearsed = self._rehearsed(familiar, seed)
         metrics = {
             "expert_rows": float(len(rows)),
             "planted_rows": float(len(planted)),
@@ -137,15 +136,13 @@ class Critic(Verdicts):
             rows += self._rows(query, response, flawed, 1.0, 0.5)
         return rows[:count]
 
-    def _rehearsed(
-        self, familiar: Sequence[tuple[str, str]], labelled: set[tuple[str, str]], seed: int
-    ) -> list[dict[str, Any]]:
+    def _rehearsed(self, familiar: Sequence[tuple[str, str]], seed: int) -> list[dict[str, Any]]:
         """Verdicts of the critic before any training, against forgetting (learning without forgetting, 1606.09282).
 
         On texts that no expert has seen, and only where the critic still agrees: what experts have taught since then
         is not undone. A row counts (2p - 1)^2/2 by the initial p.
         """
-        fresh = [text for text in dict.fromkeys(familiar) if text not in labelled]
+        fresh = self._unlabelled(dict.fromkeys(familiar))
         chosen = random.Random(f"rehearsed/{seed}").sample(fresh, min(self.config.rehearsed, len(fresh)))
         now, before = self._point_logits(chosen), self._point_logits(chosen, role="judge")
         return [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from superalign.config import Config
 from superalign.evaluation.critics import Examination
@@ -182,9 +183,10 @@ class Verdicts:
         share = self.config.planted_share
         return round(labelled * share / (1 - share)) if labelled or not share else self.config.batch_size * 4
 
-    def _labelled_texts(self) -> set[tuple[str, str]]:
-        """The (query, response) texts that experts have answered about, held back or not: they say what these are."""
-        return {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}
+    def _unlabelled(self, texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The (query, response) texts that no expert has answered about, of items held back or not."""
+        labelled = {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}
+        return [text for text in texts if text not in labelled]
 
     def _held_back(self, item: Item) -> bool:
         return held_back(item, self.config.calibration_share)
@@ -211,15 +213,20 @@ class Verdicts:
         """A calibration fitted on items of one kind, and their logits."""
         if errors is None:
             errors = annotator_errors(label for _, label in everything)
-        logits = self._item_logits([item for item, _ in held])
-        fitted = Calibrator.fit(
-            logits,
+        evidence = self._evidence(held, errors)
+        return Calibrator.fit(*evidence), evidence[0]
+
+    def _evidence(
+        self, held: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float]
+    ) -> tuple[list[float], list[float], NDArray[np.float64], list[str], list[float]]:
+        """What `Calibrator.fit` is told of labelled items of one kind: logits, labels, weights, categories, errors."""
+        return (
+            self._item_logits([item for item, _ in held]),
             [label.value for _, label in held],
             propensity_weights([item.pi for item, _ in held]),
             [item.category for item, _ in held],
             [errors[label.annotator] for _, label in held],
         )
-        return fitted, logits
 
     def examined(
         self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float] | None = None
@@ -252,17 +259,10 @@ class Verdicts:
         labels, so each probability is of a calibration on the others.
         """
         held = [(i, x) for i, x in self._labelled if i.kind == "point" and self._held_back(i) and x.value != 0.5]
-        cases, truth = [(i.query, i.first, i.category) for i, _ in held], [x.value for _, x in held]
-        weights, errors = propensity_weights([i.pi for i, _ in held]), annotator_errors(x for _, x in self._labelled)
-        p = cross_fitted(
-            self._item_logits([i for i, _ in held]),
-            truth,
-            weights,
-            [category for *_, category in cases],
-            [errors[x.annotator] for _, x in held],
-            [query for query, *_ in cases],
-        )
-        clusters = [i.query_id for i, _ in held]
+        evidence = self._evidence(held, annotator_errors(x for _, x in self._labelled))
+        p = cross_fitted(*evidence, [i.query for i, _ in held])
+        _, truth, weights, *_ = evidence
+        cases, clusters = [(i.query, i.first, i.category) for i, _ in held], [i.query_id for i, _ in held]
         against = "expert labels held back from training"
         return Examination(against, cases, truth, clusters, weights.tolist()), p.tolist()
 
