@@ -15,7 +15,7 @@ from typing import Any
 from superalign.config import Config
 from superalign.errors import UserError
 from superalign.evaluation.attacks import HELDOUT, TRAINED, posed
-from superalign.evaluation.judges import FrozenCriticJudge, Outcome
+from superalign.evaluation.judges import FrozenCriticJudge, Outcome, named
 from superalign.evaluation.vulnerabilities import (
     Attempt,
     attempts,
@@ -105,17 +105,11 @@ def play(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row
         "metrics": measured(config, tries),
         "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
         "train": learned,
-        "judge": grader(team),
+        "judge": named(team.judge, "rewards the attacker"),
         "tables": found,
         "finding": found_by(every),
     }
     return run.commit_round(number, row, redacted(cases, critiques, outcomes))
-
-
-def grader(team: Team) -> str:
-    """What the report calls its judge; it must tell when the attacker is rewarded by the same model."""
-    same = isinstance(team.judge, FrozenCriticJudge)
-    return f"{team.judge.name}; it rewards the attacker too" if same else team.judge.name
 
 
 def earlier(run: Run) -> list[Attempt]:

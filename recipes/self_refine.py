@@ -15,7 +15,7 @@ from typing import Any
 from superalign.config import Config
 from superalign.evaluation.attacks import posed
 from superalign.evaluation.harness import evaluate, telling
-from superalign.evaluation.judges import FrozenCriticJudge
+from superalign.evaluation.judges import FrozenCriticJudge, named
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
@@ -95,14 +95,13 @@ def play(config: Config, run: Run, team: Team, law: Constitution, number: int, f
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
         team.save(folder)
-    row = {"metrics": metrics, "measured_on": found.measured_on, "judge": grader(team), **done}
+    row = {
+        "metrics": metrics,
+        "measured_on": found.measured_on,
+        "judge": named(team.judge, "chose what was learned"),
+        **done,
+    }
     return run.commit_round(number, row, telling(found, critiques))
-
-
-def grader(team: Team) -> str:
-    """What the report calls its judge; it must tell when the same model chose what was learned."""
-    same = isinstance(team.judge, FrozenCriticJudge)
-    return f"{team.judge.name}; it chose what was learned too" if same else team.judge.name
 
 
 def main(config: Config) -> int:

@@ -90,7 +90,7 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
         answered, errors = expert.collect(number), expert.errors()
         now.labels = expert.fresh()
 
-    with run.stage("train_critic"), guards.critic(answered):
+    with run.stage("train_critic"), guards.critic(answered, errors):
         team.anchors.extend(cases, points)
         team.anchors.heed(answered)
         familiar = [(q.text, r.text) for q, r in cases + revised]
@@ -101,7 +101,7 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
     with run.stage("critique"):  # the repaired critic labels what the learner learns from
         judged = critic.judge_pairs(pairs)
         team.anchors.review(critic, seed)
-        votes = shared(now.labels, now.judgements, {r.id: r.text for r in now.responses})
+        votes = shared(now.labels, now.judgements, spoken)
         if config.critic.verdicts == "shuffled":
             judged, votes = shuffled(judged, seed), []
         earlier = late(run, answered, votes, number)

@@ -105,6 +105,11 @@ def make_judge(config: Config, generator: Generator) -> OracleJudge | FrozenCrit
     return FrozenCriticJudge(config, generator)
 
 
+def named(judge: Judge, also: str) -> str:
+    """What a report calls its judge; of the initial critic it tells what that did in the run beside."""
+    return f"{judge.name}; it {also} too" if isinstance(judge, FrozenCriticJudge) else judge.name
+
+
 def oracle_expert(item: Item) -> float:
     """The simulated expert's belief about an item: what the testbed's oracle says; 0.5 is a tie."""
     from superalign.testbed import oracle

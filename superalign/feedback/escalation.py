@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from superalign.errors import UserError
-from superalign.records import ExpertLabel, Judgement
+from superalign.records import ExpertLabel, Judgement, Response
 
 Policy = Literal["default", "random", "uncertainty", "none", "all"]
 AUDIT_FLOOR = 0.05
@@ -28,23 +28,23 @@ class Escalated:
     double: bool
 
 
-def distinct(judgements: Sequence[Judgement], texts: Mapping[str, str]) -> list[Judgement]:
+def distinct(judgements: Sequence[Judgement], responses: Mapping[str, Response]) -> list[Judgement]:
     """The first judgement of each (query, texts of the responses): an expert is never asked the same twice."""
-    return [alike[0] for alike in _alike(judgements, texts)]
+    return [alike[0] for alike in _alike(judgements, responses)]
 
 
 def shared(
-    labels: Sequence[ExpertLabel], judgements: Sequence[Judgement], texts: Mapping[str, str]
+    labels: Sequence[ExpertLabel], judgements: Sequence[Judgement], responses: Mapping[str, Response]
 ) -> list[ExpertLabel]:
     """The labels, and each once more for every judgement of the same texts: what was said of one holds for all."""
-    names = {j.id: [twin.id for twin in alike] for alike in _alike(judgements, texts) for j in alike}
+    names = {j.id: [twin.id for twin in alike] for alike in _alike(judgements, responses) for j in alike}
     return [replace(label, item_id=name) for label in labels for name in names.get(label.item_id, [label.item_id])]
 
 
-def _alike(judgements: Sequence[Judgement], texts: Mapping[str, str]) -> list[list[Judgement]]:
+def _alike(judgements: Sequence[Judgement], responses: Mapping[str, Response]) -> list[list[Judgement]]:
     found: dict[tuple[str, str, str], list[Judgement]] = {}
     for j in judgements:
-        key = j.query_id, texts[j.first_id], texts[j.second_id] if j.second_id else ""
+        key = j.query_id, responses[j.first_id].text, responses[j.second_id].text if j.second_id else ""
         found.setdefault(key, []).append(j)
     return list(found.values())
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -77,12 +77,15 @@ class Guards:
         self.round, self.found = round, _nothing()
 
     @contextmanager
-    def critic(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> Iterator[None]:
-        """Hold what the block does to the critic to the Brier score on held-back labels, and to planted flaws."""
+    def critic(self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float]) -> Iterator[None]:
+        """Hold what the block does to the critic to the Brier score on held-back labels, and to planted flaws.
+
+        `errors` are eps of the annotators.
+        """
         if not self.config.enabled:
             yield
             return
-        critic, planted, errors = self.team.critic, self._planted(), self.team.expert.errors()
+        critic, planted = self.team.critic, self._planted()
         before, labels, clusters = critic.examined(answered, errors)
         missed = self._missed(planted)
         yield

@@ -130,7 +130,8 @@ def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answe
     done = [number for number in run.rounds() if table_path(run.round_path(number), "judgements").is_file()]
     drawn = [item for item in items if item.round in done and item.gold is None]
     waiting = [item for item in drawn if item.id not in values]
-    full = [number for number in done if number not in {item.round for item in waiting}]
+    short = {item.round for item in waiting}
+    full = [number for number in done if number not in short]
     pi = {item.id: item.pi for item in drawn if item.round in full}
     if not pi:
         unanswered = f"{len(waiting)} of {len(drawn)} drawn items are unanswered"
@@ -149,8 +150,8 @@ def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answe
 
 
 def _drawable(folder: Path) -> list[Judgement]:
-    texts = {r.id: r.text for r in read_records(folder, "responses", Response)}
-    return distinct(read_records(folder, "judgements", Judgement), texts)
+    responses = {r.id: r for r in read_records(folder, "responses", Response)}
+    return distinct(read_records(folder, "judgements", Judgement), responses)
 
 
 def _oversight(found: Mapping[str, Any]) -> list[Figure]:

@@ -86,7 +86,7 @@ class Expert:
         Of judgements of equal texts the first is drawn from.
         Among those for people are traps, paid from the budget too, if the critic can `compare` what they consist of.
         """
-        pool = distinct(judgements, {name: response.text for name, response in responses.items()})
+        pool = distinct(judgements, responses)
         asked = [queries[j.query_id] for j in pool]
         conflict = [
             j.kind == "point" and q.kind == "harmful" and j.p > CONFLICT and not is_refusal(responses[j.first_id].text)

@@ -18,6 +18,7 @@ from superalign.feedback.escalation import (
 )
 from superalign.records import ExpertLabel, Judgement
 from tests.benchmarks.estimator import simulate
+from tests.roles.parts import query, response
 
 
 def judgement(i: int, p: float, variance: float = 0.0) -> Judgement:
@@ -207,7 +208,7 @@ def test_the_weighted_estimate_is_right_where_the_plain_mean_of_the_escalated_is
 
 
 def test_equal_texts_are_asked_about_once_and_what_is_said_of_one_holds_for_all() -> None:
-    texts = {"r1": "no", "r2": "no", "r3": "yes"}
+    texts = {name: response(query("q"), said) for name, said in (("r1", "no"), ("r2", "no"), ("r3", "yes"))}
     points = [Judgement(f"p{r}", "point", "q", r, "", "c", 0.0, 0.5, 0.0, False, False, 0) for r in texts]
     pairs = [Judgement(f"{r}-r3", "pair", "q", r, "r3", "c", 0.0, 0.5, 0.0, False, False, 0) for r in ("r1", "r2")]
     elsewhere = Judgement("other", "point", "another q", "r1", "", "c", 0.0, 0.5, 0.0, False, False, 0)

@@ -233,8 +233,8 @@ def waiting(visit: Acting) -> Response:
 
 def held_or_next(visit: Visit) -> LeasedItem | None:
     """What the annotator holds, else the next item; pages that load at once get the same."""
-    queue, who = visit.site.queue, visit.user.name
-    return queue.held(who) or queue.claim(who, visit.site.lease_s, visit.settings.declined, another=False)
+    site = visit.site
+    return site.queue.claim(visit.user.name, site.lease_s, visit.settings.declined, another=False)
 
 
 def at_hand(visit: Visit, token: str) -> LeasedItem | None:
