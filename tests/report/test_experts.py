@@ -184,7 +184,10 @@ def test_passwords_and_webhooks_are_not_in_the_report(tmp_path: Path) -> None:
 def test_nothing_of_it_overflows_or_is_cut(tmp_path: Path, browser: chromium.Browser, width: int) -> None:
     run = write_fixture(tmp_path, stop_after=1, expert=PEOPLE)
     answered_by_people(run)
+    judged(run)
     browser.open(write(run), width)
     assert browser.run("return document.documentElement.scrollWidth") <= width
+    names = "filter(name => name.clientWidth < 0.4 * name.closest('table').clientWidth).map(name => name.textContent)"
+    assert browser.run(f"return [...document.querySelectorAll('.figures th')].{names}") == []
     cut = "filter(cell => cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent)"
     assert browser.run(f"return [...document.querySelectorAll('.figures td, .figures th')].{cut}") == []
