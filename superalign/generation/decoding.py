@@ -83,6 +83,14 @@ def make_cache(model: PreTrainedModel, room: int) -> DynamicCache:
     return cache
 
 
+def cache_bytes(model: PreTrainedModel) -> int:
+    """What the keys and values of one token take in all layers."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+
+
 def left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and attention mask, both [rows, longest]; padding is token 0 under a zero mask."""
     width = max(map(len, prompts))

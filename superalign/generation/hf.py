@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
-from superalign.generation.decoding import Completed, Row, decode, left_pad, positions
+from superalign.generation.decoding import Completed, Row, cache_bytes, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, shortage_told
 from superalign.sections import GeneratorConfig, LoraConfig
@@ -17,6 +17,7 @@ LESS = (
     "lower generator.batch_tokens or max_new_tokens of attacker, critic and learner, set generator.dtype=bfloat16, or "
     "give engines GPUs of their own (cluster.placement=split)"
 )
+CPU_BATCH, GPU_BATCH, GPU_SHARE = 2**14, 2**17, 0.1  # tokens, tokens at most, of the memory for their cache
 LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
 
 
@@ -37,11 +38,11 @@ class HFGenerator:
     def __init__(self, models: dict[str, str], lora: LoraConfig, generator: GeneratorConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self._models = dict(models)
-        self._batch_tokens = generator.batch_tokens
         self._bases = {
             model: MergingBase(load_base(model, generator.dtype).to(device()), lora.alpha / lora.r)
             for model in sorted(set(models.values()))
         }
+        self._batch_tokens = generator.batch_tokens or min(_room(base.model) for base in self._bases.values())
         self._chats: dict[str, Chat] = {model: load_chat(model) for model in self._bases}
         self._adapters: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]] | None] = dict.fromkeys(models)
         self._versions = dict.fromkeys(models, 0)
@@ -180,6 +181,14 @@ class HFGenerator:
             finished=completed.stopped,
             version=self._versions[role],
         )
+
+
+def _room(model: PreTrainedModel) -> int:
+    """Tokens of one padded batch: on a GPU it is cheaper to have few large ones."""
+    if model.device.type == "cpu":
+        return CPU_BATCH
+    memory = torch.cuda.get_device_properties(model.device).total_memory
+    return max(1, min(GPU_BATCH, int(GPU_SHARE * memory / cache_bytes(model))))
 
 
 def _last_logps(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:

@@ -28,7 +28,8 @@ class TrainerConfig(Section):
 class GeneratorConfig(Section):
     """Batched generation: `backend=hf` runs on CPU and small GPUs, `vllm` on CPU and GPUs (an extra to install).
 
-    `batch_tokens` bounds one padded batch of hf. The rest is of vllm. `sync=adapter` serves every role as an adapter
+    `batch_tokens` bounds one padded batch of hf; null is 16,384 on a CPU, on a GPU what a tenth of its memory holds the
+    key-value cache of, 131,072 at most. The rest is of vllm. `sync=adapter` serves every role as an adapter
     beside the base; `full` merges and replaces the weights, for one trained role per model. `kv_cache_gb`: key-value
     cache of each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
     `tensor_parallel`: GPUs over which each engine is spread. `sleep`: engines leave the memory of a GPU that they share
@@ -37,7 +38,7 @@ class GeneratorConfig(Section):
     """
 
     backend: Literal["hf", "vllm"] = "hf"
-    batch_tokens: Positive = 16_384
+    batch_tokens: Positive | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     sync: Literal["adapter", "full"] = "adapter"
     kv_cache_gb: Rate = 1.0

@@ -12,6 +12,7 @@ import torch
 
 from superalign.errors import UserError
 from superalign.generation.base import Generation, GenerationRequest
+from superalign.generation.decoding import cache_bytes, make_cache
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_base, load_chat
 from superalign.sections import GeneratorConfig, LoraConfig
@@ -19,7 +20,7 @@ from superalign.sections import GeneratorConfig, LoraConfig
 LORA = LoraConfig(r=4, alpha=8)
 
 
-def make(model: str, batch_tokens: int = 16_384, roles: tuple[str, ...] = ("attacker", "learner")) -> HFGenerator:
+def make(model: str, batch_tokens: int | None = None, roles: tuple[str, ...] = ("attacker", "learner")) -> HFGenerator:
     return HFGenerator(dict.fromkeys(roles, model), LORA, GeneratorConfig(batch_tokens=batch_tokens), threads=1)
 
 
@@ -74,6 +75,15 @@ def test_batches_of_any_size_give_the_same_words_in_the_order_asked(tiny_model: 
     if temperature == 0.0:
         generator = make(tiny_model)
         assert words(together) == [words(generator.generate([one], seed=9))[0] for one in asked]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_cache_takes_what_it_is_said_to_take(tiny_model: str, dtype: str) -> None:
+    model = load_base(tiny_model, dtype)
+    cache = make_cache(model, 7)
+    model(input_ids=torch.ones(3, 7, dtype=torch.long), past_key_values=cache, use_cache=True)
+    taken = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert taken == 3 * 7 * cache_bytes(model)
 
 
 def test_samples_of_one_prompt_differ_from_each_other(tiny_model: str) -> None:
