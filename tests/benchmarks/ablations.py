@@ -2,7 +2,7 @@
 
     python tests/benchmarks/ablations.py [RUNS_FOLDER] [SEED ...]
 
-Nine runs of some minutes each; runs that are complete already are read, not repeated.
+Nine runs of some minutes each, in one process of one thread; runs that are complete already are read, not repeated.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from measure import over_seeds
 
+ALONE = ("cluster=inline", "cluster.threads=1")
 CONDITIONS = {
     "default": [],
     "critic.verdicts=shuffled": ["critic.verdicts=shuffled"],
@@ -33,7 +34,8 @@ def run(root: Path, condition: str, seed: int) -> dict[str, Any]:
     """The metrics of one run, made if it is not there."""
     name = f"{condition.replace('.', '-').replace('=', '-')}-{seed}"
     command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"seed={seed}"]
-    subprocess.run([*command, f"run.root={root}", f"run.name={name}", *CONDITIONS[condition]], check=True)
+    where = (*ALONE, f"run.root={root}", f"run.name={name}")
+    subprocess.run([*command, *where, *CONDITIONS[condition]], check=True)
     summary = json.loads((root / name / "summary.json").read_text())
     metrics: dict[str, Any] = summary["metrics"]
     return metrics

@@ -22,9 +22,8 @@ from math import nan
 from pathlib import Path
 
 import numpy as np
-from ablations import FIGURES, told
+from ablations import ALONE, FIGURES, told
 
-ALONE = ("cluster=inline", "cluster.threads=1")
 LEARNERS = ("dpo", "kto", "grpo", "rloo", "ppo", "online_dpo")
 LEAST_FALL, LEAST_HELP, LIMIT_S = 0.4, 0.9, 480
 
