@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from superalign.config import Config
@@ -12,7 +13,7 @@ from superalign.records import Critique, Query, Response, content_id
 from superalign.roles import prompts
 from superalign.roles.lessons import Answer, Lesson
 from superalign.roles.prompts import Messages
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings, Trainer
+from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Trainer
 
 MIN_SPREAD = 0.1  # of P(acceptable) over the answers to one query: less tells the critic's noise
 COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
@@ -113,13 +114,7 @@ class Learner:
                 value_learning_rate=c.value_learning_rate,
                 **common,
             )
-            if rows:
-                found = self.trainer.policy("learner", rows, gradients, kept, seed)
-            elif kept:  # nothing to compare yet
-                demonstrations = SFTSettings(gradients.learning_rate, c.epochs, c.batch_size)
-                found = self.trainer.sft("learner", [row | {"weight": 1.0} for row in kept], demonstrations, seed)
-            else:
-                found = {}
+            found = self.trainer.policy("learner", rows, gradients, kept, seed) if rows else {}
         return {"answers": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
 
     def _pairs(self, lesson: Lesson) -> list[dict[str, Any]]:
@@ -151,7 +146,8 @@ class Learner:
     def _groups(self, lesson: Lesson) -> list[dict[str, Any]]:
         """Sampled answers by query with their recorded log-probabilities; queries that tell most come first.
 
-        A query whose answers all look alike to the critic has no gradient within a group.
+        Answers that all look alike to the critic get one reward where they are compared within their query: that is no
+        gradient, but anchors are learned beside every step, and a policy that hardly varies would take few without.
         """
         groups: dict[str, list[Answer]] = {}
         for answer in lesson.answers:
@@ -159,16 +155,15 @@ class Learner:
                 groups.setdefault(answer.response.query_id, []).append(answer)
         spread = {query: max(a.p for a in group) - min(a.p for a in group) for query, group in groups.items()}
         least = MIN_SPREAD if self.config.algorithm in ("grpo", "rloo") else 0.0
-        telling = sorted((q for q in groups if spread[q] >= least), key=lambda q: (-spread[q], q))
         return [
             {
                 "prompt_ids": list(a.response.prompt_ids),
                 "completion_ids": list(a.response.token_ids),
                 "logprobs": list(a.response.logprobs),
-                "reward": a.p,
+                "reward": a.p if spread[query] >= least else fmean(b.p for b in groups[query]),
                 "group": query,
             }
-            for query in telling
+            for query in sorted(groups, key=lambda q: (-spread[q], q))
             for a in groups[query]
         ][: self.config.max_rows]
 

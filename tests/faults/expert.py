@@ -1,6 +1,7 @@
 """A scripted expert, a process of its own: `python expert.py QUEUE ACKNOWLEDGED ORDER`.
 
-Two annotators answer everything that is open, by its content alone, and note each label once it is acknowledged.
+Two annotators answer everything that is open, by its content and name alone, and note each label once it is
+acknowledged. The second answers what the first has answered, so that who labels what does not rest on the moment.
 Seconds written into the file ORDER have the process kill itself so long after it begins its next submit.
 """
 
@@ -25,6 +26,10 @@ def answer(queue: ExpertQueue, who: str, acknowledged: Path, order: Path) -> Non
     """Answer all that is open to one annotator."""
     queue.release_all(who)  # what this one held when it was killed, or when the disk was full
     while (leased := queue.claim(who, 60)) is not None:
+        said = {a.annotator for a in queue.answers() if a.item.id == leased.item.id}
+        if who != ANNOTATORS[0] and ANNOTATORS[0] not in said:  # pushed since the first one looked
+            queue.release(leased.token)
+            return
         value = float(content_share("scripted answer", leased.item.id, who) < 0.5)
         if leased.item.blind:
             queue.answer_alone(leased.token, leased.item.as_shown(value))
