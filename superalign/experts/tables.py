@@ -104,6 +104,7 @@ label = Table(
     Column("created_at", Float, nullable=False),
 )
 Index("label_item", label.c.item_id, label.c.annotator, label.c.seq)
+Index("label_annotator", label.c.annotator, label.c.seq)
 audit = Table(
     "audit",
     metadata,
