@@ -166,6 +166,10 @@ def _postgresql(url: URL, schema: str) -> tuple[Engine, Begin]:
         if schema:
             connection.execute(f"SET search_path TO {_quoted(schema)}")
         connection.execute(f"SET lock_timeout TO '{BUSY_S}s'")
+        # Of a young queue PostgreSQL believes that few items are open: it would read and sort all to find the next one.
+        # Where a sort cannot be avoided it looks so dear that PostgreSQL would compile the question first.
+        connection.execute("SET enable_sort TO off")
+        connection.execute("SET jit TO off")
 
     # Read committed: what a transaction reads after its turn came is what the one before it wrote.
     name = f"superalign experts {schema}".replace("'", "''").replace("%", "%%")
