@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -25,6 +25,14 @@ NETWORKS = frozenset(
     | {"glusterfs", "sshfs", "s3fs", "gcsfuse"}
 )
 LONGEST_SCHEMA = 63  # bytes; PostgreSQL cuts longer names, and two runs would share one schema
+
+
+class Begin(NamedTuple):
+    """The statements that begin a transaction. Drivers begin none by themselves, nor do hooks, which slow every one."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    lazy_write: tuple[str, ...]
 
 
 class Database:
@@ -49,25 +57,27 @@ class Database:
             if self.path:
                 # The file holds harmful text; create it closed to others before SQLite opens it.
                 self.path.touch(mode=0o600)
-            engine = _sqlite(url) if self.path else _postgresql(url, space)
+            self._engine, self._begin = _sqlite(url) if self.path else _postgresql(url, _schema(space))
         except ModuleNotFoundError as error:
             raise UserError(f"{self.name} needs {error.name}: pip install 'superalign[experts]'") from None
         except OSError as error:
             raise UserError(f"cannot open the expert queue {self.name}: {error}") from None
-        self._engine = engine
-        self._writers = {durable: engine.execution_options(write=True, durable=durable) for durable in (True, False)}
-        self._reader = engine if self.path else engine.execution_options(isolation_level="REPEATABLE READ")
-        with self._told("open"), self._turn, self._writers[True].begin() as connection:
+        with self._told("open"), self._turn, self._transaction(self._begin.write) as connection:
             self._prepare(connection, _schema(space))
 
     def close(self) -> None:
         """Close all connections; what was acknowledged is on disk already."""
         self._engine.dispose()
 
+    def ask(self, question: Executable, bind: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """The rows that answer one question, which is consistent without a transaction around it."""
+        with self._told("read"), self._engine.connect() as connection:
+            return connection.execute(question, bind).all()
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view of the store."""
-        with self._told("read"), self._reader.connect() as connection:
+        """A consistent view of the store, for several questions."""
+        with self._told("read"), self._transaction(self._begin.read) as connection:
             yield connection
 
     @contextmanager
@@ -77,7 +87,15 @@ class Database:
         One that is not `durable` need not be on disk yet: when the machine (not the process) dies, it may be undone,
         but never one before it without it.
         """
-        with self._told("write", "; nothing was changed"), self._turn, self._writers[durable].begin() as connection:
+        begin = self._begin.write if durable else self._begin.lazy_write
+        with self._told("write", "; nothing was changed"), self._turn, self._transaction(begin) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: Sequence[str]) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            for statement in begin:
+                connection.exec_driver_sql(statement)
             yield connection
 
     @contextmanager
@@ -128,45 +146,36 @@ def refuse_network(path: Path) -> None:
         )
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL) -> tuple[Engine, Begin]:
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
 
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get("write"):
-            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options['durable'] else 'NORMAL'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
-
-    return engine
+    turn = "BEGIN IMMEDIATE"
+    return engine, Begin(("BEGIN",), ("PRAGMA synchronous=FULL", turn), ("PRAGMA synchronous=NORMAL", turn))
 
 
-def _postgresql(url: URL, space: str) -> Engine:
-    schema = _schema(space)
-    # Read committed: what a transaction reads after its turn came is what the one before it wrote.
-    engine = create_engine(url, isolation_level="READ COMMITTED", pool_recycle=RECYCLE_S)
+def _postgresql(url: URL, schema: str) -> tuple[Engine, Begin]:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_recycle=RECYCLE_S)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         if schema:
             connection.execute(f"SET search_path TO {_quoted(schema)}")
         connection.execute(f"SET lock_timeout TO '{BUSY_S}s'")
-        connection.commit()
+        # Of a young queue PostgreSQL believes that few items are open: it would read and sort all to find the next one.
+        # Where a sort cannot be avoided it looks so dear that PostgreSQL would compile the question first.
+        connection.execute("SET enable_sort TO off")
+        connection.execute("SET jit TO off")
 
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get("write"):
-            lazy = "" if options["durable"] else ", set_config('synchronous_commit', 'off', true)"
-            key = f"superalign experts {schema}"
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)){lazy}", (key,))
-
-    return engine
+    # Read committed: what a transaction reads after its turn came is what the one before it wrote.
+    name = f"superalign experts {schema}".replace("'", "''").replace("%", "%%")
+    turn = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(hashtextextended('{name}', 0))"
+    lazy = f"{turn}; SET LOCAL synchronous_commit TO off"  # all in one message
+    return engine, Begin(("BEGIN ISOLATION LEVEL REPEATABLE READ",), (turn,), (lazy,))
 
 
 def _url(store: str | Path) -> URL:

@@ -44,20 +44,16 @@ class Readings:
         still stands at an earlier cursor, so a repeated round reads the same labels.
         """
         bind = {"since": since, "until": ALL if until is None else until, "traps": traps}
-        with self.database.read() as db:
-            rows = db.execute(tables.LABELS, bind).mappings()
-            return [label_of(item_of(r["payload"]), r) for r in rows]
+        return [label_of(item_of(row.payload), row._mapping) for row in self.database.ask(tables.LABELS, bind)]
 
     def answers(self) -> list[Answer]:
         """Every standing label with its item, traps included: what statistics read."""
-        with self.database.read() as db:
-            rows = [dict(row) for row in db.execute(tables.ANSWERS).mappings()]
+        rows = [row._asdict() for row in self.database.ask(tables.ANSWERS)]
         return [Answer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows]
 
     def cursor(self) -> int:
         """The number of the last row of labels: what a committed round keeps to know what it has seen."""
-        with self.database.read() as db:
-            return int(db.execute(select(func.coalesce(func.max(tables.label.c.seq), 0))).scalar_one())
+        return int(self.database.ask(select(func.coalesce(func.max(tables.label.c.seq), 0)))[0][0])
 
     def items(self, round: int | None = None, unanswered: bool = False) -> list[Item]:
         """The items of a round (default all) in order; with `unanswered` those that still need answers."""
@@ -67,24 +63,21 @@ class Readings:
             query = query.where(t.round == round)
         if unanswered:
             query = query.where(t.answers < t.need)
-        with self.database.read() as db:
-            return [item_of(payload) for payload in db.execute(query).scalars()]
+        return [item_of(row.payload) for row in self.database.ask(query)]
 
     def held(self, annotator: str, token: str | None = None) -> LeasedItem | None:
         """What this annotator still holds by the lease `token`, else the item held longest; None if there is none."""
         bind = {"who": storable(annotator), "now": self.clock()}
-        with self.database.read() as db:
-            if token is None:
-                row = db.execute(tables.HELD, bind).one_or_none()
-            else:
-                row = db.execute(tables.HELD_BY, bind | {"token": storable(token)}).one_or_none()
-        return None if row is None else leased_of(annotator, row)
+        if token is None:
+            rows = self.database.ask(tables.HELD, bind)
+        else:
+            rows = self.database.ask(tables.HELD_BY, bind | {"token": storable(token)})
+        return leased_of(annotator, rows[0]) if rows else None
 
     def pending(self, round: int) -> int:
         """How many labels of a round are still to come: answers needed, at most what is left of the budget."""
-        with self.database.read() as db:
-            row = db.execute(tables.PROGRESS, {"round": round}).one_or_none()
-        return 0 if row is None else int(max(0, min(row.need, row.cap) - row.used))
+        rows = self.database.ask(tables.PROGRESS, {"round": round})
+        return int(max(0, min(rows[0].need, rows[0].cap) - rows[0].used)) if rows else 0
 
     def stats(self) -> dict[str, Any]:
         """Budget, labels and items per round; labels per annotator; agreement of items with two answers.

@@ -104,6 +104,7 @@ label = Table(
     Column("created_at", Float, nullable=False),
 )
 Index("label_item", label.c.item_id, label.c.annotator, label.c.seq)
+Index("label_annotator", label.c.annotator, label.c.seq)
 audit = Table(
     "audit",
     metadata,
@@ -158,8 +159,8 @@ ADD_LABEL = (
     .returning(label.c.seq)
 )
 
-# The rounds that have open items and room for one more label beside those given and those being given. (For EXISTS
-# PostgreSQL would read every item.)
+# For EXISTS, here and below, PostgreSQL would read every item, and sort them: it joins where it should look up one.
+# The rounds that have open items and room for one more label beside those given and those being given.
 ROOMS = text("""
 SELECT round FROM budget
 WHERE used + (SELECT COUNT(*) FROM lease
@@ -172,10 +173,10 @@ SELECT payload FROM item
 WHERE round = :round AND answers < need
   AND answers + (SELECT COUNT(*) FROM lease
                  WHERE item_id = item.id AND state = 'held' AND expires_at > :now) < need
-  AND NOT EXISTS (SELECT 1 FROM lease
-                  WHERE item_id = item.id AND annotator = :who AND state = 'held' AND expires_at > :now)
-  AND NOT EXISTS (SELECT 1 FROM live WHERE item_id = item.id AND annotator = :who)
-  AND NOT EXISTS (SELECT 1 FROM declined WHERE item_id = item.id AND annotator = :who)
+  AND (SELECT COUNT(*) FROM lease
+       WHERE item_id = item.id AND annotator = :who AND state = 'held' AND expires_at > :now) = 0
+  AND (SELECT COUNT(*) FROM live WHERE item_id = item.id AND annotator = :who) = 0
+  AND (SELECT COUNT(*) FROM declined WHERE item_id = item.id AND annotator = :who) = 0
   AND category NOT IN :categories
 ORDER BY forced DESC, pi DESC, position LIMIT 1
 """).bindparams(bindparam("categories", expanding=True, type_=Text()))

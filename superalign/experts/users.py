@@ -70,9 +70,8 @@ class Users:
 
     def named(self, name: str) -> User | None:
         """The user of this name, disabled or not; None if there is none."""
-        with self._queue.database.read() as db:
-            row = db.execute(NAMED, {"name": name}).mappings().one_or_none()
-        return None if row is None else _user(row)
+        rows = self._queue.database.ask(NAMED, {"name": name})
+        return _user(rows[0]._mapping) if rows else None
 
     def all(self) -> list[User]:
         """Every user by name, disabled ones too."""
@@ -97,8 +96,8 @@ class Users:
         audit.append(db, self._queue.clock(), Action(PUSHER, action, f"person {row['name']}", row, row["role"]))
 
     def _rows(self) -> list[dict[str, Any]]:
-        with self._queue.database.read() as db:
-            return [dict(row) for row in db.execute(select(tables.person).order_by(tables.person.c.name)).mappings()]
+        people = select(tables.person).order_by(tables.person.c.name)
+        return [row._asdict() for row in self._queue.database.ask(people)]
 
 
 def _user(row: Mapping[Any, Any]) -> User:

@@ -26,8 +26,7 @@ def help(visit: Reading) -> Response:
 @router.get("/settings")
 def settings(visit: Reading) -> Response:
     """What the annotator can choose."""
-    with visit.site.queue.database.read() as db:
-        categories = list(db.execute(CATEGORIES).scalars())
+    categories = [row.category for row in visit.site.queue.database.ask(CATEGORIES)]
     known = sorted({*categories, *visit.settings.declined})
     return visit.page("settings.html.j2", categories=known, declined=visit.settings.declined)
 

@@ -82,8 +82,7 @@ LEFT JOIN budget ON round = COALESCE(:round, (SELECT MAX(round) FROM budget))
 
 def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress:
     """The figures at the top of the page; without a round the newest one's budget."""
-    with queue.database.read() as db:
-        row = db.execute(PROGRESS, {"who": who, "round": round}).one()
+    [row] = queue.database.ask(PROGRESS, {"who": who, "round": round})
     return Progress(row.own, row.last or "", row.cap or 0, row.used or 0)
 
 
