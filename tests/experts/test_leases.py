@@ -6,12 +6,29 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from superalign.experts.items import LeaseLost
 from superalign.experts.queue import ExpertQueue
 from tests.experts.test_queue import Clock, answer, clock, item, pair, queue
 
 __all__ = ["clock", "queue"]
+
+
+def test_the_next_item_of_a_long_queue_is_looked_up_not_sorted_for(queue: ExpertQueue) -> None:
+    queue.push([item(i) for i in range(600)], 1, 600)
+    engine, plans = queue.database._engine, list[str]()
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def planned(connection, cursor, statement, given, *rest):  # type: ignore[no-untyped-def]
+        if "ORDER BY forced" in statement:
+            cursor.execute(f"{explain} {statement}", given)
+            plans.append(" ".join(str(column) for row in cursor.fetchall() for column in row))
+
+    assert queue.claim("ada", 60) is not None
+    [plan] = plans
+    assert "item_open" in plan and "Sort" not in plan and "TEMP B-TREE" not in plan
 
 
 def test_a_budget_of_zero_leases_nothing(queue: ExpertQueue) -> None:
