@@ -48,7 +48,7 @@ class Database:
         Raises:
             UserError: the store cannot be opened, is no queue, or is of another format.
         """
-        url = _url(store)
+        url, schema = _url(store), _schema(space)
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self.name = str(self.path or url.render_as_string(hide_password=True))
         # Threads of one process wait here, not in SQLite's sleeping retries, nor each with a connection of its own.
@@ -57,13 +57,13 @@ class Database:
             if self.path:
                 # The file holds harmful text; create it closed to others before SQLite opens it.
                 self.path.touch(mode=0o600)
-            self._engine, self._begin = _sqlite(url) if self.path else _postgresql(url, _schema(space))
+            self._engine, self._begin = _sqlite(url) if self.path else _postgresql(url, schema)
         except ModuleNotFoundError as error:
             raise UserError(f"{self.name} needs {error.name}: pip install 'superalign[experts]'") from None
         except OSError as error:
             raise UserError(f"cannot open the expert queue {self.name}: {error}") from None
         with self._told("open"), self._turn, self._transaction(self._begin.write) as connection:
-            self._prepare(connection, _schema(space))
+            self._prepare(connection, schema)
 
     def close(self) -> None:
         """Close all connections; what was acknowledged is on disk already."""

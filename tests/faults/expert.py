@@ -18,7 +18,7 @@ from superalign.errors import UserError
 from superalign.experts.queue import ExpertQueue
 from superalign.records import content_share
 
-ANNOTATORS = ("ada", "ben")
+FIRST, SECOND = "ada", "ben"
 PAUSE_S = 0.1
 
 
@@ -26,8 +26,8 @@ def answer(queue: ExpertQueue, who: str, acknowledged: Path, order: Path) -> Non
     """Answer all that is open to one annotator."""
     queue.release_all(who)  # what this one held when it was killed, or when the disk was full
     while (leased := queue.claim(who, 60)) is not None:
-        said = {a.annotator for a in queue.answers() if a.item.id == leased.item.id}
-        if who != ANNOTATORS[0] and ANNOTATORS[0] not in said:  # pushed since the first one looked
+        if who != FIRST and all((a.item.id, a.annotator) != (leased.item.id, FIRST) for a in queue.answers()):
+            # It was pushed since the first one looked.
             queue.release(leased.token)
             return
         value = float(content_share("scripted answer", leased.item.id, who) < 0.5)
@@ -50,7 +50,7 @@ def main(store: Path, acknowledged: Path, order: Path) -> None:
     while True:
         try:
             queue = queue or ExpertQueue.of_run(store, None)
-            for who in ANNOTATORS:
+            for who in (FIRST, SECOND):
                 answer(queue, who, acknowledged, order)
         except UserError as error:  # the disk is full: what was not acknowledged is answered again
             print(error, flush=True)
