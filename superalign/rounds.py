@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from superalign.config import Config
 from superalign.errors import ActorLost
@@ -16,6 +17,8 @@ from superalign.store.run import Plan, Run
 from superalign.team import Team, versions
 
 Row = dict[str, Any]
+REPORT_SHARE: Final = 0.02
+"""Of a run's time, at most, goes into reports under way: each reads all rounds so far, and costs more than the last."""
 
 
 @contextmanager
@@ -53,8 +56,10 @@ def drive(
         do: does one round in the folder given, commits it and returns its row.
         stand: what else restores what rounds rest on.
         halt: asked before every round; what is true ends the run there.
+
+    The report is written after rounds while that is cheap, and by the recipe once more at the end.
     """
-    writers, standing = Writers.open(run, run.settings["track"]), False
+    writers, standing, due = Writers.open(run, run.settings["track"]), False, 0.0
     while (number := 0 if (last := run.last_round()) is None else last + 1) <= run.plan.last_round:
         if halt and halt():
             break
@@ -76,7 +81,9 @@ def drive(
             continue
         team.cluster.progressed()
         writers.log(number, flatten(row))
-        page.write(run.folder)
+        if (began := time.monotonic()) >= due:
+            page.write(run.folder)
+            due = (ended := time.monotonic()) + (ended - began) / REPORT_SHARE
     writers.close()
 
 
