@@ -125,8 +125,9 @@ class LearnerConfig(Section):
     `rloo` and `ppo` are on-policy: `iterations` times a round the learner answers, is judged and takes a short phase.
     `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
     round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or `max_rows` single answers are used, those of
-    largest weight. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`:
-    the base; adapted so that a completion strays `kl_target` nats, null: fixed).
+    largest weight; of samples for policy gradients those to the queries whose answers differ most. `clip`: of policy
+    ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`: the base; adapted so that a
+    completion strays `kl_target` nats, null: fixed).
     `gae_lambda`, `value_learning_rate`: of `ppo`. `reward`: a run of recipe=reward_model, whose model
     rewards answers in the critic's place (`grpo`, `rloo`, `ppo`).
     """
