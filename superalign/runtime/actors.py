@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import ActorLost, UserError
-from superalign.runtime.process import keep_freed_memory, sleep_between_work, without_collection
+from superalign.runtime.memory import keep_freed_memory, without_collection
 
 WAIT_SLICE_S = 10.0
 NESTED_SHARE = 0.9  # of the time of a call; in the rest the news of a nested failure reaches its caller
@@ -71,7 +71,6 @@ class Host:
     def __init__(self, name: str, log_file: str, threads: int, construction: bytes) -> None:
         # Before the first unpickling, because that is what imports torch, which reads these once.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-        sleep_between_work()
         keep_freed_memory()
         self.name = name
         self.log_file = log_file

@@ -18,7 +18,7 @@ from typing import Any
 from superalign.errors import UserError
 from superalign.runtime.addresses import pass_token, reread_environment
 from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
-from superalign.runtime.process import keep_freed_memory, sleep_between_work
+from superalign.runtime.memory import keep_freed_memory
 from superalign.sections import ClusterConfig
 
 OBJECT_STORE_BYTES = 512 * 2**20
@@ -58,7 +58,6 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
         UserError: Ray runs in this process already, does not start, or nothing answers at `config.address`.
     """
     if config.mode == "inline":
-        sleep_between_work()
         keep_freed_memory()
         yield InlineCluster()
         return

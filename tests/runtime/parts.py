@@ -45,10 +45,10 @@ class Counter:
     def pid(self) -> int:
         return os.getpid()
 
-    def threads(self) -> tuple[str | None, int, str | None]:
+    def threads(self) -> tuple[str | None, int]:
         import torch
 
-        return os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads(), os.environ.get("OMP_WAIT_POLICY")
+        return os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
 
     def has_torch(self) -> bool:
         return "torch" in sys.modules

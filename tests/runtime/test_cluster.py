@@ -186,8 +186,8 @@ def test_threads_reach_torch_and_a_light_role_never_imports_it(shared: RayCluste
     two = shared.spawn("two_threads", Counter, threads=2)
     role = shared.spawn("light", Counter)
     assert not role.has_torch()
-    assert one.threads() == ("1", 1, "passive")
-    assert two.threads() == ("2", 2, "passive")
+    assert one.threads() == ("1", 1)
+    assert two.threads() == ("2", 2)
 
 
 def test_an_actor_uses_the_memory_that_it_freed_again(service: Counter) -> None:
@@ -229,17 +229,6 @@ except UserError as error:
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("Ray did not start (The current node timed out during startup.): free memory")
-
-
-@pytest.mark.parametrize(("chosen", "found"), [(None, "passive"), ("active", "active")])
-def test_threads_sleep_between_work_unless_the_user_has_them_spin(
-    chosen: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")  # undone afterwards, whatever the start sets
-    if chosen is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    with start(ClusterConfig(mode="inline"), tmp_path):
-        assert os.environ["OMP_WAIT_POLICY"] == found
 
 
 def test_an_inline_cluster_lets_a_loss_go_on(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""How a process treats its machine: freed pages kept, no search for garbage where there is none, threads that sleep."""
+"""How a process keeps its memory: freed pages for the next batch, and no search for garbage where there is none."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,12 +34,3 @@ def without_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def sleep_between_work() -> None:
-    """Let threads that wait for one another sleep: to be called before torch is imported; the user's choice stands.
-
-    OpenMP's spin instead. Beside any other program, a part of a batch then waits for a core on which a thread spins:
-    on two cores beside one busy process, small self-play took twice its time; alone it makes no difference.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
