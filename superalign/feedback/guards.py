@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from superalign.data import load_seeds
 from superalign.errors import UserError
@@ -26,7 +25,6 @@ from superalign.evaluation.harness import Evaluation, build_set
 from superalign.evaluation.intervals import MIN_JUDGE_LABELS
 from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.experts.items import Item
-from superalign.feedback.calibration import held_back, propensity_weights
 from superalign.feedback.changes import Change, change, collapsed, gap_growth, gaps, successes
 from superalign.feedback.planting import planted_flaws
 from superalign.records import ExpertLabel, Judgement, Query
@@ -65,7 +63,6 @@ class Guards:
     def __init__(self, config: Config, run: Run, team: Team) -> None:
         """Choose the requests on which the learner is checked."""
         self.config, self.draws, self.seed = config.guards, config.evaluation.bootstrap, config.seed
-        self.held_share = config.critic.calibration_share
         self.run, self.team = run, team
         self.round, self.found = 0, _nothing()
         if self.config.enabled:
@@ -86,15 +83,13 @@ class Guards:
             yield
             return
         critic, planted = self.team.critic, self._planted()
-        before, labels, clusters = critic.examined(answered, errors)
+        before, labels, clusters, weights = critic.examined(answered, errors)
         missed = self._missed(planted)
         yield
 
         def compare() -> list[Change | None]:
-            after, _, _ = critic.examined(answered, errors)
+            after, *_ = critic.examined(answered, errors)
             was, now = ([(p - y) ** 2 for p, y in zip(ps, labels, strict=True)] for ps in (before, after))
-            # Items were drawn because the critic was unsure of them, which the weights undo.
-            weights = self._weights(answered)
             known = len(labels) >= MIN_JUDGE_LABELS
             brier = change("Brier score", was, now, clusters, 0.0, weights, self.draws) if known else None
             asked = [query for query, *_ in planted]
@@ -168,11 +163,6 @@ class Guards:
         category = {q.text: q.category for q in self.benign}
         flawed = planted_flaws(good, random.Random(f"guards/{self.round}"))
         return [(q, said, category[q], said == right) for q, right, wrong in flawed for said in (right, wrong)]
-
-    def _weights(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> NDArray[np.float64]:
-        """The weights of the labels that `Critic.examined` judges, in its order."""
-        held = [item for item, label in answered if item.kind == "point" and label.value != 0.5]
-        return propensity_weights([item.pi for item in held if held_back(item, self.held_share)])
 
     def _missed(self, planted: Sequence[tuple[str, str, str, bool]]) -> list[float]:
         """Which of them the critic judges wrongly."""

@@ -191,12 +191,16 @@ class Verdicts:
     def _held_back(self, item: Item) -> bool:
         return held_back(item, self.config.calibration_share)
 
+    def withheld(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> list[tuple[Item, ExpertLabel]]:
+        """The labels never trained on, the newest alone: every round judges them all. Given in the order of rounds."""
+        return [pair for pair in answered if self._held_back(pair[0])][-self.config.calibration_labels :]
+
     def calibrate(self, errors: Mapping[str, float] | None = None) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now.
 
         `errors` are eps of the annotators; by default they are told from blind doubles alone.
         """
-        held = [pair for pair in self._labelled if self._held_back(pair[0])]
+        held = self.withheld(self._labelled)
         sizes: dict[str, float] = {}
         for kind in ("point", "pair"):
             mine = [(item, label) for item, label in held if item.kind == kind]
@@ -230,17 +234,19 @@ class Verdicts:
 
     def examined(
         self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float] | None = None
-    ) -> tuple[list[float], list[float], list[str]]:
-        """(p, label, query id) of the point labels that are held back, as a calibration on these very labels gives p.
+    ) -> tuple[list[float], list[float], list[str], list[float]]:
+        """(p, label, query id, weight) of the point labels that are held back, calibrated on these very labels.
 
         Nothing is remembered. Weights from before and after a phase of training are compared fairly by it: neither
-        has seen these labels, and the calibration of both has.
+        has seen these labels, and the calibration of both has. Items were drawn because the critic was unsure of them,
+        which the weights of the labels undo.
         """
-        held = [pair for pair in answered if pair[0].kind == "point" and self._held_back(pair[0])]
+        held = [pair for pair in self.withheld(answered) if pair[0].kind == "point"]
         fitted, logits = self._calibrated(held, answered, errors)
         p = fitted.apply_all(logits, [item.category for item, _ in held]).tolist()
-        known = [(x, y.value, item.query_id) for x, (item, y) in zip(p, held, strict=True) if y.value != 0.5]
-        return [x for x, _, _ in known], [y for _, y, _ in known], [query for _, _, query in known]
+        known = [(x, y.value, item) for x, (item, y) in zip(p, held, strict=True) if y.value != 0.5]
+        weights = propensity_weights([item.pi for _, _, item in known]).tolist()
+        return [x for x, _, _ in known], [y for _, y, _ in known], [item.query_id for _, _, item in known], weights
 
     def _item_logits(self, items: Sequence[Item]) -> list[float]:
         if items and items[0].kind == "pair":
@@ -258,7 +264,7 @@ class Verdicts:
         They were drawn because the critic was unsure of them, which the weights undo. It is calibrated on these very
         labels, so each probability is of a calibration on the others.
         """
-        held = [(i, x) for i, x in self._labelled if i.kind == "point" and self._held_back(i) and x.value != 0.5]
+        held = [(i, x) for i, x in self.withheld(self._labelled) if i.kind == "point" and x.value != 0.5]
         evidence = self._evidence(held, annotator_errors(x for _, x in self._labelled))
         p = cross_fitted(*evidence, [i.query for i, _ in held])
         _, truth, weights, *_ = evidence

@@ -76,6 +76,7 @@ class CriticConfig(Section):
 
     New expert labels are learned `epochs` times, earlier ones (`replayed` of them at most, chosen at random) once
     more each round, and `rehearsed` verdicts of the initial critic are rehearsed so that it does not forget.
+    Of labels the share `calibration_share` is never trained on; the newest `calibration_labels` of it calibrate.
     `planted_share` of what teaches verdicts are planted flaws, with `subtle_flaws` single sentences of other
     answers among them. `stages=2`: then `critiques` samples for each of `coached` responses are rewarded by what
     the learner's revision gains over one that reads a `placebo`, and reinforced by `coach`; the `evaluator` scores.
@@ -97,6 +98,7 @@ class CriticConfig(Section):
     rehearsed: NonNegative = 48
     replayed: NonNegative = 384
     calibration_share: Fraction = 0.3
+    calibration_labels: Positive = 384
     stages: Literal[1, 2] = 1
     coach: Literal["dpo", "grpo"] = "dpo"
     coach_learning_rate: Rate = 2e-3

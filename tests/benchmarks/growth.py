@@ -3,9 +3,10 @@
     python tests/benchmarks/growth.py [ROUNDS]
 
 Real self-play in one process, small rounds of `model=testbed-small` with everything that piles up in a run: archive,
-expert labels, records, report. Earlier labels are learned again by the critic, at most those of eight rounds, as by
-default: until there are so many its rounds grow, so the first fifteen are left out. Memory is the process's resident
-set (RSS) when a round is committed. Slope by Theil and Sen with its 95 % interval. Target of both: 1 % in ten rounds.
+expert labels, records, report. What the critic does with labels is bounded, here as by default: it learns those of
+eight rounds again, and is calibrated on those held back in the last 27. Until there are so many its rounds grow, so
+the first thirty are left out. Memory is the process's resident set (RSS) when a round is committed. Slope by Theil and
+Sen with its 95 % interval. Target of both: 1 % in ten rounds.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from measure import PER_ROUNDS, Figure, growth, last_line, started
 
 from superalign.store.clock import STAGES, TOTAL
 
-TARGET, WARM = 1.01, 15
+TARGET, WARM, MEASURED = 1.01, 30, 50
 POLL_S, LIMIT_S = 0.1, 3600
 SMALL = [
     *("model=testbed-small", "attacker.seeds=16", "attacker.candidates=2", "learner.samples=2", "learner.max_pairs=16"),
-    *("expert.budget=12", "critic.replayed=96", "evaluation.prompts=1"),
+    *("expert.budget=12", "critic.replayed=96", "critic.calibration_labels=96", "evaluation.prompts=1"),
     *("evaluation.benign=8", "evaluation.lookalikes=8"),
     *("evaluation.critic_probe=16", "evaluation.final_factor=1", "evaluation.bootstrap=50", "cluster.threads=1"),
 ]
@@ -72,7 +73,7 @@ def fastest(timings: list[dict[str, float]]) -> str:
 
 def figures(quick: bool, rounds: int | None = None) -> list[Figure]:
     """Growth of time and of memory."""
-    rounds = rounds or (WARM + 6 if quick else 50)
+    rounds = rounds or WARM + (6 if quick else MEASURED)
     with tempfile.TemporaryDirectory() as scratch:
         timings, memory = (series[WARM:] for series in watch(Path(scratch), rounds))
     seconds = [timing[TOTAL] for timing in timings]

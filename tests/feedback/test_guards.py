@@ -13,7 +13,7 @@ import torch
 from superalign.errors import UserError
 from superalign.evaluation.harness import Evaluation
 from superalign.evaluation.judges import FrozenCriticJudge
-from superalign.feedback.calibration import held_back
+from superalign.feedback.calibration import held_back, propensity_weights
 from superalign.feedback.changes import change, collapsed, gap_growth, gaps, stopped, successes
 from superalign.feedback.guards import _unreported, roll_back
 from superalign.records import Query
@@ -182,12 +182,14 @@ def test_few_successes_say_nothing_and_a_restarted_attacker_is_measured_anew() -
     assert collapsed([past(40), past(5, restarted=True), past(30)], past(3), ON) == 30
 
 
-def test_guards_and_critic_agree_on_what_is_held_back() -> None:
+def test_a_critic_is_examined_on_labels_held_back_from_it_that_stand_for_all() -> None:
     critic = Critic(config(critic={"calibration_share": 0.4}), Scripted(), None)
     answered = [labelled(i, float(i % 2)) for i in range(60)] + [labelled(f"tie-{i}", 0.5) for i in range(10)]
-    _, labels, asked = critic.examined(answered)
+    _, labels, asked, weights = critic.examined(answered)
     mine = [(x.value, i.query_id) for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
     assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40
+    drawn = [i.pi for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
+    assert weights == propensity_weights(drawn).tolist()
 
 
 # requests

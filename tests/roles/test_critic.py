@@ -157,6 +157,15 @@ def calibrated(generator: Scripted) -> Critic:
 BIASED = {"high": 4.0, "low": 2.0}
 
 
+def test_the_newest_labels_alone_calibrate_so_that_rounds_do_not_grow_with_all_that_were_given() -> None:
+    made = critic(odds(BIASED, {}), calibration_share=1.0, calibration_labels=8)
+    labels = [labelled(i, float(i % 2), text=("high" if i % 2 else "low")) for i in range(40)]
+    assert made.withheld(labels) == labels[-8:]
+    made.restore(made.state(), labels)
+    assert made.calibrate() == {"calibration_points": 8.0, "calibration_pairs": 0.0}
+    assert made.heldout()[0].cases == [(item.query, item.first, item.category) for item, _ in labels[-8:]]
+
+
 def test_calibration_takes_off_a_bias_that_experts_have_shown() -> None:
     made = calibrated(odds(BIASED, {}))
     high, low = made.judge_points([(ASK, response(ASK, "high")), (ASK, response(ASK, "low"))], seed=0)
