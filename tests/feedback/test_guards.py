@@ -184,12 +184,13 @@ def test_few_successes_say_nothing_and_a_restarted_attacker_is_measured_anew() -
 
 def test_a_critic_is_examined_on_labels_held_back_from_it_that_stand_for_all() -> None:
     critic = Critic(config(critic={"calibration_share": 0.4}), Scripted(), None)
-    answered = [labelled(i, float(i % 2)) for i in range(60)] + [labelled(f"tie-{i}", 0.5) for i in range(10)]
+    answered = [labelled(i, float(i % 2), pi=(i % 5 + 1) / 10) for i in range(60)]
+    answered += [labelled(f"tie-{i}", 0.5) for i in range(10)]
     _, labels, asked, weights = critic.examined(answered)
     mine = [(x.value, i.query_id) for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
     assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40
     drawn = [i.pi for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
-    assert weights == propensity_weights(drawn).tolist()
+    assert weights == propensity_weights(drawn).tolist() and len(set(weights)) == 5
 
 
 # requests
