@@ -83,7 +83,7 @@ def drive(
         writers.log(number, flatten(row))
         if (began := time.monotonic()) >= due:
             page.write(run.folder)
-            due = (ended := time.monotonic()) + (ended - began) / REPORT_SHARE
+            due = began + (time.monotonic() - began) / REPORT_SHARE
     writers.close()
 
 
