@@ -130,6 +130,7 @@ class Team:
             dtype=config.trainer.dtype,
             resting=resting,
             shard=config.cluster.shard,
+            micro_batch=config.trainer.micro_batch,
             threads=each,
             workers=workers,
             place=estate.one() if workers == 1 else None,

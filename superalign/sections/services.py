@@ -19,10 +19,13 @@ class LoraConfig(Section):
 class TrainerConfig(Section):
     """Training: `dtype` of the frozen bases, as `generator.dtype` for the engines; adapters are always float32.
 
-    With different formats generator and trainer are slightly different policies: see `mismatch_kl`.
+    With different formats generator and trainer are slightly different policies: see `mismatch_kl`. `micro_batch`: of
+    how many rows of a batch a worker keeps the activations at once (null: of all); loss and gradients are still those
+    of the whole batch, and the model runs twice on each row. A pair is two rows. Reward models do without it.
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
+    micro_batch: Positive | None = None
 
 
 class GeneratorConfig(Section):

@@ -16,6 +16,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from superalign.training import workers
 from superalign.training.advantages import group_relative, leave_one_out
 from superalign.training.base import PolicySettings
+from superalign.training.parts import in_parts
 from superalign.training.phases import dataset
 from superalign.training.rows import AnchorStream, Rows
 
@@ -69,14 +70,15 @@ class Recorded(workers.WholeBatch):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor | None, ...]:
-        """TRL's, of all rows; the balance of a mixture of experts is the mean of that in each worker's rows."""
-        mine = (workers.share(input_ids), workers.share(attention_mask))
-        logps, entropies, balance = super()._get_per_token_logps_and_entropies(model, *mine, *args, **kwargs)  # type: ignore[misc]
-        rows = len(input_ids)
+        """TRL's, of all rows; the balance of a mixture of experts is the mean of that in each worker's parts."""
+        run = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        mine, rows = (workers.share(input_ids), workers.share(attention_mask)), len(input_ids)
+        found = in_parts(model, lambda *part: run(model, *part, *args, **kwargs), *mine)
+        logps, entropies, balance = zip(*found, strict=True)
         return (
-            workers.whole(logps, rows),
-            entropies if entropies is None else workers.whole(entropies, rows),
-            balance if balance is None else workers.whole(balance[None], workers.count()).mean(),
+            workers.whole(torch.cat(logps), rows),
+            None if entropies[0] is None else workers.whole(torch.cat(entropies), rows),
+            None if balance[0] is None else workers.whole(torch.stack(balance).mean()[None], workers.count()).mean(),
         )
 
     def compute_loss(

@@ -148,12 +148,12 @@ def logps_and_values(model: Any, inputs: dict[str, torch.Tensor], head: nn.Linea
     The head reads what the model hands to its output layer; its gradients end there.
     """
     caught: list[torch.Tensor] = []
-    handle = model.get_base_model().base_model.register_forward_hook(lambda *call: caught.append(call[2][0]))
+    handle = model.get_base_model().base_model.register_forward_hook(lambda *call: caught.append(call[2][0].detach()))
     try:
         logps = token_logps(model, inputs)
     finally:
         handle.remove()
-    values: torch.Tensor = head(caught[0][:, :-1].detach()).squeeze(-1)
+    values: torch.Tensor = head(torch.cat(caught)[:, :-1]).squeeze(-1)
     return logps, workers.whole(values, len(logps))
 
 

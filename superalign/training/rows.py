@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from superalign.training import workers
+from superalign.training.parts import in_parts
 
 Rows = Sequence[dict[str, Any]]
 
@@ -28,16 +29,20 @@ def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, t
 
 def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
-    rows = len(inputs["input_ids"])
-    ids, attention, mask = (workers.share(inputs[n]) for n in ("input_ids", "attention_mask", "completion_mask"))
-    output = model(
-        input_ids=ids,
-        attention_mask=attention,
-        labels=ids.masked_fill(mask == 0, -100),
-        use_cache=False,
-        fused_lm_head=True,
-    )
-    return workers.whole(output.log_probs, rows)
+
+    def run(ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        output = model(
+            input_ids=ids,
+            attention_mask=attention,
+            labels=ids.masked_fill(mask == 0, -100),
+            use_cache=False,
+            fused_lm_head=True,
+        )
+        logps: torch.Tensor = output.log_probs
+        return logps
+
+    mine = (workers.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask"))
+    return workers.whole(torch.cat(in_parts(model, run, *mine)), len(inputs["input_ids"]))
 
 
 @torch.no_grad()

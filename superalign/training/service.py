@@ -38,9 +38,9 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", categ
 
 
 LESS = (
-    "set trainer.dtype=bfloat16, lower batch_size of attacker, critic and learner (w2s.batch_size), anchor_batch, "
-    "max_new_tokens or lora.r, give the trainer its own GPU (cluster.placement=split), or set more "
-    "cluster.learner_workers and cluster.shard=true"
+    "set trainer.dtype=bfloat16 or trainer.micro_batch=1, lower batch_size of attacker, critic and learner "
+    "(w2s.batch_size), anchor_batch, max_new_tokens or lora.r, give the trainer its own GPU (cluster.placement=split), "
+    "or set more cluster.learner_workers and cluster.shard=true"
 )
 
 
@@ -60,6 +60,7 @@ class TrainingService:
         dtype: number format of the frozen bases; adapters are always float32.
         resting: what shares the accelerator and leaves its memory before every training.
         shard: each of several workers holds its share of the frozen bases alone.
+        micro_batch: of how many rows each worker keeps the activations at once; see `parts`.
 
     Raises:
         UserError: a model cannot be loaded.
@@ -74,6 +75,7 @@ class TrainingService:
         dtype: str = "float32",
         resting: Resting | None = None,
         shard: bool = False,
+        micro_batch: int | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self._resting = resting
@@ -82,6 +84,7 @@ class TrainingService:
         for model in sorted(set(models.values())):
             self._models[model] = wrap(model, lora, dtype)
             workers.place(self._models[model], shard)
+            self._models[model].micro_batch = micro_batch
             named = self._models[model].named_parameters()
             self._slots[model] = {tensor_key(name): p for name, p in named if f".{SLOT}." in name}
         self._roles = {

@@ -70,7 +70,9 @@ class Policy:
         lora, threads = LoraConfig(), config.cluster.threads
         self.config, self.seed, self.model = config, seed, model
         self.chat = load_chat(model)
-        self.trainer = TrainingService({POLICY: model}, lora, threads, config.trainer.dtype)
+        self.trainer = TrainingService(
+            {POLICY: model}, lora, threads, config.trainer.dtype, micro_batch=config.trainer.micro_batch
+        )
         self.generator = HFGenerator({POLICY: model}, lora, config.generator, threads)
 
     def imitate(self, rows: Rows, texts: Sequence[str], weights: Floats) -> dict[str, float]:

@@ -5,9 +5,9 @@
 THIS IS A PLAN AND NOT A MEASUREMENT: nothing printed here has been run. It is arithmetic on shapes, on the vendor's
 datasheet and on efficiencies that others report; every constant below says where it is from. Engines and learner have
 GPUs of their own (`cluster.placement=split`), divided so that the round is shortest; roles are adapters of rank 16 on
-all linear layers of one frozen base, in bfloat16 (`generator.dtype`, `trainer.dtype`). It assumes what no setting
-selects yet: that a learner forwards MICRO_TOKENS at a time, and recomputes activations instead of keeping them. Not in
-it: stragglers among answers, experts (nobody waits for them), failures.
+all linear layers of one frozen base, in bfloat16 (`generator.dtype`, `trainer.dtype`). A learner GPU keeps the
+activations of MICRO_ROWS rows at a time and computes them again for the gradients (`trainer.micro_batch`). Not in it:
+stragglers among answers, experts (nobody waits for them), failures.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ REACHED = 0.5
 LORA_SLOWDOWN = 1.36  # per token, adapters served beside the weights: 1.33-1.39 (training_frameworks.md E3, TRL #7017)
 ENGINE_SHARE = 0.9  # of a GPU's memory for weights and cache: vLLM's default gpu_memory_utilization
 SYNC_BANDWIDTH = 8.25e9  # bytes/s, NCCL broadcast of 30B weights (training_frameworks.md B1, verl)
-# Activations of a token and hidden unit, bytes: 2 kept at each layer's boundary, 34 within the layer under
-# recomputation (arXiv 2205.05198, without the attention matrix, which flash attention never stores).
-BOUNDARY_BYTES, LAYER_BYTES = 2, 34
+# Activations of a token and hidden unit in one layer, bytes (arXiv 2205.05198, without the attention matrix, which
+# flash attention never stores).
+LAYER_BYTES = 34
 LOGIT_BYTES = 8  # of a token and word: float32 logits and their gradient
-MICRO_TOKENS = 4096  # of a learner GPU at a time
 SEQUENCE, BATCH = 1024, 256  # tokens of a trained completion with its prompt; completions of an optimizer's step
+MICRO_ROWS = 1  # completions that a learner GPU has activations of: trainer.micro_batch
+MICRO_TOKENS = MICRO_ROWS * SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def learner_memory(shape: Shape, gpus: int) -> float:
     base = shape.weight_bytes / min(gpus, NODE)
     gathered = 2 * shape.layer * WEIGHT_BYTES
     adapters = ROLES * shape.adapter(RANK) * OPTIMIZER_BYTES
-    activations = MICRO_TOKENS * shape.hidden * (BOUNDARY_BYTES * shape.layers + LAYER_BYTES)
+    activations = MICRO_TOKENS * shape.hidden * LAYER_BYTES * shape.layers
     return base + gathered + adapters + activations + MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES
 
 
@@ -234,7 +235,7 @@ def worked(shape: Shape) -> str:
     batch = most_sequences(shape, length)
     size, weights, cache = shape.parameters / 1e9, shape.weight_bytes / 1e9, shape.cache_bytes / 1e3
     gathered, optimizers = 2 * shape.layer * WEIGHT_BYTES / 1e9, ROLES * adapter * OPTIMIZER_BYTES / 1e9
-    kept = MICRO_TOKENS * shape.hidden * (BOUNDARY_BYTES * shape.layers + LAYER_BYTES) / 1e9
+    kept = MICRO_TOKENS * shape.hidden * LAYER_BYTES * shape.layers / 1e9
     logits = MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES / 1e9
     slow, fast = (trained_tokens_per_second(shape, 1, MFU[how]) for how in ("low", "high"))
     lines = [

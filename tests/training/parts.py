@@ -17,8 +17,9 @@ from superalign.training.service import TrainingService
 class Bench(TrainingService):
     """A trainer that tells the loss of every step, and what each worker does and holds."""
 
-    def __init__(self, roles: tuple[str, ...], shard: bool = False) -> None:
-        super().__init__(dict.fromkeys(roles, "testbed-small"), LoraConfig(r=4, alpha=8), threads=1, shard=shard)
+    def __init__(self, roles: tuple[str, ...], shard: bool = False, micro_batch: int | None = None) -> None:
+        lora = LoraConfig(r=4, alpha=8)
+        super().__init__(dict.fromkeys(roles, "testbed-small"), lora, 1, shard=shard, micro_batch=micro_batch)
         self._rows: list[int] = []
         (model,) = self._models.values()
         model.get_input_embeddings().register_forward_hook(lambda *call: self._rows.append(len(call[1][0])))
@@ -54,10 +55,14 @@ class Bench(TrainingService):
 
 
 class Benches:
-    """One trainer whose workers hold the whole base, and one whose workers share it, in the same processes."""
+    """A trainer whose workers hold the whole base, and two whose workers share it, in the same processes.
+
+    The workers of "parted" also run the model on one row at a time.
+    """
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True)}
+        parted = Bench(roles, shard=True, micro_batch=1)
+        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True), "parted": parted}
 
     def on(self, bench: str, method: str, *args: Any) -> Any:
         """Call a method of one of them."""

@@ -85,6 +85,15 @@ def test_workers_that_share_the_base_have_the_losses_of_one_worker_in_every_phas
     assert apart(stand, "sharded", name) < 1e-3
 
 
+@pytest.mark.parametrize("name", ["cdpo", "kto", "sft", "grpo", "ppo"])
+def test_workers_that_share_the_base_can_run_it_on_one_row_at_a_time(stand: Stand, name: str) -> None:
+    phase, *args = CASES[name]
+    expected = Bench(ROLES).losses(phase, name, *args)
+    stand.two.on("parted", "rows")
+    assert stand.two.on("parted", "losses", phase, name, *args) == pytest.approx(expected, **CLOSE)
+    assert set(stand.two.on("parted", "rows")) == {1}
+
+
 def test_fifty_steps_of_two_workers_are_those_of_one(stand: Stand) -> None:
     phase, *args = LONG
     expected = stand.one.losses(phase, "long", *args)
