@@ -288,7 +288,8 @@ def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(tiny
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total")
 
     service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=Full())
-    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB\): set trainer.dtype=bfloat16, lower batch_size"):
+    told = r"Tried to allocate 2.00 GiB\): set trainer.dtype=bfloat16 or trainer.micro_batch=1, lower batch_size"
+    with pytest.raises(UserError, match=told):
         service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
 
 
