@@ -120,13 +120,17 @@ STAGES = (
 TRAINED = 2 * 2 * QUERIES * SEQUENCE + 2 * QUERIES * 512 + QUERIES // 4 * 1280
 
 
+def activations(shape: Shape) -> int:
+    """Bytes that a learner GPU keeps for the gradients of the rows at hand."""
+    return MICRO_TOKENS * shape.hidden * LAYER_BYTES * shape.layers
+
+
 def learner_memory(shape: Shape, gpus: int) -> float:
     """Bytes of a learner GPU: share of the base, two gathered layers, all roles' adapters, activations, logits."""
     base = shape.weight_bytes / min(gpus, NODE)
     gathered = 2 * shape.layer * WEIGHT_BYTES
     adapters = ROLES * shape.adapter(RANK) * OPTIMIZER_BYTES
-    activations = MICRO_TOKENS * shape.hidden * LAYER_BYTES * shape.layers
-    return base + gathered + adapters + activations + MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES
+    return base + gathered + adapters + activations(shape) + MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES
 
 
 def most_sequences(shape: Shape, length: int) -> int:
@@ -235,7 +239,7 @@ def worked(shape: Shape) -> str:
     batch = most_sequences(shape, length)
     size, weights, cache = shape.parameters / 1e9, shape.weight_bytes / 1e9, shape.cache_bytes / 1e3
     gathered, optimizers = 2 * shape.layer * WEIGHT_BYTES / 1e9, ROLES * adapter * OPTIMIZER_BYTES / 1e9
-    kept = MICRO_TOKENS * shape.hidden * LAYER_BYTES * shape.layers / 1e9
+    kept = activations(shape) / 1e9
     logits = MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES / 1e9
     slow, fast = (trained_tokens_per_second(shape, 1, MFU[how]) for how in ("low", "high"))
     lines = [

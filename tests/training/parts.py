@@ -69,6 +69,13 @@ class Benches:
         return getattr(self.benches[bench], method)(*args)
 
 
+def apart(ours: Any, theirs: Any, fresh: Any) -> float:
+    """How far two trained adapters are from each other, as a share of how far training has moved the first."""
+    squares = np.array([[((theirs[k] - ours[k]) ** 2).sum(), ((ours[k] - fresh[k]) ** 2).sum()] for k in fresh])
+    gap, moved = np.sqrt(squares.sum(0))
+    return float(gap / moved)
+
+
 def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     """Rows that every phase can read."""
     rng = np.random.default_rng(seed)

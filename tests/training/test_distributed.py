@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
 from superalign.errors import ActorLost
@@ -16,6 +15,7 @@ from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
 from superalign.sections import ClusterConfig
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
+from tests.training import parts
 from tests.training.parts import Bench, Benches, rows
 
 ANCHORED = {"anchor_batch": 3, "anchor_weight": 0.5}
@@ -69,12 +69,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 
 def apart(stand: Stand, bench: str, role: str) -> float:
-    """How far the two adapters of a role are from each other, as a share of how far training has moved them."""
-    fresh, ours = stand.one.adapter("fresh"), stand.one.adapter(role)
+    """How far the adapters that one and two workers have of a role are from each other; see `parts.apart`."""
     theirs = stand.two.on(bench, "adapter", role)
-    squares = np.array([[((theirs[k] - ours[k]) ** 2).sum(), ((ours[k] - fresh[k]) ** 2).sum()] for k in fresh])
-    gap, moved = np.sqrt(squares.sum(0))
-    return float(gap / moved)
+    return parts.apart(stand.one.adapter(role), theirs, stand.one.adapter("fresh"))
 
 
 @pytest.mark.parametrize("name", CASES)
