@@ -24,6 +24,11 @@ class Bench(TrainingService):
         (model,) = self._models.values()
         model.get_input_embeddings().register_forward_hook(lambda *call: self._rows.append(len(call[1][0])))
 
+    def part(self, micro_batch: int | None) -> None:
+        """Run the model on so many rows at a time from now on."""
+        for model in self._models.values():
+            model.micro_batch = micro_batch
+
     def losses(self, phase: str, *args: Any) -> list[float]:
         """Train, and tell the loss of each step."""
         steps: list[dict[str, float]] = []
@@ -55,14 +60,10 @@ class Bench(TrainingService):
 
 
 class Benches:
-    """A trainer whose workers hold the whole base, and two whose workers share it, in the same processes.
-
-    The workers of "parted" also run the model on one row at a time.
-    """
+    """One trainer whose workers hold the whole base, and one whose workers share it, in the same processes."""
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        parted = Bench(roles, shard=True, micro_batch=1)
-        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True), "parted": parted}
+        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True)}
 
     def on(self, bench: str, method: str, *args: Any) -> Any:
         """Call a method of one of them."""

@@ -83,12 +83,17 @@ def test_workers_that_share_the_base_have_the_losses_of_one_worker_in_every_phas
 
 
 @pytest.mark.parametrize("name", ["cdpo", "kto", "sft", "grpo", "ppo"])
-def test_workers_that_share_the_base_can_run_it_on_one_row_at_a_time(stand: Stand, name: str) -> None:
+def test_workers_that_share_the_base_can_run_it_on_one_row_at_a_time(stand: Stand, tmp_path: Path, name: str) -> None:
     phase, *args = CASES[name]
-    expected = Bench(ROLES).losses(phase, name, *args)
-    stand.two.on("parted", "rows")
-    assert stand.two.on("parted", "losses", phase, name, *args) == pytest.approx(expected, **CLOSE)
-    assert set(stand.two.on("parted", "rows")) == {1}
+    fresh = Bench(ROLES)
+    fresh.save(tmp_path)
+    stand.two.on("sharded", "load", tmp_path)
+    stand.two.on("sharded", "part", 1)
+    stand.two.on("sharded", "rows")
+    expected = fresh.losses(phase, name, *args)
+    assert stand.two.on("sharded", "losses", phase, name, *args) == pytest.approx(expected, **CLOSE)
+    assert set(stand.two.on("sharded", "rows")) == {1}
+    stand.two.on("sharded", "part", None)
 
 
 def test_fifty_steps_of_two_workers_are_those_of_one(stand: Stand) -> None:
