@@ -36,7 +36,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     },
 }
 LONG = ("dpo", rows(40), DPOSettings(batch_size=4, epochs=5, nll=0.05, **ANCHORED), rows(9), 1)
-ROLES = (*CASES, "long", "saved", "fresh")
+ROLES = (*CASES, "parted", "long", "saved", "fresh")
 CLOSE = {"rel": 1e-4, "abs": 1e-7}
 
 
@@ -83,15 +83,12 @@ def test_workers_that_share_the_base_have_the_losses_of_one_worker_in_every_phas
 
 
 @pytest.mark.parametrize("name", ["cdpo", "kto", "sft", "grpo", "ppo"])
-def test_workers_that_share_the_base_can_run_it_on_one_row_at_a_time(stand: Stand, tmp_path: Path, name: str) -> None:
+def test_workers_that_share_the_base_can_run_it_on_one_row_at_a_time(stand: Stand, name: str) -> None:
     phase, *args = CASES[name]
-    fresh = Bench(ROLES)
-    fresh.save(tmp_path)
-    stand.two.on("sharded", "load", tmp_path)
     stand.two.on("sharded", "part", 1)
     stand.two.on("sharded", "rows")
-    expected = fresh.losses(phase, name, *args)
-    assert stand.two.on("sharded", "losses", phase, name, *args) == pytest.approx(expected, **CLOSE)
+    expected = stand.one.losses(phase, "parted", *args)
+    assert stand.two.on("sharded", "losses", phase, "parted", *args) == pytest.approx(expected, **CLOSE)
     assert set(stand.two.on("sharded", "rows")) == {1}
     stand.two.on("sharded", "part", None)
 
