@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
 def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
     """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down.
 
-    It holds from before Ray starts; what it yields is to be called then, and once Ray stands.
+    It holds from before Ray starts; what it yields is to be called then, and once Ray stands. At the end it waits for
+    all that Ray runs by then.
     """
     command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
     # A session of its own: Ctrl-C in the terminal is not meant for it.
@@ -122,6 +123,8 @@ def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
         finally:
             import ray
 
+            with suppress(OSError):
+                look()  # its workers, too: one that is ending has no file open any more by which it would be found
             ray.shutdown()
 
 
