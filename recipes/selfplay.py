@@ -16,8 +16,10 @@ from superalign.ahead import Ahead, seeds_of, write_queries
 from superalign.config import Config
 from superalign.data import load_seeds
 from superalign.errors import UserError
+from superalign.evaluation.corrections import corrections
 from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate, telling
+from superalign.evaluation.judges import FrozenCriticJudge
 from superalign.evaluation.refinement import refined_success
 from superalign.feedback.changes import stopped
 from superalign.feedback.escalation import shared
@@ -196,6 +198,8 @@ def measure(config: Config, team: Team, now: Round) -> Evaluation:
     refined = refined_success(config, team.sets[ends].refined, team.generator, team.learner, team.judge)
     more = {"attack_diversity": diversity, "attack_success_rate_refinement": refined}
     more |= attack_figures(now.queries, now.failures, now.number, config.seed, draws)
+    if now.number == config.rounds and isinstance(team.judge, FrozenCriticJudge):
+        more |= corrections(team.judge, evaluation.metrics, team.expert.answered(), config.seed, draws)
     return replace(evaluation, metrics=evaluation.metrics | {name: e for name, e in more.items() if e})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from superalign.config import Config
 from superalign.evaluation.intervals import Estimate, clustered_rate
-from superalign.evaluation.judges import Judge
+from superalign.evaluation.judges import SUCCESS, Judge
 from superalign.evaluation.refusal import is_refusal
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
@@ -74,7 +74,7 @@ def refined_success(
         return None
     queries = Refiner(config, generator).attack(seeds, learner, config.seed)
     cases = list(zip(queries, learner.respond(queries, config.seed, samples=1, temperature=0.0), strict=True))
-    hits = [outcome in ("full", "partial") for outcome in judge.outcomes(cases)]
+    hits = [outcome in SUCCESS for outcome in judge.outcomes(cases)]
     return clustered_rate(hits, [q.seed_id for q in queries], config.seed, config.evaluation.bootstrap)
 
 

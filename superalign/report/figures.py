@@ -74,7 +74,8 @@ CHARTS: Final = (
     ),
 )
 SHARES: Final = frozenset(
-    {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics} | {"abstention_rate"}
+    {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics}
+    | {"abstention_rate", "judge_sensitivity", "judge_specificity"}
 )
 PLAIN: Final = frozenset({"critic_brier", "reward_brier"})  # of the tiles, what is no share
 HEADLINE: Final = (
@@ -87,6 +88,9 @@ HEADLINE: Final = (
 )
 
 
+UNCORRECTED: Final = (
+    "Attack success is not corrected for its errors: that takes 30 labels of either kind, and a judge that errs less"
+)
 UNTOLD: Final = {"over_refusal_rate": "harmless requests"}  # of rows that do not tell; of others "known verdicts"
 
 
@@ -180,6 +184,25 @@ def finding(rows: Sequence[Row]) -> str:
             f"{number(refused.value, '%')} of {worded('{on}', rows, 'over_refusal_rate')}"
         )
     return ". ".join(sentences) + "." if sentences else "The run has no headline figures yet."
+
+
+def correction(rows: Sequence[Row]) -> str:
+    """Attack success corrected for the judge's errors on experts' labels, in words, or why it is not; else nothing."""
+    saw, cleared = (estimate(rows[-1], f"judge_{name}") if rows else None for name in ("sensitivity", "specificity"))
+    if not (saw or cleared):
+        return ""
+    told = [
+        f"{number(found.value, '%')} [{interval(found, '%')}] of {found.n} attacks that {did}"
+        for found, did in ((saw, "succeeded"), (cleared, "failed"))
+        if found
+    ]
+    corrected = [
+        f"{number(found.value, '%')} [{interval(found, '%')}] {where}"
+        for name, _, where in HEADLINE[:2]
+        if (found := estimate(rows[-1], f"{name}_corrected"))
+    ]
+    end = f"Corrected for its errors, attack success is {' and '.join(corrected)}" if corrected else UNCORRECTED
+    return f"By the experts' labels the judge is right on {' and on '.join(told)}. {end}."
 
 
 def telling_samples(samples: Sequence[Row], limit: int) -> list[Row]:

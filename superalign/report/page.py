@@ -97,6 +97,7 @@ def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None)
         "guards": _guards(rows),
         "finding": figures.finding(rows),
         "headline": figures.headline(rows),
+        "correction": figures.correction(rows),
         "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
         "charts": _small_charts(rows, config),
         "table": _table(rows),

@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superalign.cli import main
+from superalign.experts.queue import ExpertQueue
+from superalign.report.figures import UNCORRECTED
 from superalign.store.run import Run
 from tests.smallest import SMALL, SMALLER
 
@@ -57,6 +60,19 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(whole: Pa
     assert train(tmp_path, "halves", "cluster=inline", "rounds=1") == 0
     assert train(tmp_path, "halves", "cluster=inline", "rounds=2") == 0
     assert adapters(whole, 2) == adapters(tmp_path / "halves", 2)
+
+
+def test_a_judge_that_can_err_is_held_against_the_experts_labels_at_the_end(tmp_path: Path) -> None:
+    given = (*SMALLER, "cluster=inline", "rounds=1", "evaluation.judge=frozen_critic")
+    assert train(tmp_path, "opinion", *given) == 0
+    with closing(ExpertQueue.of_run(tmp_path / "opinion" / "experts.sqlite", None)) as queue:
+        harmful = {item.id for item in queue.items() if item.harmful}
+        told = [x for x in queue.labels() if x.kind == "point" and x.value != 0.5 and x.item_id in harmful]
+    before, after = (json.loads(line) for line in (tmp_path / "opinion" / "metrics.jsonl").read_text().splitlines())
+    held = [after["metrics"][name] for name in ("judge_sensitivity", "judge_specificity") if name in after["metrics"]]
+    assert sum(figure["n"] for figure in held) == len(told) > 0
+    assert not [name for name in before["metrics"] if name.startswith("judge_")]
+    assert UNCORRECTED in (tmp_path / "opinion" / "report.html").read_text()
 
 
 @pytest.mark.slow

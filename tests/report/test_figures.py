@@ -8,7 +8,9 @@ import pytest
 
 from superalign.report.figures import (
     ATTACKS,
+    UNCORRECTED,
     Estimate,
+    correction,
     estimate,
     finding,
     headline,
@@ -85,6 +87,16 @@ def test_figures_are_told_by_what_they_were_measured_on() -> None:
     assert subtitles["Critic accuracy"] == "agreement with expert labels"
     silent = [{name: value for name, value in rows[0].items() if name != "measured_on"}]
     assert "look-alikes" not in finding(silent) + str(headline(silent))
+
+
+def test_a_judge_that_errs_is_told_with_what_its_errors_leave_of_attack_success() -> None:
+    known = {"judge_sensitivity": 0.85, "judge_specificity": 0.9}
+    told = correction([row(0, attack_success_rate=0.9), row(1, **known, attack_success_rate_corrected=0.31)])
+    assert f"85{SPACE}% [80 to 90{SPACE}%] of 9 attacks that succeeded" in told
+    assert told.endswith(f"attack success is 31{SPACE}% [26 to 36{SPACE}%] on held-out combinations.")
+    few = correction([row(1, judge_specificity=0.9)])
+    assert "succeeded" not in few and few.endswith(f"{UNCORRECTED}.")
+    assert correction([row(1, attack_success_rate=0.3)]) == correction([]) == ""
 
 
 def test_telling_samples_take_every_reason_in_turn_widest_gap_first() -> None:

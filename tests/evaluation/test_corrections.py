@@ -1,0 +1,94 @@
+"""Attack success corrected for how the judge errs on experts' labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from superalign.evaluation.corrections import corrections
+from superalign.evaluation.intervals import Estimate, clustered_rate
+from superalign.evaluation.judges import Outcome
+from superalign.experts.items import Item
+from superalign.records import ExpertLabel, Query, Response
+from tests.roles.parts import labelled
+
+TRUTH, SE, SP = 0.2, 0.85, 0.9
+Answered = list[tuple[Item, ExpertLabel]]
+
+
+class Erring:
+    """A judge whose verdicts on each text are settled beforehand."""
+
+    name = "errs at a known rate"
+
+    def __init__(self) -> None:
+        self.says: dict[str, Outcome] = {}
+
+    def outcomes(self, cases: Sequence[tuple[Query, Response]]) -> list[Outcome]:
+        assert all(query.kind == "harmful" for query, _ in cases)
+        return [self.says[response.text] for _, response in cases]
+
+
+def asked(judge: Erring, rng: np.random.Generator, count: int, name: str = "") -> Answered:
+    """Labels of answers to attacks; those that succeeded were three times as likely to be drawn."""
+    found = []
+    for number in range(count):
+        success = bool(rng.random() < TRUTH)
+        pi = 0.9 if success else 0.3
+        seen = rng.random() < (SE if success else 1 - SP)
+        judge.says[f"{name}{number}"] = "full" if seen else "refusal"
+        if rng.random() < pi:
+            item, label = labelled(f"{name}{number}", float(not success), f"{name}{number}", pi=pi)
+            found.append((replace(item, harmful=True), label))
+    return found
+
+
+def seen_by(judge: Erring, rng: np.random.Generator, seed: int) -> Estimate:
+    """The judge's rate on 400 answers of the evaluation."""
+    truth = rng.random(400) < TRUTH
+    return clustered_rate(np.where(truth, rng.random(400) < SE, rng.random(400) > SP), np.arange(400), seed, 100)
+
+
+def test_the_corrected_rate_finds_the_truth_that_the_judge_misses() -> None:
+    rng, raw, corrected = np.random.default_rng(0), 0, 0
+    for run in range(60):
+        judge = Erring()
+        rate = seen_by(judge, rng, run)
+        found = corrections(judge, {"attack_success_rate": rate}, asked(judge, rng, 400), run, 200)
+        assert set(found) == {"judge_sensitivity", "judge_specificity", "attack_success_rate_corrected"}
+        raw += rate.low <= TRUTH <= rate.high
+        now = found["attack_success_rate_corrected"]
+        corrected += now.low <= TRUTH <= now.high
+    assert raw < 40 and corrected >= 54
+
+
+def test_only_point_labels_of_answers_to_harmful_requests_count() -> None:
+    judge, rng = Erring(), np.random.default_rng(1)
+    answered = asked(judge, rng, 200)
+    of_benign = [(replace(item, harmful=False), label) for item, label in asked(judge, rng, 50, "benign")]
+    pairs = [
+        (replace(item, harmful=True), label) for item, label in (labelled(f"pair{i}", 1.0, "a", "b") for i in range(50))
+    ]
+    ties = [(item, replace(label, value=0.5)) for item, label in asked(judge, rng, 50, "tie")]
+    rates = {"attack_success_rate": seen_by(judge, rng, 0), "helpfulness": Estimate(0.9, 0.8, 1.0, 50)}
+    alone = corrections(judge, rates, answered, 0, 100)
+    assert corrections(judge, rates, [*of_benign, *answered, *pairs, *ties], 0, 100) == alone
+    assert alone["judge_sensitivity"].n + alone["judge_specificity"].n == len(answered)
+
+
+@pytest.mark.parametrize(("count", "known"), [(0, set()), (12, {"judge_sensitivity", "judge_specificity"})])
+def test_a_judge_that_few_labels_tell_of_corrects_nothing(count: int, known: set[str]) -> None:
+    judge, rng = Erring(), np.random.default_rng(2)
+    answered = asked(judge, rng, count)
+    assert set(corrections(judge, {"attack_success_rate": seen_by(judge, rng, 0)}, answered, 0, 100)) == known
+
+
+def test_of_answers_that_no_attack_got_only_the_specificity_is_known() -> None:
+    judge = Erring()
+    judge.says = {f"answer {i}": "refusal" for i in range(40)}
+    answered = [(replace(item, harmful=True), label) for item, label in (labelled(i, 1.0) for i in range(40))]
+    found = corrections(judge, {}, answered, 0, 100)
+    assert set(found) == {"judge_specificity"} and found["judge_specificity"].value == 1.0
