@@ -199,7 +199,8 @@ def measure(config: Config, team: Team, now: Round) -> Evaluation:
     more = {"attack_diversity": diversity, "attack_success_rate_refinement": refined}
     more |= attack_figures(now.queries, now.failures, now.number, config.seed, draws)
     if now.number == config.rounds and isinstance(team.judge, FrozenCriticJudge):
-        more |= corrections(team.judge, evaluation.metrics, team.expert.answered(), config.seed, draws)
+        answered = team.expert.answered(until=team.expert.collected)
+        more |= corrections(team.judge, evaluation.metrics, answered, config.seed, draws)
     return replace(evaluation, metrics=evaluation.metrics | {name: e for name, e in more.items() if e})
 
 
