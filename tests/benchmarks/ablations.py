@@ -30,12 +30,16 @@ FIGURES = {
 }
 
 
+def command(root: Path, name: str, seed: int, *settings: str) -> list[str]:
+    """What makes one run of self-play, in one process of one thread."""
+    begin = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"seed={seed}"]
+    return [*begin, *ALONE, f"run.root={root}", f"run.name={name}", *settings]
+
+
 def run(root: Path, condition: str, seed: int) -> dict[str, Any]:
     """The metrics of one run, made if it is not there."""
     name = f"{condition.replace('.', '-').replace('=', '-')}-{seed}"
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"seed={seed}"]
-    where = (*ALONE, f"run.root={root}", f"run.name={name}")
-    subprocess.run([*command, *where, *CONDITIONS[condition]], check=True)
+    subprocess.run(command(root, name, seed, *CONDITIONS[condition]), check=True)
     summary = json.loads((root / name / "summary.json").read_text())
     metrics: dict[str, Any] = summary["metrics"]
     return metrics

@@ -22,7 +22,7 @@ from math import nan
 from pathlib import Path
 
 import numpy as np
-from ablations import ALONE, FIGURES, told
+from ablations import FIGURES, command, told
 
 LEARNERS = ("dpo", "kto", "grpo", "rloo", "ppo", "online_dpo")
 LEAST_FALL, LEAST_HELP, LIMIT_S = 0.4, 0.9, 480
@@ -31,9 +31,8 @@ LEAST_FALL, LEAST_HELP, LIMIT_S = 0.4, 0.9, 480
 def run(root: Path, learner: str, seed: int) -> dict[str, float]:
     """Figures of one run, made if it is not there."""
     name = f"{learner}-{seed}"
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"learner={learner}", f"seed={seed}"]
     read, began = (root / name / "summary.json").is_file(), time.monotonic()
-    process = subprocess.Popen([*command, *ALONE, f"run.root={root}", f"run.name={name}"])
+    process = subprocess.Popen(command(root, name, seed, f"learner={learner}"))
     _, status, used = os.wait4(process.pid, 0)
     clock_s = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
