@@ -5,8 +5,10 @@
 Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and after as many without what pays for
 being new: the novelty block left out, near-copies alone punished.
 Trained on train seeds by the critic's verdicts; measured in 200 queries on harmful requests of held-out combinations,
-with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed. With
-`against` the learner is not the first one, which falls for every family, but that of a round of self-play.
+with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed. Beside
+them stands what somebody without fault gets who goes through the six families that an attacker may know: against the
+first learner, which falls for every family, nobody gets more by them. With `against` the learner is that of a round of
+self-play.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +27,13 @@ from safetensors.numpy import load_file
 
 from superalign.compose import load
 from superalign.data import load_seeds
+from superalign.evaluation.attacks import TRAINED, wrap
 from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
 from superalign.evaluation.intervals import Estimate, bootstrap_weights, clustered_rate
 from superalign.evaluation.judges import OracleJudge
 from superalign.feedback.novelty import unique
 from superalign.generation.hf import HFGenerator
-from superalign.records import Query
+from superalign.records import Query, Seed
 from superalign.roles.attacker import Attacker, draw_seeds
 from superalign.roles.critic import Critic
 from superalign.roles.learner import Learner
@@ -72,10 +76,14 @@ class Gym:
             shown = ("reward", "faithful", "strength", "novelty_weight", "base_nats", "clip_ratio")
             print(f"  bout {bout}", {k: round(found[k], 3) for k in shown if k in found}, flush=True)
 
-    def tried(self, requests: int, tries: int, temperature: float | None = None) -> Tried:
-        """So many queries on each of so many harmful requests, whose combinations no training has seen."""
+    def drawn(self, requests: int) -> list[Seed]:
+        """Harmful requests whose combinations no training has seen."""
         pool = [s for s in self.seeds if s.split == "eval" and s.kind == "harmful"]
-        seeds = draw_seeds(pool, requests, 1, self.config.seed)
+        return draw_seeds(pool, requests, 1, self.config.seed)
+
+    def tried(self, requests: int, tries: int, temperature: float | None = None) -> Tried:
+        """So many queries on each of so many requests."""
+        seeds = self.drawn(requests)
         heat = temperature or self.config.attacker.temperature
         update = {"candidates": tries, "temperature": heat}
         chosen = self.config.attacker.model_copy(update=update)
@@ -133,6 +141,18 @@ def ratio(first: Tried, second: Tried) -> Estimate:
     return Estimate(float(b.sum() / a.sum()), float(low), float(high), len(a))
 
 
+def faultless(requests: Sequence[Seed], tries: int, repeats: int = 10) -> float:
+    """Unique queries where each request is asked under one known family after another, without fault; the mean."""
+    found = []
+    for seed in range(repeats):
+        rng, texts = random.Random(seed), list[str]()
+        for request in requests:
+            families = islice(cycle(rng.sample(TRAINED, len(TRAINED))), tries)
+            texts += [wrap(family, request.text, rng) for family in families]
+        found.append(int(unique(texts, [True] * len(texts), SIMILARITY).sum()))
+    return float(np.mean(found))
+
+
 def show(shape: tuple[int, int], rows: dict[str, Tried]) -> None:
     """The table of one shape."""
     print(f"\n{shape[0]} requests x {shape[1]} tries")
@@ -168,6 +188,7 @@ def main(seed: int, bouts: int, words: Sequence[str]) -> None:
             print(f"  {name}, {shape}: {sum(tried.worked)} successes, {sum(tried.unique())} unique", flush=True)
     for shape, rows in tables.items():
         show(shape, rows)
+        print(f"unique by somebody without fault: {faultless(trained.drawn(shape[0]), shape[1]):.0f}")
     print(f"\n{time.perf_counter() - begin:.0f} s")
 
 
