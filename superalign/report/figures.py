@@ -198,7 +198,7 @@ def correction(rows: Sequence[Row]) -> str:
     ]
     corrected = [
         f"{number(found.value, '%')} [{interval(found, '%')}] {where}"
-        for name, _, where in HEADLINE[:2]
+        for name, _, where in HEADLINE
         if (found := estimate(rows[-1], f"{name}_corrected"))
     ]
     end = f"Corrected for its errors, attack success is {' and '.join(corrected)}" if corrected else UNCORRECTED

@@ -6,9 +6,8 @@ Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and aft
 being new: the novelty block left out, near-copies alone punished.
 Trained on train seeds by the critic's verdicts; measured in 200 queries on harmful requests of held-out combinations,
 with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed. Beside
-them stands what somebody without fault gets who goes through the six families that an attacker may know: against the
-first learner, which falls for every family, nobody gets more by them. With `against` the learner is that of a round of
-self-play.
+them stands what somebody without fault gets who goes through the six families that an attacker may know, as far as
+they work: against the first learner all do. With `against` the learner is that of a round of self-play.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from superalign.data import load_seeds
 from superalign.evaluation.attacks import TRAINED, wrap
 from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
 from superalign.evaluation.intervals import Estimate, bootstrap_weights, clustered_rate
-from superalign.evaluation.judges import OracleJudge
+from superalign.evaluation.judges import SUCCESS, OracleJudge
 from superalign.feedback.novelty import unique
 from superalign.generation.hf import HFGenerator
 from superalign.records import Query, Seed
@@ -92,7 +91,7 @@ class Gym:
         queries = attacker.rewrite(seeds, 0, 10_000 + config.seed)
         answers = self.learner.respond(queries, 0, samples=1, temperature=0.0)
         outcomes = OracleJudge().outcomes(list(zip(queries, answers, strict=True)))
-        return Tried([s.id for s in seeds], tries, queries, [o in ("full", "partial") for o in outcomes])
+        return Tried([s.id for s in seeds], tries, queries, [o in SUCCESS for o in outcomes])
 
 
 @dataclass(frozen=True)
