@@ -6,14 +6,17 @@ Eight engines on Ray that only sleep; a call of 256 requests, a default round's 
 (`superalign.generation.pool`) hands out pieces of it to whoever is free; static shards are the same pieces, dealt out
 in advance. Skewed are either the requests, their lengths lognormal with a coefficient of variation of 1
 (training_frameworks.md B2), a batch lasting as long as its longest; or the engines, of which one takes twice the time;
-or both. Geometric means over repeats, each with lengths of its own, with Student's 95 % interval. Target: 1.3.
+or both. Geometric means over repeats, each with lengths of its own, with Student's 95 % interval.
 
-Even without any overhead the queue cannot gain more on the requests alone than their spread allows: list scheduling of
-the same pieces on paper gives 1.17 at four pieces for each engine, 1.22 at eight and 1.20 at thirty-two.
+Target: 1.3, or, where a queue without any cost of its own would gain less than that on these very latencies, 95 % of
+what it would gain. So it is with requests skewed alone: nobody knows beforehand which is long, so the last piece may
+be, and a heavier tail only makes it longer.
 """
 
 from __future__ import annotations
 
+import heapq
+import statistics
 import sys
 import tempfile
 import time
@@ -32,7 +35,7 @@ from superalign.sections import ClusterConfig
 ENGINES, COUNT = 8, 256
 MEAN_S, VARIATION = 0.1, 1.0
 SLOWNESS = 2.0
-TARGET = 1.3
+TARGET, OF_PAPER = 1.3, 0.95
 CASES = {
     "skew_requests": ("heavy-tailed requests", VARIATION, 1.0),
     "skew_engine": (f"one of {ENGINES} engines at half the speed", 0.0, SLOWNESS),
@@ -45,6 +48,22 @@ def latencies(count: int, variation: float) -> list[float]:
     spread = np.sqrt(np.log1p(variation**2))
     draw = np.random.default_rng(0).lognormal(-(spread**2) / 2, spread, count)
     return (MEAN_S * draw).tolist()
+
+
+def on_paper(took: list[float], slowness: float) -> float:
+    """The gain of one call's latencies if nothing but they take time.
+
+    Pieces go to whoever is free first, as in the pool from the last on; of several, to the slow one.
+    """
+    step = -(-COUNT // (PIECES * ENGINES))
+    pieces = [max(took[start : start + step]) for start in range(0, COUNT, step)]
+    pace = [slowness, *[1.0] * (ENGINES - 1)]
+    static = max(sum(pieces[number::ENGINES]) * pace[number] for number in range(ENGINES))
+    free = [(0.0, number) for number in range(ENGINES)]
+    for piece in reversed(pieces):
+        at, number = free[0]
+        heapq.heapreplace(free, (round(at + piece * pace[number], 6), number))
+    return static / max(free)[0]
 
 
 def gains(cluster: Cluster, variation: float, slowness: float, repeats: int) -> list[float]:
@@ -70,10 +89,17 @@ def figures(quick: bool, repeats: int | None = None) -> list[Figure]:
     repeats = repeats or (3 if quick else 20)
     with tempfile.TemporaryDirectory() as logs, start(ClusterConfig(threads=1), Path(logs)) as cluster:
         found = {name: gains(cluster, *how, repeats) for name, (_, *how) in CASES.items()}
-    return [
-        of_ratios(name, f"static shards over the pool's queue, {CASES[name][0]}", ratios, least=TARGET, tolerance=0.05)
-        for name, ratios in found.items()
-    ]
+    return [figure(name, ratios) for name, ratios in found.items()]
+
+
+def figure(name: str, ratios: list[float]) -> Figure:
+    """A case's gains beside what paper gives for the same latencies."""
+    skewed, variation, slowness = CASES[name]
+    took = latencies(len(ratios) * COUNT, variation)
+    calls = [took[start : start + COUNT] for start in range(0, len(took), COUNT)]
+    most = statistics.geometric_mean(on_paper(call, slowness) for call in calls)
+    what = f"static shards over the pool's queue, {skewed}; {most:.3g} on paper"
+    return of_ratios(name, what, ratios, least=round(min(TARGET, OF_PAPER * most), 2), tolerance=0.05)
 
 
 if __name__ == "__main__":
