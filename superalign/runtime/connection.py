@@ -17,8 +17,9 @@ from typing import Any
 
 from superalign.errors import UserError
 from superalign.runtime.addresses import pass_token, reread_environment
-from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
+from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.memory import keep_freed_memory
+from superalign.runtime.ray_cluster import RayCluster
 from superalign.sections import ClusterConfig
 
 OBJECT_STORE_BYTES = 512 * 2**20

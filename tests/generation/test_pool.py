@@ -20,8 +20,9 @@ from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
 from superalign.runtime.actors import answering
-from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
+from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.connection import start
+from superalign.runtime.ray_cluster import RayCluster
 from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from tests.generation.pool_parts import Speller
 

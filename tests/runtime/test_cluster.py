@@ -13,8 +13,9 @@ import pytest
 
 from superalign.errors import ActorLost, UserError
 from superalign.runtime import actors
-from superalign.runtime.cluster import Cluster, InlineCluster, RayCluster
+from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.connection import start
+from superalign.runtime.ray_cluster import RayCluster
 from superalign.sections import ClusterConfig
 from tests.runtime.parts import Counter, Dying, Refusing, Role, Stuck
 

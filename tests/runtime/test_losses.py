@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import ActorLost
-from superalign.runtime.cluster import RayCluster
 from superalign.runtime.connection import start
+from superalign.runtime.ray_cluster import RayCluster
 from superalign.sections import ClusterConfig
 from tests.faults.injector import cut
 from tests.runtime.parts import Counter, Role

@@ -15,9 +15,9 @@ from superalign.errors import UserError
 from superalign.generation.pool import GeneratorPool
 from superalign.rounds import assembled, opened
 from superalign.runtime import placement
-from superalign.runtime.cluster import RayCluster
 from superalign.runtime.connection import IN_A_JOB, start
 from superalign.runtime.placement import Estate, Need, engines_that_fit, fits, needs
+from superalign.runtime.ray_cluster import RayCluster
 from superalign.team import Team
 from superalign.weak_to_strong.workshop import workshop
 from tests.generation.pool_parts import Speller
