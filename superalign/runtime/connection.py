@@ -26,14 +26,15 @@ OBJECT_STORE_BYTES = 512 * 2**20
 ANSWER_LIMIT_S = 5.0
 
 # What a Ray of our own must not do: phone home, hide the accelerators from actors that reserve none, pack up the
-# working directory under `uv run`, print its news of dead workers (which `ActorLost` tells) on the user's screen, or
-# have actors yield their cores to its bookkeeping.
+# working directory under `uv run`, print its news of dead workers (which `ActorLost` tells) on the user's screen,
+# have actors yield their cores to its bookkeeping, or keep a process for each core that no actor wants.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a job, as is RAY_ADDRESS
