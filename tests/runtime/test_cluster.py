@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from superalign.errors import ActorLost, UserError
@@ -204,6 +206,12 @@ def test_prints_and_log_records_go_to_the_log_of_the_actor_alone(
     text = (logs / "service.log").read_text()
     assert "printed words" in text and "INFO part: logged words" in text
     assert capfd.readouterr() == ("", "")
+
+
+def test_ray_keeps_no_process_that_no_actor_wants(service: Counter) -> None:
+    below = [process.cmdline() for process in psutil.Process().children(recursive=True)]
+    assert any("ray::Host" in line[0] for line in below if line)
+    assert not [line for line in below if line and re.search("ray::IDLE|default_worker.py", " ".join(line[:3]))]
 
 
 def test_a_second_cluster_in_one_process_is_refused(ray_cluster: Cluster, logs: Path) -> None:
