@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from superalign.errors import UserError
-from superalign.experts import audit, tables
+from superalign.experts import tables
 from superalign.experts.audit import Action
-from superalign.experts.items import AnswerGone, Item, LabelRefused, LeasedItem, LeaseLost
-from superalign.experts.readings import Readings, item_of, label_of, leased_of, storable
+from superalign.experts.items import AnswerGone, Item, LabelRefused, LeaseLost
+from superalign.experts.leases import Leases, change_lease, check_name
+from superalign.experts.readings import item_of, label_of, storable
 from superalign.records import ExpertLabel, content_id
 
 PUSHER = "superalign"  # the actor of what no annotator did
 
 
-class ExpertQueue(Readings):
+class ExpertQueue(Leases):
     """Items to answer and the answers, shared by any number of threads and processes through one store.
 
     Every change is one transaction with its entry in the audit log; writers take turns. What annotators say is on disk
@@ -51,55 +51,6 @@ class ExpertQueue(Readings):
                 self._log(db, *(Action(PUSHER, "push", f"item {row['id']}", row) for row in rows))
             return len(rows)
 
-    def claim(
-        self, annotator: str, lease_s: float, declined: Collection[str] = (), another: bool = True
-    ) -> LeasedItem | None:
-        """Lease the next item to this annotator: newest round, forced lane, highest propensity first; None if none.
-
-        A claim reserves one label of the budget, so labels given and leases held never exceed the cap. Items of
-        `declined` categories are not offered. Unless `another` is wanted, what the annotator holds comes first.
-        """
-        _check_name(annotator)
-        with self.database.write(durable=False) as db:
-            now = self.clock()
-            if not another and (held := db.execute(tables.HELD, {"who": annotator, "now": now}).one_or_none()):
-                return leased_of(annotator, held)
-            bind = {"now": now, "who": annotator, "categories": [storable(c) for c in declined]}
-            for round in db.execute(tables.ROOMS, {"now": now}).scalars().all():
-                payload = db.execute(tables.NEXT_ITEM, bind | {"round": round}).scalar()
-                if payload is not None:
-                    break
-            else:
-                return None
-            item, token = item_of(payload), secrets.token_hex(16)
-            # What was said under an earlier lease, before seeing the critique, cannot be said again.
-            said = db.execute(tables.SAID_ALONE, {"item": item.id, "who": annotator}).scalar() if item.blind else None
-            row = {
-                "token": token,
-                "item_id": item.id,
-                "round": round,
-                "annotator": annotator,
-                "claimed_at": now,
-                "expires_at": now + lease_s,
-                "state": "held",
-                "alone": said,
-            }
-            db.execute(tables.ADD_LEASE, row)
-            self._log(db, Action(annotator, "claim", f"item {item.id}"))
-            return LeasedItem(token, item, annotator, now, now + lease_s, None if said is None else item.as_shown(said))
-
-    def heartbeat(self, token: str, lease_s: float) -> float:
-        """Hold a lease for `lease_s` from now; returns when it then ends.
-
-        Raises:
-            LeaseLost: the lease was given back or answered, or it ran out and somebody else took item or budget.
-        """
-        with self.database.write(durable=False) as db:
-            self._holding(db, token)
-            expires_at = self.clock() + lease_s
-            _change_lease(db, token, expires_at=expires_at)
-            return expires_at
-
     def answer_alone(self, token: str, value: float) -> None:
         """Note what the annotator answers before seeing the critique (value as SHOWN); the same again changes nothing.
 
@@ -112,7 +63,7 @@ class ExpertQueue(Readings):
             lease, item = self._holding(db, token)
             stored = item.as_shown(value)
             if lease.alone is None:
-                _change_lease(db, token, alone=stored)
+                change_lease(db, token, alone=stored)
                 self._log(db, Action(lease.annotator, "answer alone", f"item {item.id}", detail=repr(stored)))
             elif lease.alone != stored:
                 raise ValueError("another answer was given before the critique was seen; it cannot change now")
@@ -183,7 +134,7 @@ class ExpertQueue(Readings):
         with self.database.write() as db:
             for index, (item_id, annotator, value) in enumerate(answers):
                 try:
-                    _check_name(annotator)
+                    check_name(annotator)
                     _check_value(value)
                     item = self._item(db, item_id)
                 except (UserError, ValueError) as error:
@@ -213,26 +164,6 @@ class ExpertQueue(Readings):
             self._append(db, item, row.annotator, "undo", value=None, simulated=row.simulated)
             return True
 
-    def release(self, token: str, skip: bool = False) -> None:
-        """Give a leased item back; with `skip` it is not offered to this annotator again."""
-        with self.database.write(durable=False) as db:
-            self._give_back(db, token, "skip" if skip else "release")
-
-    def flag(self, token: str, reason: str) -> None:
-        """Give a leased item back with a reason; it is not offered to this annotator again, adjudicators see it."""
-        with self.database.write() as db:
-            self._give_back(db, token, "flag", storable(reason))
-
-    def reveal(self, token: str) -> None:
-        """Log that the annotator uncovered harmful text.
-
-        Raises:
-            LeaseLost: see `heartbeat`.
-        """
-        with self.database.write() as db:
-            lease, item = self._holding(db, token)
-            self._log(db, Action(lease.annotator, "reveal", f"item {item.id}"))
-
     def uncover(self, item_id: str, who: str) -> None:
         """Log that an adjudicator uncovered an item's text without leasing it.
 
@@ -241,57 +172,6 @@ class ExpertQueue(Readings):
         """
         with self.database.write() as db:
             self._log(db, Action(who, "reveal", f"item {self._item(db, item_id).id}"))
-
-    def release_all(self, annotator: str) -> None:
-        """Give back all that a dead process of this annotator still holds."""
-        lease = tables.lease.c
-        query = select(lease.token).where(lease.annotator == annotator, lease.state == "held")
-        with self.database.write(durable=False) as db:
-            for token in db.execute(query.order_by(lease.claimed_at, lease.token)).scalars().all():
-                self._give_back(db, token, "release")
-
-    def _log(self, db: Connection, *actions: Action) -> None:
-        audit.append(db, self.clock(), *actions)
-
-    def _item(self, db: Connection, item_id: str) -> Item:
-        payload = db.execute(tables.ITEM, {"item": storable(item_id)}).scalar()
-        if payload is None:
-            raise ValueError(f"no item {item_id!r} in {self.database.name}")
-        return item_of(payload)
-
-    def _holding(self, db: Connection, token: str) -> tuple[Row[Any], Item]:
-        """The lease of this token and its item, as long as it is, or can again be, held."""
-        lease = db.execute(tables.LEASE, {"token": storable(token)}).one_or_none()
-        if lease is None:
-            raise LeaseLost("no such lease")
-        if lease.state != "held":
-            raise LeaseLost(f"the item was {'answered' if lease.state == 'answered' else 'given back'}")
-        item = item_of(lease.payload)
-        if lease.expires_at <= self.clock() and (refusal := self._refusal(db, item, lease.annotator)):
-            raise LeaseLost(f"the lease ran out; {refusal}")
-        return lease, item
-
-    def _refusal(self, db: Connection, item: Item, annotator: str) -> str | None:
-        """Why a label without a valid lease cannot be taken, or None."""
-        counts = db.execute(tables.ROOM, {"item": item.id, "who": annotator, "now": self.clock()}).one()
-        if counts.own:
-            return f"{annotator} has answered it already"
-        if counts.answers + counts.item_held >= counts.need:
-            return "it has, or is getting, all the answers it needs"
-        if counts.used + counts.round_held >= counts.cap:
-            return f"the budget of {counts.cap} labels of round {item.round} is used up"
-        return None
-
-    def _give_back(self, db: Connection, token: str, action: str, detail: str = "") -> None:
-        lease = db.execute(tables.LEASE, {"token": storable(token)}).one_or_none()
-        if lease is None or lease.state != "held":
-            return
-        _change_lease(db, token, state="released")
-        keys = {"item_id": lease.item_id, "annotator": lease.annotator}
-        there = select(tables.declined).filter_by(**keys)
-        if action != "release" and db.execute(there).first() is None:
-            db.execute(insert(tables.declined), keys)
-        self._log(db, Action(lease.annotator, action, f"item {lease.item_id}", detail=detail))
 
     def _append(
         self, db: Connection, item: Item, annotator: str, action: str, detail: str = "", **given: Any
@@ -338,15 +218,6 @@ def _own(db: Connection, item: Item, annotator: str) -> tuple[list[str], float |
     """The ids of the labels this annotator ever gave on the item, and the value that stands."""
     rows = db.execute(tables.OWN, {"item": item.id, "who": annotator}).all()
     return [row.id for row in rows], rows[-1].value if rows else None
-
-
-def _change_lease(db: Connection, token: str, **values: Any) -> None:
-    db.execute(update(tables.lease).where(tables.lease.c.token == token).values(**values))
-
-
-def _check_name(annotator: str) -> None:
-    if not annotator.strip() or not annotator.isprintable():
-        raise UserError("an annotator needs a name, of printable characters")
 
 
 def _check_value(value: float) -> None:
