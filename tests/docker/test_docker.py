@@ -132,7 +132,7 @@ def test_no_secret_has_a_value_until_somebody_gives_it_one() -> None:
 def test_nodes_are_told_what_a_ray_of_our_own_is_told() -> None:
     given = services("compose.yaml")["worker"]["environment"]
     shared = given.keys() & RAY_ENVIRONMENT.keys()
-    assert len(shared) == 2
+    assert len(shared) == 3
     assert {key: given[key] for key in shared} == {key: RAY_ENVIRONMENT[key] for key in shared}
 
 
