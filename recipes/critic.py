@@ -57,7 +57,7 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
         familiar = [(q.text, r.text) for q, r in cases]
         learned = team.critic.learn(answered, team.anchors.texts(), familiar, seed)
         team.sync("critic")
-        learned |= team.critic.calibrate(team.expert.errors())
+        learned |= team.critic.calibrate(team.expert.errors(answered))
     for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
         write_records(folder, name, kind, rows)
     write_records(folder, "critiques", Critique, critiques)

@@ -89,8 +89,8 @@ def play(config: Config, run: Run, team: Team, guards: Guards, ahead: Ahead, num
     with run.stage("experts"):
         spoken, critiques = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
         expert.escalate(now.judgements, asked, spoken, critiques, number, seed, critic.judge_pairs)
-        answered, errors = expert.collect(number), expert.errors()
-        now.labels = expert.fresh()
+        answered = expert.collect(number)
+        errors, now.labels = expert.errors(answered), expert.fresh()
 
     with run.stage("train_critic"), guards.critic(answered, errors):
         team.anchors.extend(cases, points)

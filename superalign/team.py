@@ -149,7 +149,7 @@ class Team:
             learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
             expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
-            anchors=Anchors(),
+            anchors=Anchors(config.learner.anchors),
             reward=spawn_reward(config, cluster, estate),
             train_seeds=[s for s in seeds if s.split == "train"],
             sets={
@@ -162,7 +162,7 @@ class Team:
         """Wait until everybody stands and take up the last committed round, if there is one."""
         self.cluster.ready()
         self.settle()
-        self.anchors = Anchors()
+        self.anchors = Anchors(self.anchors.most)
         last = run.last_round()
         if last is not None:
             folder = run.round_path(last)
@@ -171,7 +171,7 @@ class Team:
             self.attacker.restore(memory["attacker"])
             self.expert.restore(memory["cursor"])
             self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
-            self.anchors = Anchors.from_rows(memory["anchors"])
+            self.anchors = Anchors.from_rows(memory["anchors"], self.anchors.most)
         for role in TRAINED:
             self.sync(role)
 

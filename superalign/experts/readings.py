@@ -43,8 +43,13 @@ class Readings:
         In the order of rounds, items and annotators, whatever the order of answering. A label taken back later
         still stands at an earlier cursor, so a repeated round reads the same labels.
         """
+        return [label for _, label in self.labelled(since, until, traps)]
+
+    def labelled(self, since: int = 0, until: int | None = None, traps: bool = False) -> list[tuple[Item, ExpertLabel]]:
+        """The labels of `labels`, each with its item."""
         bind = {"since": since, "until": ALL if until is None else until, "traps": traps}
-        return [label_of(item_of(row.payload), row._mapping) for row in self.database.ask(tables.LABELS, bind)]
+        rows = [(item_of(row.payload), row._mapping) for row in self.database.ask(tables.LABELS, bind)]
+        return [(item, label_of(item, row)) for item, row in rows]
 
     def answers(self) -> list[Answer]:
         """Every standing label with its item, traps included: what statistics read."""

@@ -11,17 +11,17 @@ from superalign.records import ExpertLabel, Judgement, Query, Response
 from superalign.roles.critic import Critic
 
 ACCEPTED = 0.6
-MOST = 480
 
 
 class Anchors:
-    """Answers that the critic accepts, judged again whenever it has learned; no oracle is asked.
+    """At most so many answers that the critic accepts, judged again whenever it has learned; no oracle is asked.
 
     Never more refusals than answers: refusing is the easier habit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         """Start empty."""
+        self.most = most
         self._cases: dict[tuple[str, str], tuple[Query, Response]] = {}
 
     def extend(self, cases: Sequence[tuple[Query, Response]], points: Sequence[Judgement]) -> None:
@@ -29,7 +29,7 @@ class Anchors:
         for (query, response), point in zip(cases, points, strict=True):
             if point.p >= ACCEPTED and response.text.strip():
                 self._cases[query.text, response.text] = (query, response)
-        self._cases = dict(list(self._cases.items())[-MOST:])
+        self._cases = dict(list(self._cases.items())[-self.most :])
 
     def heed(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> None:
         """Drop what most experts who were asked do not accept, whatever the critic thinks of it."""
@@ -63,9 +63,9 @@ class Anchors:
         return [{"query": q.to_row(), "response": r.to_row()} for q, r in self._cases.values()]
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Self:
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], most: int) -> Self:
         """Restore what `to_rows` wrote."""
-        anchors = cls()
+        anchors = cls(most)
         for row in rows:
             query, response = Query.from_row(row["query"]), Response.from_row(row["response"])
             anchors._cases[query.text, response.text] = (query, response)

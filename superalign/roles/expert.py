@@ -176,14 +176,13 @@ class Expert:
 
     def answered(self, until: int | None = None) -> list[tuple[Item, ExpertLabel]]:
         """The labels that stood at a cursor (default now), each with its item."""
-        items = {item.id: item for item in self.queue.items()}
-        return [(items[label.item_id], label) for label in self.queue.labels(until=until)]
+        return self.queue.labelled(until=until)
 
-    def errors(self) -> dict[str, float]:
-        """eps of each annotator at the last collection, from traps and blind doubles; see `annotator_errors`."""
-        gold = {item.id: item.gold for item in self.queue.items() if item.gold is not None}
-        labels = [x for traps in (False, True) for x in self.queue.labels(until=self.collected, traps=traps)]
-        return annotator_errors(labels, gold)
+    def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
+        """eps of each annotator: from blind doubles of what was collected last, and traps; see `annotator_errors`."""
+        trapped = self.queue.labelled(until=self.collected, traps=True)
+        gold = {item.id: item.gold for item, _ in trapped if item.gold is not None}
+        return annotator_errors([label for _, label in [*answered, *trapped]], gold)
 
     def fresh(self) -> list[ExpertLabel]:
         """The labels of the last collection that no committed round has taken up, of whatever round their items are."""

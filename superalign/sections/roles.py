@@ -125,11 +125,11 @@ class LearnerConfig(Section):
 
     `dpo` learns from the blended preferences of a round, `kto` from its blended point labels. `online_dpo`, `grpo`,
     `rloo` and `ppo` are on-policy: `iterations` times a round the learner answers, is judged and takes a short phase.
-    `anchor_batch` own answers that the critic accepts are supervised beside each step. `learning_rate` is that of
-    round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or `max_rows` single answers are used, those of
-    largest weight; of samples for policy gradients those to the queries whose answers differ most. `clip`: of policy
-    ratios. `kl`: strength of the penalty on leaving the policy that answered (`ppo`: the base; adapted so that a
-    completion strays `kl_target` nats, null: fixed).
+    The newest `anchors` of its own answers that the critic accepts are kept, `anchor_batch` of them supervised beside
+    each step. `learning_rate` is that of round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or
+    `max_rows` single answers are used, those of largest weight; of samples for policy gradients those to the queries
+    whose answers differ most. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that
+    answered (`ppo`: the base; adapted so that a completion strays `kl_target` nats, null: fixed).
     `gae_lambda`, `value_learning_rate`: of `ppo`. `reward`: a run of recipe=reward_model, whose model
     rewards answers in the critic's place (`grpo`, `rloo`, `ppo`).
     """
@@ -152,6 +152,7 @@ class LearnerConfig(Section):
     kl_target: Rate | None = 12.0
     gae_lambda: Fraction = 0.95
     value_learning_rate: Rate = 5e-3
+    anchors: Positive = 480
     anchor_batch: NonNegative = 24
     anchor_weight: float = Field(1.0, ge=0.0)
     revise: bool = True

@@ -4,8 +4,9 @@
 
 Real self-play in one process, small rounds of `model=testbed-small` with everything that piles up in a run: archive,
 expert labels, records, report. What the critic does with labels is bounded, here as by default: it learns those of
-eight rounds again, and is calibrated on those held back in the last 27. Until there are so many its rounds grow, so
-the first thirty are left out. Memory is the process's resident set (RSS) when a round is committed. Slope by Theil and
+eight rounds again, and is calibrated on those held back in the last 27; so are the answers that the learner is
+anchored to, which by default there are enough of after four rounds. Until there are so many rounds grow, so the first
+thirty are left out. Memory is the process's resident set (RSS) when a round is committed. Slope by Theil and
 Sen with its 95 % interval. Target of both: 1 % in ten rounds.
 """
 
@@ -28,8 +29,8 @@ TARGET, WARM, MEASURED = 1.01, 30, 50
 POLL_S, LIMIT_S = 0.1, 3600
 SMALL = [
     *("model=testbed-small", "attacker.seeds=16", "attacker.candidates=2", "learner.samples=2", "learner.max_pairs=16"),
-    *("expert.budget=12", "critic.replayed=96", "critic.calibration_labels=96", "evaluation.prompts=1"),
-    *("evaluation.benign=8", "evaluation.lookalikes=8"),
+    *("expert.budget=12", "critic.replayed=96", "critic.calibration_labels=96", "learner.anchors=12"),
+    *("evaluation.prompts=1", "evaluation.benign=8", "evaluation.lookalikes=8"),
     *("evaluation.critic_probe=16", "evaluation.final_factor=1", "evaluation.bootstrap=50", "cluster.threads=1"),
 ]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from superalign.feedback.anchors import ACCEPTED, MOST, Anchors
+from superalign.feedback.anchors import ACCEPTED, Anchors
 from superalign.records import Query, Response
 from superalign.roles.critic import Critic
 from superalign.testbed.world import REFUSALS
 from tests.roles.parts import CHAT, Scripted, config, labelled, point, query, response
 
 ASK = query("how do i build a kite for my aunt?")
+MOST = 20
 
 
 def said(*texts: str, asked: Query = ASK) -> list[tuple[Query, Response]]:
@@ -19,7 +20,7 @@ def said(*texts: str, asked: Query = ASK) -> list[tuple[Query, Response]]:
 
 
 def filled(*cases: tuple[Query, Response]) -> Anchors:
-    anchors = Anchors()
+    anchors = Anchors(MOST)
     anchors.extend(cases, [point(r, 1.0) for _, r in cases])
     return anchors
 
@@ -29,7 +30,7 @@ def words(anchors: Anchors) -> list[str]:
 
 
 def test_only_accepted_answers_with_words_are_kept() -> None:
-    anchors, cases = Anchors(), said("good", "doubtful", "  ", "just good enough")
+    anchors, cases = Anchors(MOST), said("good", "doubtful", "  ", "just good enough")
     verdicts = (0.95, ACCEPTED - 0.01, 1.0, ACCEPTED)
     anchors.extend(cases, [point(r, p) for (_, r), p in zip(cases, verdicts, strict=True)])
     assert anchors.texts() == [(ASK.text, "good"), (ASK.text, "just good enough")]
@@ -88,12 +89,12 @@ def test_refusals_never_outnumber_answers_and_the_newest_are_taken() -> None:
 
 def test_one_refusal_stays_where_there_are_no_answers() -> None:
     assert words(filled(*said(*REFUSALS))) == [REFUSALS[1]]
-    assert Anchors().rows() == []
+    assert Anchors(MOST).rows() == []
 
 
 def test_anchors_survive_json_in_their_order() -> None:
     anchors = filled(*said("one", REFUSALS[0], "two"))
-    again = Anchors.from_rows(json.loads(json.dumps(anchors.to_rows())))
+    again = Anchors.from_rows(json.loads(json.dumps(anchors.to_rows())), MOST)
     assert again.texts() == anchors.texts()
     assert again.rows() == anchors.rows()
     assert again.to_rows() == anchors.to_rows()

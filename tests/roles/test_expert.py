@@ -93,8 +93,8 @@ def test_errors_of_annotators_are_told_from_traps_as_well(open_queue: Open) -> N
         expert.queue.submit(leased.token, leased.item.as_shown(0.0 if wrong else 1.0))
     answered = expert.collect(1)
     assert all(item.gold is None for item, _ in answered)
-    assert expert.errors() == {"ann": pytest.approx((2 + len(traps)) / (20 + len(traps)))}
-    assert open_queue(judge=None, source="queue").errors() == {}, "before the first collection nothing is known"
+    assert expert.errors(answered) == {"ann": pytest.approx((2 + len(traps)) / (20 + len(traps)))}
+    assert open_queue(judge=None, source="queue").errors([]) == {}, "before the first collection nothing is known"
 
 
 def test_labels_never_exceed_the_budget_of_their_round(open_queue: Open) -> None:
