@@ -10,7 +10,7 @@ or both. Geometric means over repeats, each with lengths of its own, with Studen
 
 Target: 1.3, or, where a queue without any cost of its own would gain less than that on these very latencies, 95 % of
 what it would gain. So it is with requests skewed alone: nobody knows beforehand which is long, so the last piece may
-be, and a heavier tail only makes it longer.
+be. Heavier tails do not help: on paper such a call gains 1.20 at a coefficient of 1, 1.26 at 2 and 1.27 at 3.
 """
 
 from __future__ import annotations
