@@ -67,9 +67,11 @@ def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
     assert all(versions().values())
 
 
-def test_number_format_and_micro_batches_of_training_are_those_of_the_settings(tmp_path: Path) -> None:
-    wanted = ("trainer.dtype=bfloat16", "trainer.micro_batch=3")
+def test_number_format_micro_batches_and_anchors_are_those_of_the_settings(tmp_path: Path) -> None:
+    wanted = ("trainer.dtype=bfloat16", "trainer.micro_batch=3", "learner.anchors=7")
     config = load([*SMALL, "model=testbed-small", *wanted, "cluster=inline"])
     with Run.create_or_resume(config.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
-        trainer: Any = Team.make(config, run, InlineCluster()).trainer
+        team = Team.make(config, run, InlineCluster())
+    trainer: Any = team.trainer
+    assert team.anchors.most == 7
     assert {(model.dtype, model.micro_batch) for model in trainer._models.values()} == {(torch.bfloat16, 3)}

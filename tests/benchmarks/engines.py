@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from superalign.generation.base import Generation, GenerationRequest, Generator, Tensors
 from superalign.runtime.cluster import Cluster
 
+T = TypeVar("T")
 ROLE, LIMIT = "learner", 64
 
 
@@ -60,10 +61,15 @@ class Recording:
         return getattr(self.cluster, name)
 
 
+def cut(work: Sequence[T], pieces: int) -> list[Sequence[T]]:
+    """Consecutive pieces of like length."""
+    step = -(-len(work) // pieces)
+    return [work[start : start + step] for start in range(0, len(work), step)]
+
+
 def shard(asked: Sequence[GenerationRequest], engines: Sequence[Generator], pieces: int) -> None:
     """The same number of pieces for every engine, dealt out in advance; returns when the last engine is through."""
-    step = -(-len(asked) // (pieces * len(engines)))
-    parts = [asked[start : start + step] for start in range(0, len(asked), step)]
+    parts = cut(asked, pieces * len(engines))
 
     def serve(number: int) -> None:
         for part in parts[number :: len(engines)]:

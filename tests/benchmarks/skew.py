@@ -20,11 +20,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import Recording, SleepingEngine, requests, shard
+from engines import Recording, SleepingEngine, cut, requests, shard
 from measure import Figure, of_ratios
 
 from superalign.generation.pool import PIECES, GeneratorPool
@@ -50,13 +51,12 @@ def latencies(count: int, variation: float) -> list[float]:
     return (MEAN_S * draw).tolist()
 
 
-def on_paper(took: list[float], slowness: float) -> float:
+def on_paper(took: Sequence[float], slowness: float) -> float:
     """The gain of one call's latencies if nothing but they take time.
 
     Pieces go to whoever is free first, as in the pool from the last on; of several, to the slow one.
     """
-    step = -(-COUNT // (PIECES * ENGINES))
-    pieces = [max(took[start : start + step]) for start in range(0, COUNT, step)]
+    pieces = [max(piece) for piece in cut(took, PIECES * ENGINES)]
     pace = [slowness, *[1.0] * (ENGINES - 1)]
     static = max(sum(pieces[number::ENGINES]) * pace[number] for number in range(ENGINES))
     free = [(0.0, number) for number in range(ENGINES)]
@@ -96,8 +96,7 @@ def figure(name: str, ratios: list[float]) -> Figure:
     """A case's gains beside what paper gives for the same latencies."""
     skewed, variation, slowness = CASES[name]
     took = latencies(len(ratios) * COUNT, variation)
-    calls = [took[start : start + COUNT] for start in range(0, len(took), COUNT)]
-    most = statistics.geometric_mean(on_paper(call, slowness) for call in calls)
+    most = statistics.geometric_mean(on_paper(call, slowness) for call in cut(took, len(ratios)))
     what = f"static shards over the pool's queue, {skewed}; {most:.3g} on paper"
     return of_ratios(name, what, ratios, least=round(min(TARGET, OF_PAPER * most), 2), tolerance=0.05)
 
