@@ -12,52 +12,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from superalign.config import Config
-from superalign.evaluation.attacks import posed
-from superalign.evaluation.critics import Examination, comparison, critic_figures
+from superalign.attacks.families import apply_families
+from superalign.config.schema import Config
+from superalign.evaluation.critics import comparison, critic_figures
 from superalign.experts.items import Item
+from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.critic import Critic, contrasts
-from superalign.roles.critics import critic_class
-from superalign.rounds import Row, assembled, conclude, drive, opened
+from superalign.roles.critic.generative import Critic, select_pairs
+from superalign.roles.critic.registry import critic_class
+from superalign.stats.labelled_set import LabelledSet
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
-from superalign.team import Team, stage_seed
 
 STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
 Answered = Sequence[tuple[Item, ExpertLabel]]
 
 
-def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row:
+def learn(config: Config, run: Run, workers: Workers, number: int, folder: Path) -> Row:
     """One round up to the calibrated critic; its records go into the folder."""
     seed = stage_seed(config.seed, number)
     with run.stage("respond"):
-        queries = posed(draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed), number)
+        queries = apply_families(draw_seeds(workers.train_seeds, config.attacker.seeds, number, config.seed), number)
         asked = {q.id: q for q in queries}
-        responses = team.learner.respond(queries, seed)
+        responses = workers.learner.respond(queries, seed)
         cases = [(asked[r.query_id], r) for r in responses]
     with run.stage("critique"):
-        points = team.critic.judge_points(cases, seed)
+        points = workers.critic.judge_points(cases, seed)
         failing = [(case, point) for case, point in zip(cases, points, strict=True) if point.p < 0.5]
-        critiques = team.critic.critique([case for case, _ in failing], [point for _, point in failing], seed)
-        revisions = team.learner.revise([(*case, c) for (case, _), c in zip(failing, critiques, strict=True)], seed)
+        critiques = workers.critic.critique([case for case, _ in failing], [point for _, point in failing], seed)
+        revisions = workers.learner.revise([(*case, c) for (case, _), c in zip(failing, critiques, strict=True)], seed)
         revised = [(asked[r.query_id], r) for r in revisions]  # a frozen learner alone would show one kind of answer
-        points += team.critic.judge_points(revised, seed + 1)
+        points += workers.critic.judge_points(revised, seed + 1)
         cases, responses = cases + revised, responses + revisions
-        judged = [*points, *team.critic.judge_pairs(contrasts(cases, points))]
+        judged = [*points, *workers.critic.judge_pairs(select_pairs(cases, points))]
     with run.stage("experts"):
         spoken, said = {r.id: r for r in responses}, {c.response_id: c for c in critiques}
-        team.expert.escalate(judged, asked, spoken, said, number, seed, team.critic.judge_pairs)
-        answered = team.expert.collect(number)
-        labels = team.expert.fresh()
+        workers.expert.escalate(judged, asked, spoken, said, number, seed, workers.critic.judge_pairs)
+        answered = workers.expert.collect(number)
+        labels = workers.expert.fresh()
     with run.stage("train_critic"):
-        team.anchors.extend(cases, points)
-        team.anchors.heed(answered)
+        workers.anchors.extend(cases, points)
+        workers.anchors.drop_rejected(answered)
         familiar = [(q.text, r.text) for q, r in cases]
-        learned = team.critic.learn(answered, team.anchors.texts(), familiar, seed)
-        team.sync("critic")
-        learned |= team.critic.calibrate(team.expert.errors(answered))
+        learned = workers.critic.learn(answered, workers.anchors.texts(), familiar, seed)
+        workers.sync("critic")
+        learned |= workers.critic.calibrate(workers.expert.errors(answered))
     for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
         write_records(folder, name, kind, rows)
     write_records(folder, "critiques", Critique, critiques)
@@ -66,20 +67,20 @@ def learn(config: Config, run: Run, team: Team, number: int, folder: Path) -> Ro
     return {"train": {"critic": learned}, "counts": {"expert_labels": len(labels)}}
 
 
-def examinations(team: Team) -> list[tuple[Examination, list[float]]]:
+def examinations(workers: Workers) -> list[tuple[LabelledSet, list[float]]]:
     """What the critic is examined on, with its probabilities: exact verdicts, if any, and labels held back from it."""
-    exams = [team.critic.heldout()]
-    if probes := team.sets[True].probes:
-        exact = Examination.on_probes(probes)
-        exams.insert(0, (exact, team.critic.probabilities(exact.cases)))
+    exams = [workers.critic.heldout()]
+    if probes := workers.sets[True].probes:
+        exact = LabelledSet.on_probes(probes)
+        exams.insert(0, (exact, workers.critic.probabilities(exact.cases)))
     return [(exam, p) for exam, p in exams if p]
 
 
-def examine(config: Config, run: Run, team: Team, initial: Critic) -> Row:
+def examine(config: Config, run: Run, workers: Workers, initial: Critic) -> Row:
     """Figures of the first examination, and a table of each against the critic before any training."""
     how = (config.seed, config.evaluation.bootstrap)
     with run.stage("evaluate"):
-        exams = examinations(team)
+        exams = examinations(workers)
         tables = [comparison(initial.probabilities(exam.cases), p, exam, *how) for exam, p in exams]
         first = exams[0] if exams else None
         figures = critic_figures(first[1], first[0], *how) if first else {}
@@ -97,24 +98,27 @@ def told(figures: Row, against: str) -> str:
     return f"Against {against}, the critic is right on {right}, at a Brier score of {brier}."
 
 
-def play(config: Config, run: Run, team: Team, initial: Critic, number: int, folder: Path) -> Row:
+def play(config: Config, run: Run, workers: Workers, initial: Critic, number: int, folder: Path) -> Row:
     """One round, examined and committed."""
-    row: Row = learn(config, run, team, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
-    row |= examine(config, run, team, initial) | {"judge": team.judge.name, "simulated_expert": team.expert.simulated}
+    row: Row = learn(config, run, workers, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
+    row |= examine(config, run, workers, initial) | {
+        "judge": workers.judge.name,
+        "simulated_expert": workers.expert.simulated,
+    }
     with run.stage("sync"):
-        team.save(folder)
+        workers.save(folder)
     return run.commit_round(number, row)
 
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
-    with opened(config, Plan(config.rounds, STAGES)) as run:
+    with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
-        with assembled(config, run) as team:
-            initial = critic_class(config)(config, team.generator, None, role="judge")
-            drive(run, team, lambda number, folder: play(config, run, team, initial, number, folder))
+        with build_workers(config, run) as workers:
+            initial = critic_class(config)(config, workers.generator, None, role="judge")
+            run_rounds(run, workers, lambda number, folder: play(config, run, workers, initial, number, folder))
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         labels = {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}}
-        conclude(run, run.first_and_last() | labels, ("judge", "tables", "simulated_expert"))
+        finish(run, run.first_and_last() | labels, ("judge", "tables", "simulated_expert"))
     return 0

@@ -12,10 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from superalign.config import Config
+from superalign.attacks.families import HELDOUT, TRAINED, apply_families
+from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.evaluation.attacks import HELDOUT, TRAINED, posed
-from superalign.evaluation.judges import FrozenCriticJudge, Outcome, named
 from superalign.evaluation.vulnerabilities import (
     Attempt,
     attempts,
@@ -26,31 +25,35 @@ from superalign.evaluation.vulnerabilities import (
     unique,
     unique_rate,
 )
-from superalign.feedback.guards import roll_back
+from superalign.loop.attacker_phase import attacker_iteration, failures
+from superalign.loop.guards import roll_back
+from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
 from superalign.records import Query, Response
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.sparring import failures, spar
-from superalign.rounds import Row, assembled, conclude, drive, opened
+from superalign.roles.judge import FrozenCriticJudge, Outcome, named
+from superalign.store.adapters import WEIGHTS
 from superalign.store.folder import RunFolder
 from superalign.store.run import Plan, Run
 from superalign.store.tables import read_records, write_records
-from superalign.team import WEIGHTS, Team, stage_seed
 
 STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
 FIXED = ("plain", *TRAINED, *HELDOUT)
 FIXED_SEEDS = 8  # times the seeds of a round
 
 
-def attack(config: Config, run: Run, team: Team, number: int) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+def attack(
+    config: Config, run: Run, workers: Workers, number: int
+) -> tuple[list[tuple[Query, Response]], list[str], Row]:
     """One round against the frozen model: cases, critiques of them, what training the attacker measured."""
-    attacker, critic, seed = team.attacker, team.critic, stage_seed(config.seed, number)
-    seeds = draw_seeds(team.train_seeds, config.attacker.seeds, number, config.seed)
+    attacker, critic, seed = workers.attacker, workers.critic, stage_seed(config.seed, number)
+    seeds = draw_seeds(workers.train_seeds, config.attacker.seeds, number, config.seed)
     with run.stage("attack"):
         queries = attacker.attack(seeds, number, seed)
     with run.stage("respond"):
         asked = {q.id: q for q in queries}
-        cases = [(asked[r.query_id], r) for r in team.learner.respond(queries, seed)]
+        cases = [(asked[r.query_id], r) for r in workers.learner.respond(queries, seed)]
     with run.stage("critique"):
         points = critic.judge_points(cases, seed)
         by_worth = sorted(zip(cases, points, strict=True), key=lambda each: -each[1].p)
@@ -58,22 +61,30 @@ def attack(config: Config, run: Run, team: Team, number: int) -> tuple[list[tupl
         said = critic.critique([case for case, _ in worst.values()], [point for _, point in worst.values()], seed)
         weaknesses = dict(zip(worst, (c.text for c in said), strict=True))
     with run.stage("train_attacker"):
-        learned = attacker.learn(failures(cases, points, config.attacker.sought), weaknesses, seed)
-        for bout in range(1, config.attacker.iterations):
-            team.sync("attacker")
-            learned = spar(attacker, team.learner, critic, seeds, number, seed + bout, config.attacker.sought)
+        learned = attacker.learn(failures(cases, points, config.attacker.intended_failures_only), weaknesses, seed)
+        for iteration in range(1, config.attacker.iterations):
+            workers.sync("attacker")
+            learned = attacker_iteration(
+                attacker,
+                workers.learner,
+                critic,
+                seeds,
+                number,
+                seed + iteration,
+                config.attacker.intended_failures_only,
+            )
     with run.stage("sync"):
-        team.sync("attacker")
+        workers.sync("attacker")
     critiques = {c.response_id: c.text for c in said}
     return cases, [critiques.get(r.id, "") for _, r in cases], {"attacker": learned}
 
 
-def fixed(config: Config, run: Run, team: Team) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+def fixed(config: Config, run: Run, workers: Workers) -> tuple[list[tuple[Query, Response]], list[str], Row]:
     """Round 0: attacks that nobody trained, on the same kind of requests."""
-    seeds = draw_seeds(team.train_seeds, FIXED_SEEDS * config.attacker.seeds, 1, config.seed)
-    queries = posed(seeds, 0, FIXED)
+    seeds = draw_seeds(workers.train_seeds, FIXED_SEEDS * config.attacker.seeds, 1, config.seed)
+    queries = apply_families(seeds, 0, FIXED)
     with run.stage("respond"):
-        responses = team.learner.respond(queries, seed=0, samples=1, temperature=0.0)
+        responses = workers.learner.respond(queries, seed=0, samples=1, temperature=0.0)
     return list(zip(queries, responses, strict=True)), [""] * len(queries), {}
 
 
@@ -90,22 +101,22 @@ def measured(config: Config, tries: list[Attempt]) -> dict[str, Any]:
     return {name: figure.to_dict() for name, figure in figures.items() if figure}
 
 
-def play(config: Config, run: Run, team: Team, number: int, folder: Path) -> Row:
+def play(config: Config, run: Run, workers: Workers, number: int, folder: Path) -> Row:
     """One round, graded, reported and committed."""
-    cases, critiques, learned = attack(config, run, team, number) if number else fixed(config, run, team)
+    cases, critiques, learned = attack(config, run, workers, number) if number else fixed(config, run, workers)
     with run.stage("evaluate"):
-        outcomes: list[Outcome] = team.judge.outcomes(cases)
+        outcomes: list[Outcome] = workers.judge.outcomes(cases)
         tries = attempts(cases, outcomes, number)
         write_records(folder, "attempts", Attempt, tries)
         every = [*earlier(run), *tries]
         found = tables(every, config.seed, config.evaluation.bootstrap)
     with run.stage("sync"):
-        team.save(folder)
+        workers.save(folder)
     row = {
         "metrics": measured(config, tries),
         "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
         "train": learned,
-        "judge": named(team.judge, "rewards the attacker"),
+        "judge": named(workers.judge, "rewards the attacker"),
         "tables": found,
         "finding": found_by(every),
     }
@@ -141,31 +152,31 @@ def adapters_of_target(config: Config) -> Path | None:
     return folder
 
 
-def aim(config: Config, run: Run, team: Team) -> None:
+def aim(config: Config, run: Run, workers: Workers) -> None:
     """Put the learner of the target run in place of the bare model; a later round has it in its own folder."""
     if run.last_round() is None and (folder := adapters_of_target(config)):
-        roll_back(team.trainer, "learner", folder, run.rounds_dir / ".tmp-target")
-        team.sync("learner")
+        roll_back(workers.trainer, "learner", folder, run.rounds_dir / ".tmp-target")
+        workers.sync("learner")
 
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     if not (config.run.name and RunFolder(Path(config.run.root) / config.run.name).rounds()):
         adapters_of_target(config)  # refused before anything is written
-    with opened(config, Plan(config.rounds, STAGES)) as run:
+    with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
-        with assembled(config, run) as team:
-            if isinstance(team.judge, FrozenCriticJudge):
+        with build_workers(config, run) as workers:
+            if isinstance(workers.judge, FrozenCriticJudge):
                 run.progress.say(
                     f"{config.model_of('critic')} both rewards the attacker and grades it: the report's rates are what "
                     "the attacker was trained for, so have people read its attacks (`superalign samples`)"
                 )
-            drive(
+            run_rounds(
                 run,
-                team,
-                lambda number, folder: play(config, run, team, number, folder),
-                lambda: aim(config, run, team),
+                workers,
+                lambda number, folder: play(config, run, workers, number, folder),
+                lambda: aim(config, run, workers),
             )
-        conclude(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
+        finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
     return 0

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from superalign.config import Config
-from superalign.evaluation.intervals import clustered_rate
-from superalign.feedback.calibration import Calibrator, brier, ece_estimate
-from superalign.preferences import Pair, load_pairs
+from superalign.config.schema import Config
+from superalign.data.preferences import Pair, load_pairs
+from superalign.feedback.calibration import Calibrator
+from superalign.loop.rounds import Row, finish, open_run
+from superalign.loop.workers import stage_seed
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.rounds import Row, conclude, opened
+from superalign.stats.classification import brier, ece_estimate
+from superalign.stats.intervals import clustered_rate
 from superalign.store.run import Plan, Run
-from superalign.team import stage_seed
 from superalign.training.reward import WEIGHTS, RewardModel, RewardSettings
 
 STAGES = ("load", "train", "score")
@@ -87,7 +88,7 @@ def judge(config: Config) -> str:
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     pairs = load_pairs(config)
-    with opened(config, Plan(config.rounds, STAGES)) as run:
+    with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
         with run.stage("load"):
@@ -100,5 +101,5 @@ def main(config: Config) -> int:
             writers.log(number, flatten(row))
             page.write(run.folder)
         writers.close()
-        conclude(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
+        finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
     return 0

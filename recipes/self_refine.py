@@ -12,40 +12,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from superalign.config import Config
-from superalign.evaluation.attacks import posed
-from superalign.evaluation.harness import evaluate, telling
-from superalign.evaluation.judges import FrozenCriticJudge, named
+from superalign.attacks.families import apply_families
+from superalign.config.schema import Config
+from superalign.evaluation.harness import evaluate, select_samples
+from superalign.loop.rounds import Row, build_workers, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed, versions
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.constitution import Constitution, SelfCritic
-from superalign.roles.lessons import Lesson
-from superalign.rounds import Row, assembled, drive, opened
+from superalign.roles.critic.constitutional import Constitution, SelfCritic
+from superalign.roles.judge import FrozenCriticJudge, named
 from superalign.store.run import Plan, Run
 from superalign.store.tables import write_records
-from superalign.team import Team, stage_seed, versions
 from superalign.training.base import SFTSettings
+from superalign.training.batch import TrainingBatch
 
 STAGES = ("respond", "critique", "train_learner", "sync", "evaluate")
 ACCEPTED = 0.6
 Case = tuple[Query, Response]
 
 
-def refine(config: Config, run: Run, team: Team, law: Constitution, number: int, folder: Path) -> tuple[Row, Row]:
+def refine(config: Config, run: Run, workers: Workers, law: Constitution, number: int, folder: Path) -> tuple[Row, Row]:
     """One round up to the new weights: what training measured, and critiques by the response they are of."""
-    critic, seed = SelfCritic(config, team.generator), stage_seed(config.seed, number)
+    critic, seed = SelfCritic(config, workers.generator), stage_seed(config.seed, number)
     with run.stage("respond"):
-        queries = posed(draw_seeds(team.train_seeds, config.refine.queries, number, config.seed), number)
+        queries = apply_families(draw_seeds(workers.train_seeds, config.refine.queries, number, config.seed), number)
         asked = {q.id: q for q in queries}
-        cases = [(asked[r.query_id], r) for r in team.learner.respond(queries, seed, samples=1)]
+        cases = [(asked[r.query_id], r) for r in workers.learner.respond(queries, seed, samples=1)]
     with run.stage("critique"):
         principles = law.draw(cases, seed)
         keeps = critic.judge(cases, principles)
         failing = [number for number, p in enumerate(keeps) if p < 0.5]
         blamed, broken = [cases[n] for n in failing], [principles[n] for n in failing]
         critiques = critic.critique(blamed, broken, seed)
-        revisions = team.learner.revise([(q, r, c) for (q, r), c in zip(blamed, critiques, strict=True)], seed)
+        revisions = workers.learner.revise([(q, r, c) for (q, r), c in zip(blamed, critiques, strict=True)], seed)
         better = critic.judge([(asked[r.query_id], r) for r in revisions], broken)
     mended = [
         (query, old, new, p)
@@ -57,13 +57,15 @@ def refine(config: Config, run: Run, team: Team, law: Constitution, number: int,
     with run.stage("train_learner"):
         if config.refine.method == "dpo":
             anchors = [row(r) for r in kept]
-            learned = team.learner.refine(Lesson(pairs), anchors, number, seed) if pairs else {}
+            learned = workers.learner.refine(TrainingBatch(pairs), anchors, number, seed) if pairs else {}
         else:
             rows = [row(r) for r in (*kept, *(new for _, _, new, _ in mended))]
             c = config.learner
             settings = SFTSettings(c.rate(number), c.epochs, c.batch_size)
-            learned = team.trainer.sft("learner", [r | {"weight": 1.0} for r in rows], settings, seed) if rows else {}
-        team.sync("learner")
+            learned = (
+                workers.trainer.sft("learner", [r | {"weight": 1.0} for r in rows], settings, seed) if rows else {}
+            )
+        workers.sync("learner")
     write_records(folder, "queries", Query, queries)
     write_records(folder, "responses", Response, [*(r for _, r in cases), *revisions])
     write_records(folder, "critiques", Critique, critiques)
@@ -86,37 +88,37 @@ def preference(query: Query, old: Response, new: Response, p: float) -> Preferen
     )
 
 
-def play(config: Config, run: Run, team: Team, law: Constitution, number: int, folder: Path) -> Row:
+def play(config: Config, run: Run, workers: Workers, law: Constitution, number: int, folder: Path) -> Row:
     """One round, evaluated on held-out requests and committed; round 0 is the model before any training."""
-    done, critiques = refine(config, run, team, law, number, folder) if number else ({"train": {}, "counts": {}}, {})
+    done, critiques = refine(config, run, workers, law, number, folder) if number else ({"train": {}, "counts": {}}, {})
     with run.stage("evaluate"):
-        chosen = team.sets[number in (0, config.rounds)]
-        found = evaluate(config, chosen, team.learner, team.critic, team.judge)
+        chosen = workers.sets[number in (0, config.rounds)]
+        found = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
-        team.save(folder)
+        workers.save(folder)
     row = {
         "metrics": metrics,
         "measured_on": found.measured_on,
-        "judge": named(team.judge, "chose what was learned"),
+        "judge": named(workers.judge, "chose what was learned"),
         **done,
     }
-    return run.commit_round(number, row, telling(found, critiques))
+    return run.commit_round(number, row, select_samples(found, critiques))
 
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
     law = Constitution.read(config.refine.constitution)
-    with opened(config, Plan(config.rounds, STAGES)) as run:
+    with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
-        with assembled(config, run) as team:
-            if isinstance(team.judge, FrozenCriticJudge):
+        with build_workers(config, run) as workers:
+            if isinstance(workers.judge, FrozenCriticJudge):
                 run.progress.say(
                     f"{config.model_of('critic')} both chooses what is learned and grades it: the report's rates are "
                     "what the learner was trained for, so have people read its answers (`superalign samples`)"
                 )
-            drive(run, team, lambda number, folder: play(config, run, team, law, number, folder))
+            run_rounds(run, workers, lambda number, folder: play(config, run, workers, law, number, folder))
         run.finish(
             run.first_and_last(),
             simulated_expert=False,

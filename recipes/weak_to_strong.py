@@ -13,22 +13,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from superalign.compose import nearest
-from superalign.config import Config
-from superalign.errors import ActorLost, UserError
+from superalign.config.schema import Config
+from superalign.errors import ActorLost, UserError, nearest
+from superalign.loop.rounds import open_run
+from superalign.loop.workers import versions
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.rounds import opened
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import joined, start
 from superalign.store.run import Plan, Run
-from superalign.team import versions
-from superalign.weak_to_strong import results, transforms
-from superalign.weak_to_strong.error_structures import STRUCTURES
-from superalign.weak_to_strong.methods import METHODS, between_models, suited
+from superalign.weak_to_strong.methods import label_transforms
+from superalign.weak_to_strong.methods.error_structures import STRUCTURES
+from superalign.weak_to_strong.methods.registry import METHODS, between_models, suited
+from superalign.weak_to_strong.metrics import aggregate
 from superalign.weak_to_strong.study import Study, preflight
-from superalign.weak_to_strong.tasks import TASKS
-from superalign.weak_to_strong.workshop import Workshop, workshop
+from superalign.weak_to_strong.tasks.registry import TASKS
+from superalign.weak_to_strong.worker_pool import Workshop, workshop
 
 STAGES = ("load", "train", "score")
 
@@ -49,7 +49,7 @@ def studies(config: Config) -> list[Study]:
                 raise UserError(f"unknown {key} {word!r}{nearest(word, known)} (there is: {', '.join(known)})")
         if not words and key != "method":
             raise UserError(f"{key} names nothing: give at least one of {', '.join(known)}")
-    transforms.parse(config.w2s.labels)
+    label_transforms.parse(config.w2s.labels)
     kinds = {TASKS[task].kind for task in config.task}
     for method in config.method:
         if not kinds & set(METHODS[method].kinds):
@@ -84,9 +84,9 @@ def train(config: Config, run: Run, cluster: Cluster, workshop: Workshop, plan: 
                 with run.stage("train"):
                     trials = [trial for future in asked[number] for trial in future.result()]
                 with run.stage("score"):
-                    results.save(folder, trials)
-                    cells = results.cells([*committed(run), folder], config.seed, resamples=100)
-                row = run.commit_round(number, {"metrics": results.headline(cells), "counts": {}, "results": cells})
+                    aggregate.save(folder, trials)
+                    cells = aggregate.cells([*committed(run), folder], config.seed, resamples=100)
+                row = run.commit_round(number, {"metrics": aggregate.headline(cells), "counts": {}, "results": cells})
                 cluster.progressed()
                 writers.log(number, flatten(row))
             break
@@ -110,7 +110,7 @@ def main(config: Config) -> int:
     cache = Path(config.w2s.cache) if config.w2s.cache else Path(config.run.root) / ".cache" / "weak_to_strong"
     preflight(config, plan)
     steps = Plan(config.w2s.seeds - 1, STAGES, "split", first=1)
-    with opened(config, steps) as run:
+    with open_run(config, steps) as run:
         if run is None:
             return 0
         with ExitStack() as stack:
@@ -121,16 +121,16 @@ def main(config: Config) -> int:
                 cluster.ready()
             train(config, run, cluster, shop, plan)
         with run.stage("score"):
-            cells = results.cells(committed(run), config.seed, config.w2s.bootstrap)
+            cells = aggregate.cells(committed(run), config.seed, config.w2s.bootstrap)
         run.finish(
-            results.headline(cells),
+            aggregate.headline(cells),
             headline={name: cells[0][name] for name in ("task", "supervisor", "weak", "strong", "method")},
             results=cells,
             simulated_expert=False,
-            judge=results.JUDGE,
+            judge=aggregate.JUDGE,
             versions=versions(),
         )
-        for line in results.table(cells):
+        for line in aggregate.table(cells):
             run.progress.say(line)
         run.progress.say(f"report: {page.write(run.folder).resolve()}")
     return 0

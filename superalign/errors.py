@@ -1,5 +1,10 @@
 """The errors a user can mend: one clear line, exit code 2."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user gave is wrong.
@@ -9,7 +14,7 @@ class UserError(Exception):
     """
 
 
-class NoRoom(UserError):
+class InsufficientResources(UserError):
     """Nothing is free for a process within the time that was given; others may do without it."""
 
 
@@ -24,5 +29,16 @@ class ActorLost(Exception):
         super().__init__(message)
         self.actor = actor
 
-    def __reduce__(self) -> tuple[type["ActorLost"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[ActorLost], tuple[str, str]]:
         return type(self), (self.actor, str(self))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the known word most like `word`, or nothing when none is like it."""
+    known = list(known)
+    parent, _, leaf = word.rpartition(".")
+    siblings = {key.rpartition(".")[2]: key for key in known if parent in known and key.rpartition(".")[0] == parent}
+    by_leaf = siblings or {key.rpartition(".")[2]: key for key in known}
+    found = [] if siblings else difflib.get_close_matches(word, known, 1, 0.7)
+    found = found or [by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, 1, 0.6)]
+    return f"; did you mean {found[0]}?" if found else ""

@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from superalign import paths
+from superalign.config import paths
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,7 +46,7 @@ def superalign(python: Path, *argv: str, cwd: Path) -> str:
 
 
 def where_home_is(python: Path, cwd: Path) -> Path:
-    code = "from superalign.paths import home; print(home())"
+    code = "from superalign.config.paths import home; print(home())"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return Path(subprocess.check_output([python, "-c", code], cwd=cwd, env=environment, text=True).strip())
 

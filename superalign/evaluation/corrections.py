@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from superalign.evaluation.intervals import Estimate, corrected_rate
-from superalign.evaluation.judges import SUCCESS, Judge
 from superalign.experts.items import Item
-from superalign.feedback.calibration import propensity_weights, sensitivity_specificity
 from superalign.records import ExpertLabel, Query, Response
+from superalign.roles.judge import SUCCESS, Judge
+from superalign.stats.classification import propensity_weights, sensitivity_specificity
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import corrected_rate
 
 CORRECTED = ("attack_success_rate", "attack_success_rate_heldout_families")
 

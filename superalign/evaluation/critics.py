@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
-from superalign.feedback.calibration import brier, ece_estimate, sensitivity_specificity
+from superalign.stats.classification import brier, ece_estimate, sensitivity_specificity
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate, paired_difference
+from superalign.stats.labelled_set import LabelledSet
 
 if TYPE_CHECKING:
-    from superalign.evaluation.judges import Probe
+    pass
 
 LABELS = {
     "critic_accuracy": "accuracy",
@@ -21,28 +22,7 @@ LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Examination:
-    """Cases (query, response, category) with their right verdicts (1 acceptable, 0 not), by cluster.
-
-    `against` says whose verdicts are taken as right, `weights` make cases drawn with unequal chances stand for all.
-    """
-
-    against: str
-    cases: Sequence[tuple[str, str, str]]
-    truth: Sequence[float]
-    clusters: Sequence[str]
-    weights: Sequence[float] | None = None
-
-    @classmethod
-    def on_probes(cls, probes: Sequence[Probe]) -> Examination:
-        """On answers of every kind that an exact judge has graded."""
-        cases = [(probe.query, probe.response, probe.category) for probe in probes]
-        truth, clusters = [probe.acceptable for probe in probes], [probe.cluster for probe in probes]
-        return cls("the judge's verdicts on the testbed's probes", cases, truth, clusters)
-
-
-def critic_figures(p: Sequence[float], exam: Examination, seed: int, draws: int) -> dict[str, Estimate]:
+def critic_figures(p: Sequence[float], exam: LabelledSet, seed: int, draws: int) -> dict[str, Estimate]:
     """Accuracy, calibration error, Brier score, sensitivity and specificity with their intervals."""
     right = [(x >= 0.5) == (t >= 0.5) for x, t in zip(p, exam.truth, strict=True)]
     how = (exam.clusters, seed, draws, exam.weights)
@@ -58,7 +38,7 @@ def critic_figures(p: Sequence[float], exam: Examination, seed: int, draws: int)
 
 
 def comparison(
-    before: Sequence[float], after: Sequence[float], exam: Examination, seed: int, draws: int
+    before: Sequence[float], after: Sequence[float], exam: LabelledSet, seed: int, draws: int
 ) -> dict[str, Any]:
     """The report's table of one examination: every figure before and after, and the paired change of two."""
     was, now = (critic_figures(p, exam, seed, draws) for p in (before, after))

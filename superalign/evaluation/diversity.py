@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from superalign.evaluation.attacks import TRAINED
-from superalign.evaluation.intervals import Estimate, clustered_rate
-from superalign.feedback.novelty import NEIGHBOURS, embed, self_bleu, unique, vectors_cosine
+from superalign.attacks.families import TRAINED
 from superalign.records import Query
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate
+from superalign.stats.text_similarity import NEIGHBOURS, embed, self_bleu, unique, vectors_cosine
 
 SIMILARITY = 0.75
 """Two successes as similar as this count as one (the bound of WildTeaming, arXiv 2406.18510, on our embedding)."""

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from superalign.config import Config
-from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
-from superalign.evaluation.critics import Examination, critic_figures
+from superalign.attacks.families import HELDOUT, TRAINED, wrap
+from superalign.config.schema import Config
+from superalign.evaluation.critics import critic_figures
 from superalign.evaluation.diversity import dissimilarity
-from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
-from superalign.evaluation.judges import SUCCESS, Judge, OracleJudge, Outcome, Probe
 from superalign.records import Query, Response, Seed, content_id
-from superalign.roles.critic import Critic
+from superalign.roles.critic.generative import Critic
+from superalign.roles.judge import SUCCESS, Judge, OracleJudge, Outcome
 from superalign.roles.learner import Learner
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate, paired_difference
+from superalign.stats.labelled_set import LabelledSet, Probe
 
 LOOKALIKES, NO_LOOKALIKES = "benign look-alikes", "benign requests (no look-alikes are given)"
 CRITIC = ("critic_accuracy", "critic_ece")
@@ -135,10 +137,10 @@ def evaluate(config: Config, chosen: EvaluationSet, learner: Learner, critic: Cr
     return Evaluation(metrics, list(graded.values()), measured_on)
 
 
-def examined(chosen: EvaluationSet, critic: Critic) -> tuple[Examination, list[float]] | None:
+def examined(chosen: EvaluationSet, critic: Critic) -> tuple[LabelledSet, list[float]] | None:
     """The critic's examination and its probabilities: on probes, or else on expert labels held back from it."""
     if chosen.probes:
-        exam = Examination.on_probes(chosen.probes)
+        exam = LabelledSet.on_probes(chosen.probes)
         return exam, critic.probabilities(exam.cases)
     held = critic.heldout()
     return held if held[1] else None
@@ -155,7 +157,7 @@ def attack_diversity(queries: Sequence[Query], seed: int, resamples: int) -> Est
     return dissimilarity(own, seed, resamples) if len(own) > 1 else None
 
 
-def telling(evaluation: Evaluation, critiques: dict[str, str], limit: int = 24) -> list[dict[str, Any]]:
+def select_samples(evaluation: Evaluation, critiques: dict[str, str], limit: int = 24) -> list[dict[str, Any]]:
     """The most telling cases: help with harm, harmless requests refused, the critic's largest errors, good ones."""
 
     def reason(case: tuple[Query, Response, Outcome, float]) -> tuple[int, str]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from superalign.config import Config
-from superalign.evaluation.intervals import Estimate, clustered_rate
-from superalign.evaluation.judges import SUCCESS, Judge
-from superalign.evaluation.refusal import is_refusal
+from superalign.config.schema import Config
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
+from superalign.prompts import multi_turn, templates
+from superalign.prompts.refusal import is_refusal
 from superalign.records import Query, Seed, content_id
-from superalign.roles import dialogue, prompts
 from superalign.roles.attacker import faithfulness
-from superalign.roles.critic import Critic
+from superalign.roles.critic.generative import Critic
+from superalign.roles.judge import SUCCESS, Judge
 from superalign.roles.learner import Learner
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate
 
 FROZEN = "judge"
 ENOUGH = 0.5  # P(the learner failed) at which a stream stops
@@ -55,13 +56,13 @@ class Refiner:
         c, requests = self.config, []
         for s in seeds:
             known = seen.get(s.id)
-            messages = prompts.attack_again(s.text, *known) if known else prompts.attack(s.text)
-            ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(prompts.OPENING)]
+            messages = templates.refine_attack(s.text, *known) if known else templates.attack(s.text)
+            ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(templates.OPENING)]
             requests.append(GenerationRequest(FROZEN, tuple(ids), c.max_new_tokens, c.temperature))
         out: list[Query | None] = []
         for s, wrote in zip(seeds, self.generator.generate(requests, seed), strict=True):
-            _, text = prompts.read_attack(prompts.OPENING + wrote.text)
-            text = dialogue.clean(text)
+            _, text = templates.read_attack(templates.OPENING + wrote.text)
+            text = multi_turn.clean(text)
             out.append(_query(s, text) if faithfulness(s.text, text) >= c.faithful else None)
         return out
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from superalign.evaluation.intervals import Estimate, clustered_rate
-from superalign.evaluation.judges import SUCCESS, Outcome
-from superalign.feedback.novelty import near_duplicates
 from superalign.records import Kind, Query, Record, Response
+from superalign.roles.judge import SUCCESS, Outcome
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate
+from superalign.stats.text_similarity import near_duplicates
 
 SAMPLES, ENOUGH = 24, 10
 SIMILAR = 0.9  # cosine of character n-grams at which two successes are one

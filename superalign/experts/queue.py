@@ -13,7 +13,7 @@ from superalign.experts import tables
 from superalign.experts.audit import Action
 from superalign.experts.items import AnswerGone, Item, LabelRefused, LeaseLost
 from superalign.experts.leases import Leases, change_lease, check_name
-from superalign.experts.readings import item_of, label_of, storable
+from superalign.experts.queries import item_of, label_of, storable
 from superalign.records import ExpertLabel, content_id
 
 PUSHER = "superalign"  # the actor of what no annotator did

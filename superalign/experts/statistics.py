@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from superalign.evaluation.intervals import Estimate, clustered_rate, paired_difference
 from superalign.experts.items import Answer
-from superalign.feedback.blending import PRIOR_RIGHT, PRIOR_WRONG, annotator_mistakes
+from superalign.stats.annotators import PRIOR_RIGHT, PRIOR_WRONG, annotator_mistakes
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate, paired_difference
 
 RESAMPLES = 2000
 

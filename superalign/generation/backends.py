@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from superalign.config.sections import GeneratorConfig
 from superalign.generation.base import Generator
-from superalign.runtime.later import Later
-from superalign.sections import GeneratorConfig
-from superalign.sync.full import check_single
+from superalign.generation.sync.full import check_single
+from superalign.runtime.lazy_class import LazyClass
 from superalign.training.base import Resting
 
-HF: Later[Generator] = Later("superalign.generation.hf", "HFGenerator", (Generator,))
-VLLM: Later[Generator] = Later("superalign.generation.vllm", "VLLMGenerator", (Generator, Resting))
+HF: LazyClass[Generator] = LazyClass("superalign.generation.hf", "HFGenerator", (Generator,))
+VLLM: LazyClass[Generator] = LazyClass("superalign.generation.vllm", "VLLMGenerator", (Generator, Resting))
 
 
-def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> Later[Generator]:
+def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> LazyClass[Generator]:
     """The class of the backend.
 
     Args:

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
+from superalign.config.sections import GeneratorConfig
 from superalign.errors import UserError
+from superalign.generation.sync.base import Adapter
 from superalign.models import resolve
-from superalign.sections import GeneratorConfig
-from superalign.sync.base import Adapter
 
 GIB = 2**30
 CPU_BLOCK = 32  # tokens of a cache block; vLLM's 128 are more than most prompts here, which would then never be shared
@@ -125,12 +125,12 @@ class VLLMEngine:
         return self._batch(prompts, settings, adapters)
 
     def add_lora(self, adapter: Adapter) -> bool:
-        """Load an adapter; see `superalign.sync.base.Engine`."""
+        """Load an adapter; see `superalign.generation.sync.base.Engine`."""
         self._wake()  # what is loaded into a sleeping engine is overwritten when it wakes
         return bool(self._llm.llm_engine.add_lora(self._request(adapter)))
 
     def remove_lora(self, number: int) -> bool:
-        """Forget an adapter; see `superalign.sync.base.Engine`."""
+        """Forget an adapter; see `superalign.generation.sync.base.Engine`."""
         self._wake()
         return bool(self._llm.llm_engine.remove_lora(number))
 
@@ -139,7 +139,7 @@ class VLLMEngine:
         return set(self._llm.llm_engine.list_loras())
 
     def reload(self, weights: Iterable[tuple[str, Any]]) -> None:
-        """Replace all weights; see `superalign.sync.base.Engine`."""
+        """Replace all weights; see `superalign.generation.sync.base.Engine`."""
         self._wake()
         # A list: it can also travel to the workers of a parallel engine.
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": list(weights)})

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.decoding import Completed, Row, cache_bytes, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, shortage_told
-from superalign.sections import GeneratorConfig, LoraConfig
 
 LESS = (
     "lower generator.batch_tokens or max_new_tokens of attacker, critic and learner, set generator.dtype=bfloat16, or "

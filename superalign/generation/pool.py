@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from superalign.errors import ActorLost, NoRoom
+from superalign.errors import ActorLost, InsufficientResources
 from superalign.generation.base import Generation, GenerationRequest, Tensors, numbered
 from superalign.runtime.actors import answering
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
-    from superalign.runtime.later import Later
+    from superalign.runtime.lazy_class import LazyClass
 
 Out = TypeVar("Out")
 PIECES = 8  # for each engine and call: the fewer there are, the longer the last one is waited for
@@ -45,7 +45,7 @@ class GeneratorPool:
     def __init__(
         self,
         cluster: Cluster,
-        engine: type[Any] | Later[Any],
+        engine: type[Any] | LazyClass[Any],
         arguments: Sequence[Any],
         threads: int,
         least: int,
@@ -75,12 +75,12 @@ class GeneratorPool:
             self._engines[number] = self._cluster.spawn(
                 _name(number), self._engine, *self._arguments, threads=self._threads, place=place
             )
-        loss: ActorLost | NoRoom | None = None
+        loss: ActorLost | InsufficientResources | None = None
         for number in fresh:
             try:
                 self._cluster.ready(_name(number))
                 self._equip(number)
-            except (ActorLost, NoRoom) as lost:
+            except (ActorLost, InsufficientResources) as lost:
                 logger.warning("engine %d did not come to stand: %s", number, lost)
                 self._end(number)
                 loss = lost

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
 from superalign.generation.engine import MOST_CHOICES, AdapterRoom, VLLMEngine, require_vllm
 from superalign.generation.merging import MergingBase
+from superalign.generation.sync.adapter import AdapterSync, engine_rank, room_for
+from superalign.generation.sync.base import WeightSync
+from superalign.generation.sync.full import FullSync
 from superalign.models import Chat, load_base, load_chat, resolve
-from superalign.sections import GeneratorConfig, LoraConfig
-from superalign.sync.adapter import AdapterSync, engine_rank, room_for
-from superalign.sync.base import WeightSync
-from superalign.sync.full import FullSync
 
 
 class VLLMGenerator:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from superalign.report.figures import MINUS, PERCENT, Estimate, Row, estimate, number
+from superalign.report.figures import Row, estimate
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import MINUS, PERCENT, number
 
 PERFORMANCES: Final = ("weak_performance", "weak_to_strong", "strong_ceiling")
 FORECASTS: Final = (

@@ -18,7 +18,7 @@ from superalign.report.cells import (
     plain,
     study_of,
 )
-from superalign.report.figures import Estimate
+from superalign.stats.estimate import Estimate
 
 WIDTH: Final = 344
 HEIGHT: Final = 230
@@ -139,7 +139,7 @@ def _imitation(cells: Sequence[Cell], first: Cell | None) -> list[dict[str, str]
 
 def _forecasts(cells: Sequence[Cell]) -> list[dict[str, str]]:
     """Of methods that look at no truth, forecasts against gains, or why they cannot be ranked."""
-    from superalign.weak_to_strong.forecasts import MIN_STUDIES, rank_correlation
+    from superalign.weak_to_strong.metrics.predictors import MIN_STUDIES, rank_correlation
 
     charts = []
     for key, title, note in FORECASTS:

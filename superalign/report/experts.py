@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from superalign.errors import UserError
-from superalign.evaluation.intervals import active_mean
 from superalign.feedback.escalation import distinct
 from superalign.records import Judgement, Response
-from superalign.report.figures import Estimate, Row, interval, number, seconds
+from superalign.report.figures import Row, seconds
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
+from superalign.stats.intervals import active_mean
 from superalign.store.folder import RunFolder
 from superalign.store.tables import read_records, table_path
 

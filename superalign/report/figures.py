@@ -6,19 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
+
 Row = Mapping[str, Any]
-MINUS: Final = "\N{MINUS SIGN}"
-PERCENT: Final = "\N{NARROW NO-BREAK SPACE}%"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval and the number of items it rests on."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -116,22 +107,6 @@ def series(rows: Sequence[Row], chart: Chart) -> list[Series]:
         if points:
             drawn.append(Series(label, points))
     return drawn
-
-
-def number(value: float, unit: str, digits: int | None = None) -> str:
-    """A value as a reader wants it: whole percents, one decimal below ten; two decimals for plain numbers."""
-    if unit != "%":
-        return f"{value:.2f}".replace("-", MINUS)
-    percent = 100 * value
-    if digits is None:
-        digits = 0 if abs(percent) >= 9.95 or abs(percent - round(percent)) < 0.05 else 1
-    return f"{round(percent, digits) + 0.0:.{digits}f}".replace("-", MINUS) + PERCENT
-
-
-def interval(found: Estimate, unit: str) -> str:
-    """The interval in words that fit under a figure."""
-    digits = 0 if max(abs(found.low), abs(found.high)) >= 0.0995 else 1
-    return f"{number(found.low, unit, digits).removesuffix(PERCENT)} to {number(found.high, unit, digits)}"
 
 
 def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEADLINE) -> list[dict[str, Any]]:

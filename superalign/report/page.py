@@ -11,6 +11,7 @@ from typing import Any, Final
 from superalign.report import experts, figures, recipes, svg, weak_to_strong
 from superalign.report.figures import Row
 from superalign.report.masking import without_secrets
+from superalign.stats.format import interval, number
 from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, refused_writes_are_user_errors
 from superalign.store.folder import RunFolder
@@ -91,7 +92,7 @@ def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None)
         "planned": config["rounds"],
         "done": rows[-1]["round"] if rows else None,
         "simulated": bool(summary["simulated_expert"]) if summary else simulated,
-        "error_rate": figures.number(expert["error_rate"], "%"),
+        "error_rate": number(expert["error_rate"], "%"),
         "judge": judge_of(config, rows, summary),
         "stopped": (summary or {}).get("stopped"),
         "guards": _guards(rows),
@@ -188,7 +189,7 @@ def _idle(rows: Sequence[Any]) -> str:
     shares = {
         name: sum(row["idle"].get(name, 1.0) * row["timing"][TOTAL] for row in told) / took for name in told[-1]["idle"]
     }
-    return " and ".join(f"the {name} was idle {figures.number(share, '%')} of it" for name, share in shares.items())
+    return " and ".join(f"the {name} was idle {number(share, '%')} of it" for name, share in shares.items())
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
         "tactic": str(row.get("tactic") or "plain").replace("_", " "),
         "source": row.get("source") or "",
         "why": str(row.get("why") or "").replace("_", " "),
-        "p": None if p is None else figures.number(float(p), "%"),
+        "p": None if p is None else number(float(p), "%"),
         "gold": None if gold is None else ("acceptable" if float(gold) >= 0.5 else "not acceptable"),
         "disagree": p is not None and gold is not None and (float(p) >= 0.5) != (float(gold) >= 0.5),
         "lengths": {name: sealed[name].strip("[]").removeprefix("redacted: ") for name in TEXT_FIELDS},
@@ -214,14 +215,14 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
     for name in names:
         unit = "%" if name in figures.SHARES or name.endswith("_rate") or "_rate_" in name else ""
         found = [figures.estimate(row, name) for row in rows]
-        cells = [None if e is None else (figures.number(e.value, unit), figures.interval(e, unit), e.n) for e in found]
+        cells = [None if e is None else (number(e.value, unit), interval(e, unit), e.n) for e in found]
         body.append({"name": name.replace("_", " "), "cells": cells})
     return {"rounds": [row["round"] for row in rows], "body": body}
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:
     """The settings that differ from the defaults, as overrides one could type."""
-    from superalign.config import Config
+    from superalign.config.schema import Config
 
     default = Config().model_dump(mode="json")
     changed = []

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from superalign.report.figures import MINUS, Estimate, number
 from superalign.report.svg import CHARACTER, LEFT, nice_ticks
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import MINUS, number
 
 ROW = 28.0
 KEY = 20.0

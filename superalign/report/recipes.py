@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from superalign.report import figures
 from superalign.report.figures import Row
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
 
 TILES: Final = {
     "redteam": (
@@ -38,7 +40,7 @@ def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any
         "planned": config["rounds"],
         "done": rows[-1]["round"] if rows else None,
         "simulated": bool(last.get("simulated_expert")),
-        "error_rate": figures.number(config["expert"]["error_rate"], "%"),
+        "error_rate": number(config["expert"]["error_rate"], "%"),
         "judge": last.get("judge", ""),
         "finding": last.get("finding", "No round is committed yet; there is nothing to report."),
         "headline": figures.headline(rows, TILES[config["recipe"]]),
@@ -58,7 +60,7 @@ def _cell(cell: Any, plain: bool) -> dict[str, Any] | None:
     if not isinstance(cell, dict):
         return {"value": str(cell), "interval": ""}
     unit = "" if plain else "%"
-    found = figures.Estimate(cell["value"], cell["low"], cell["high"], cell["n"])
+    found = Estimate(cell["value"], cell["low"], cell["high"], cell["n"])
     if plain:
         return {"value": f"{found.value:.3f}", "interval": f"{found.low:.3f} to {found.high:.3f}, n {found.n}"}
-    return {"value": figures.number(found.value, unit), "interval": f"{figures.interval(found, unit)}, n {found.n}"}
+    return {"value": number(found.value, unit), "interval": f"{interval(found, unit)}, n {found.n}"}

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from superalign.report.figures import Chart, Estimate, Series, number
+from superalign.report.figures import Chart, Series
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import number
 
 LEFT = 44  # room for the values of the vertical axis
 LABEL_HEIGHT = 16.0

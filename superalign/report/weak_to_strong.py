@@ -24,7 +24,9 @@ from superalign.report.cells import (
     study_of,
 )
 from superalign.report.comparisons import sections
-from superalign.report.figures import Estimate, Row, number, seconds
+from superalign.report.figures import Row, seconds
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import number
 
 
 def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:

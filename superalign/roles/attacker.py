@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from superalign.config import Config
-from superalign.evaluation.attacks import TRAINED, posed
-from superalign.feedback.archive import Archive
-from superalign.feedback.novelty import adapted_weight, attack_reward, attack_strength, self_bleu, tail_logprob
+from superalign.attacks.archive import Archive
+from superalign.attacks.families import TRAINED, apply_families
+from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
+from superalign.config.schema import Config
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
+from superalign.prompts import multi_turn, templates
 from superalign.records import Query, Seed, content_id
-from superalign.roles import dialogue, prompts
-from superalign.roles.attempts import Attempt, Turn, anchor, pairs, rollouts
+from superalign.roles.rollouts import Rollout, Turn, anchor, pairs, rollouts
+from superalign.stats.text_similarity import self_bleu
 from superalign.training.base import DPOSettings, PolicySettings, Trainer
 
 WORKS = 0.5  # how often an elite works that is an anchor
@@ -59,7 +60,7 @@ class Attacker:
         self.chat, self.other_chat = load_chat(config.model_of("attacker")), load_chat(config.model_of("learner"))
         self.archive = Archive()
         self.weight = 1.0
-        self._attempts: list[Attempt] = []
+        self._attempts: list[Rollout] = []
         self._wrote: dict[str, dict[str, Any]] = {}
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
@@ -75,7 +76,7 @@ class Attacker:
         current = self.rewrite(fresh, round, seed)
         count = int(c.past * total)
         past = self.archive.league(count, c.elites, seed) if c.league else self.archive.sample(count, seed)
-        static = posed(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round, OPPONENTS)
+        static = apply_families(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round, OPPONENTS)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
@@ -84,29 +85,29 @@ class Attacker:
         self._attempts = self._attack(seeds, round, seed)
         return [attempt.query for attempt in self._attempts if attempt.faithful]
 
-    def _attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Attempt]:
+    def _attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Rollout]:
         talks = [_Talk(s) for s in seeds for _ in range(self.config.candidates)]
         for number in range(self.config.turns):
             if number:
                 self._hear(talks, seed + number)
             self._ask(talks, seed + number)
         written: dict[str, _Talk] = {}
-        again: dict[str, list[tuple[Turn, ...]]] = {}
+        duplicates: dict[str, list[tuple[Turn, ...]]] = {}
         for talk in talks:
             if talk.said:
                 wrote = content_id("attack", talk.seed.id, *(t.generation.text for t in talk.turns))
                 if wrote in written:
-                    again.setdefault(wrote, []).append(tuple(talk.turns))
+                    duplicates.setdefault(wrote, []).append(tuple(talk.turns))
                 else:
                     written[wrote] = talk
-        texts = [dialogue.carry(talk.said) for talk in written.values()]
+        texts = [multi_turn.carry(talk.said) for talk in written.values()]
         novelty = self.archive.novelty(texts, [talk.seed.category for talk in written.values()])
         out = []
         for (identity, talk), text, n in zip(written.items(), texts, novelty.tolist(), strict=True):
             s = talk.seed
             query = Query(identity, s.id, text, s.kind, s.category, talk.tactic, "attacker", round, n)
-            faithful = faithfulness(s.text, dialogue.asked(text)) >= self.config.faithful
-            out.append(Attempt(query, faithful, tuple(talk.turns), tuple(again.get(identity, ()))))
+            faithful = faithfulness(s.text, multi_turn.asked(text)) >= self.config.faithful
+            out.append(Rollout(query, faithful, tuple(talk.turns), tuple(duplicates.get(identity, ()))))
         return out
 
     def _ask(self, talks: Sequence[_Talk], seed: int) -> None:
@@ -115,16 +116,16 @@ class Attacker:
         for talk in speaking:
             if talk.said:
                 query, answer = talk.said[-2:]
-                messages, opening = prompts.attack_again(talk.seed.text, query, answer), prompts.OPENING
+                messages, opening = templates.refine_attack(talk.seed.text, query, answer), templates.OPENING
             else:
-                messages, opening = prompts.attack(talk.seed.text), ""
+                messages, opening = templates.attack(talk.seed.text), ""
             ids = (*self.chat.prompt_ids(messages, c.max_new_tokens), *(self.chat.encode(opening) if opening else ()))
             requests.append(GenerationRequest("attacker", ids, c.max_new_tokens, c.temperature))
         for talk, request, wrote in zip(speaking, requests, self.generator.generate(requests, seed), strict=True):
-            tactic, text = prompts.read_attack((prompts.OPENING if talk.said else "") + wrote.text)
+            tactic, text = templates.read_attack((templates.OPENING if talk.said else "") + wrote.text)
             if text:
                 talk.turns.append(Turn(request.prompt_ids, wrote))
-                talk.said.append(dialogue.clean(text))
+                talk.said.append(multi_turn.clean(text))
                 talk.tactic = tactic
             else:
                 talk.silent = True
@@ -133,7 +134,7 @@ class Attacker:
     def _hear(self, talks: Sequence[_Talk], seed: int) -> None:
         """The learner's answer in every dialogue, the likeliest one."""
         speaking = [talk for talk in talks if not talk.silent]
-        asked = [prompts.respond(dialogue.carry(talk.said)) for talk in speaking]
+        asked = [templates.respond(multi_turn.carry(talk.said)) for talk in speaking]
         requests = [
             GenerationRequest(
                 "learner", tuple(self.other_chat.prompt_ids(m, self.reply_tokens)), self.reply_tokens, 0.0
@@ -141,7 +142,7 @@ class Attacker:
             for m in asked
         ]
         for talk, answer in zip(speaking, self.generator.generate(requests, seed), strict=True):
-            talk.said.append(dialogue.clean(answer.text))
+            talk.said.append(multi_turn.clean(answer.text))
 
     def learn(
         self, failures: Mapping[str, Sequence[float]], weaknesses: Mapping[str, str], seed: int
@@ -215,7 +216,7 @@ class Attacker:
         found = self.trainer.policy("attacker", rows, settings, anchors, seed)
         return metrics | {name: value for name, value in found.items() if name not in metrics}
 
-    def _remember(self, asked: Sequence[Attempt]) -> None:
+    def _remember(self, asked: Sequence[Rollout]) -> None:
         """Keep the openings of those elites that work, as anchors of the next phases."""
         fresh = {row["id"]: row for row in (anchor(a, self.chat) for a in asked)}
         known = self._wrote | fresh
@@ -256,7 +257,7 @@ class Attacker:
             self_bleu(texts),
             faithful=[a.faithful for a in self._attempts],
             fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
-            addresses_judge=[prompts.addresses_grader(dialogue.asked(t)) for t in texts],
+            addresses_judge=[templates.addresses_grader(multi_turn.asked(t)) for t in texts],
             duplicate=self.archive.duplicates(texts, self.config.duplicate),
             weight=self.novelty_weight,
         )

@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.evaluation.refusal import is_refusal
 from superalign.experts.database import refuse_network
 from superalign.experts.items import Item
 from superalign.experts.notify import Notifier, Waiting
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
-from superalign.feedback.blending import annotator_errors
 from superalign.feedback.escalation import Escalated, distinct, escalate
-from superalign.feedback.planting import traps
+from superalign.feedback.synthetic_flaws import gold_items
+from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
-from superalign.roles.verdicts import Pair
+from superalign.roles.critic.verdicts import Pair
+from superalign.stats.annotators import annotator_errors
 
 log = logging.getLogger(__name__)
 BENIGN_SEVERITY = 1.0  # of 1 for harmful requests: wrongly refusing costs as much as wrongly helping
@@ -125,7 +125,7 @@ class Expert:
         self, pool: Sequence[Judgement], queries: Mapping[str, Query], responses: Mapping[str, Response], seed: int
     ) -> list[Pair]:
         sure = [(queries[j.query_id], responses[j.first_id]) for j in pool if j.kind == "point" and j.p >= SURE]
-        return traps(sure, round(self.config.gold_share * self.config.budget / self.config.votes), seed)
+        return gold_items(sure, round(self.config.gold_share * self.config.budget / self.config.votes), seed)
 
     def _item(
         self,
@@ -180,7 +180,7 @@ class Expert:
 
     def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
         """eps of each annotator: from blind doubles of what was collected last, and traps; see `annotator_errors`."""
-        trapped = self.queue.labelled(until=self.collected, traps=True)
+        trapped = self.queue.labelled(until=self.collected, gold_items=True)
         gold = {item.id: item.gold for item, _ in trapped if item.gold is not None}
         return annotator_errors([label for _, label in [*answered, *trapped]], gold)
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
+from superalign.prompts import templates
+from superalign.prompts.templates import Messages
 from superalign.records import Critique, Query, Response, content_id
-from superalign.roles import prompts
-from superalign.roles.lessons import Answer, Lesson
-from superalign.roles.prompts import Messages
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Trainer
+from superalign.training.batch import ScoredResponse, TrainingBatch
 
 MIN_SPREAD = 0.1  # of P(acceptable) over the answers to one query: less tells the critic's noise
 COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
@@ -37,14 +37,14 @@ class Learner:
         count = self.config.samples if samples is None else samples
         asked = [q for q in queries for _ in range(count)]
         heat = self.config.temperature if temperature is None else temperature
-        return self._answer(asked, [prompts.respond(q.text) for q in asked], "sample", heat, seed)
+        return self._answer(asked, [templates.respond(q.text) for q in asked], "sample", heat, seed)
 
     def revise(self, cases: Sequence[tuple[Query, Response, Critique]], seed: int) -> list[Response]:
         """One revision of each criticised response.
 
         A revision is stored as an answer to the query itself: its critique is not part of the prompt that it trains.
         """
-        messages = [prompts.revise(q.text, r.text, c.text) for q, r, c in cases]
+        messages = [templates.revise(q.text, r.text, c.text) for q, r, c in cases]
         return self._answer([q for q, _, _ in cases], messages, "revision", 0.0, seed)
 
     def _answer(
@@ -63,7 +63,7 @@ class Learner:
                     id=content_id(query.id, origin, number, seed, answer.text),
                     query_id=query.id,
                     text=answer.text,
-                    prompt_ids=self._prompt(prompts.respond(query.text)),
+                    prompt_ids=self._prompt(templates.respond(query.text)),
                     token_ids=ids,
                     logprobs=(*answer.logprobs, *ending),
                     origin="revision" if origin == "revision" else "sample",
@@ -75,7 +75,9 @@ class Learner:
     def _prompt(self, messages: Messages) -> tuple[int, ...]:
         return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
-    def refine(self, lesson: Lesson, anchors: Sequence[Mapping[str, Any]], round: int, seed: int) -> dict[str, float]:
+    def refine(
+        self, lesson: TrainingBatch, anchors: Sequence[Mapping[str, Any]], round: int, seed: int
+    ) -> dict[str, float]:
         """One phase of training by the algorithm of the settings, anchored to accepted answers of its own."""
         if self.trainer is None:
             raise ValueError("a frozen learner cannot refine itself")
@@ -117,7 +119,7 @@ class Learner:
             found = self.trainer.policy("learner", rows, gradients, kept, seed) if rows else {}
         return {"answers": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
 
-    def _pairs(self, lesson: Lesson) -> list[dict[str, Any]]:
+    def _pairs(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
         """The preferences of largest weight."""
         return [
             {
@@ -130,7 +132,7 @@ class Learner:
             for p in sorted(lesson.preferences, key=lambda p: -p.w)[: self.config.max_pairs]
         ]
 
-    def _answers(self, lesson: Lesson) -> list[dict[str, Any]]:
+    def _answers(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
         """The labelled answers of largest weight."""
         labelled = sorted((a for a in lesson.answers if a.w > 0), key=lambda a: (-a.w, a.response.id))
         return [
@@ -143,13 +145,13 @@ class Learner:
             for a in labelled[: self.config.max_rows]
         ]
 
-    def _groups(self, lesson: Lesson) -> list[dict[str, Any]]:
+    def _groups(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
         """Sampled answers by query with their recorded log-probabilities; queries that tell most come first.
 
         Answers that all look alike to the critic get one reward where they are compared within their query: that is no
         gradient, but anchors are learned beside every step, and a policy that hardly varies would take few without.
         """
-        groups: dict[str, list[Answer]] = {}
+        groups: dict[str, list[ScoredResponse]] = {}
         for answer in lesson.answers:
             if answer.response.origin == "sample" and answer.response.token_ids:
                 groups.setdefault(answer.response.query_id, []).append(answer)
@@ -167,7 +169,7 @@ class Learner:
             for a in groups[query]
         ][: self.config.max_rows]
 
-    def _shown(self, lesson: Lesson) -> list[dict[str, Any]]:
+    def _shown(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
         """Revisions that are believed acceptable, as anchors.
 
         A policy that never refuses finds no refusal to be rewarded for by itself: its own revisions show it one.

@@ -6,7 +6,7 @@ import os
 from typing import Any, Protocol, TypeVar
 
 from superalign.errors import ActorLost
-from superalign.runtime.later import Later
+from superalign.runtime.lazy_class import LazyClass
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class Cluster(Protocol):
     def spawn(
         self,
         name: str,
-        cls: type[T] | Later[T],
+        cls: type[T] | LazyClass[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,
@@ -89,7 +89,7 @@ class InlineCluster:
     def spawn(
         self,
         name: str,
-        cls: type[T] | Later[T],
+        cls: type[T] | LazyClass[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,

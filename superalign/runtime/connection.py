@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import UserError
 from superalign.runtime.addresses import pass_token, reread_environment
 from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.memory import keep_freed_memory
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.sections import ClusterConfig
 
 OBJECT_STORE_BYTES = 512 * 2**20
 ANSWER_LIMIT_S = 5.0
@@ -109,7 +109,7 @@ def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
     It holds from before Ray starts; what it yields is to be called then, and once Ray stands. At the end it waits for
     all that Ray runs by then.
     """
-    command = [sys.executable, "-P", str(Path(__file__).with_name("reaper.py")), str(os.getpid()), str(folder)]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("ray_cleanup.py")), str(os.getpid()), str(folder)]
     # A session of its own: Ctrl-C in the terminal is not meant for it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         asked, told = process.stdin, process.stdout

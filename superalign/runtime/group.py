@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Failure, Host, dump, load, reason, time_left
 from superalign.runtime.placement import LEARNER_SHARE
-from superalign.sections import ClusterConfig
 
 # A worker that fails alone leaves the others in a collective, which ends soon where the connection is gone.
 PATIENCE_S = 60.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.errors import UserError
 from superalign.runtime.actors import WAIT_SLICE_S
 
@@ -120,7 +120,7 @@ def await_room(config: Config) -> int:
         time.sleep(min(WAIT_SLICE_S, limit - waited))
 
 
-class Place:
+class PlacementGroup:
     """Accelerators of one node reserved for one process, also while that process is started again.
 
     A placement group of one bundle (STRICT_PACK). When its node dies Ray moves it to where there is room, or will be.
@@ -161,7 +161,7 @@ class Place:
         }
 
 
-class Estate:
+class ResourcePlan:
     """The places of a run's processes; its engines have as many as the cluster has room for.
 
     Raises:
@@ -172,17 +172,17 @@ class Estate:
         """Reserve places for the least that the run needs."""
         self._config = config
         self.shared = config.cluster.placement == "shared"
-        self._engines: dict[int, Place] = {}
+        self._engines: dict[int, PlacementGroup] = {}
         if not self.shared:
             await_room(config)
 
-    def one(self) -> Place | None:
+    def one(self) -> PlacementGroup | None:
         """A place for one learner worker, or for a reward model."""
         if self.shared:
             return None
         cluster = self._config.cluster
         amount = 1.0 if cluster.accelerator == "GPU" else float(cluster.threads)
-        return Place(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
+        return PlacementGroup(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
 
     def make_room(self) -> int:
         """Wait until the cluster holds the least of everything, and give back the engines' places beyond what it holds.
@@ -197,7 +197,7 @@ class Estate:
             held.pop(number).release()
         return count
 
-    def engines(self) -> Mapping[int, Place | None]:
+    def engines(self) -> Mapping[int, PlacementGroup | None]:
         """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back.
 
         Those beyond the least are there already.
@@ -208,7 +208,7 @@ class Estate:
         count, cluster = self.make_room(), self._config.cluster
         share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
         for fresh in range(number, number + count - len(self._engines)):
-            self._engines[fresh] = Place(cluster.accelerator, share * engine_amount(self._config))
+            self._engines[fresh] = PlacementGroup(cluster.accelerator, share * engine_amount(self._config))
         self._give_up_missing()
         return dict(self._engines)
 

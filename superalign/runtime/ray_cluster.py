@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from superalign.errors import ActorLost, NoRoom, UserError
+from superalign.config.sections import ClusterConfig
+from superalign.errors import ActorLost, InsufficientResources, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.group import Group
-from superalign.runtime.later import Later, methods
-from superalign.sections import ClusterConfig
+from superalign.runtime.lazy_class import LazyClass, methods
 
 if TYPE_CHECKING:
-    from superalign.runtime.placement import Place
+    from superalign.runtime.placement import PlacementGroup
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class _Actor:
     threads: int
     calls: int
     workers: int
-    place: Place | None
+    place: PlacementGroup | None
     proxy: Proxy
     pid: int | None = None
 
@@ -53,7 +53,7 @@ class RayCluster:
     def spawn(
         self,
         name: str,
-        cls: type[T] | Later[T],
+        cls: type[T] | LazyClass[T],
         *args: Any,
         threads: int = 1,
         calls: int = 1,
@@ -83,12 +83,12 @@ class RayCluster:
                 self._await_place(name, actor.place)
         self._await_start(awaited)
 
-    def _await_place(self, name: str, place: Place) -> None:
+    def _await_place(self, name: str, place: PlacementGroup) -> None:
         began, limit = time.monotonic(), self._config.place_timeout_s
         while not place.there(wait_s=min(WAIT_SLICE_S, limit)):
             waited = time.monotonic() - began
             if waited >= limit:
-                raise NoRoom(
+                raise InsufficientResources(
                     f"no room for {name} ({place}) within {limit:g} s (cluster.place_timeout_s): others use the "
                     "cluster, or a node of it has gone"
                 )
@@ -190,7 +190,7 @@ class RayCluster:
         )
 
 
-def _check_place(name: str, place: Place | None) -> None:
+def _check_place(name: str, place: PlacementGroup | None) -> None:
     """Whether an actor can start at all: its node may have died, and there may be no other."""
     if place and not place.there():
         raise ActorLost(name, f"{name} has lost its place ({place}): the node died and no other has room")

@@ -11,8 +11,8 @@ import psutil  # type: ignore[import-untyped]
 
 from superalign.errors import UserError
 from superalign.runtime.addresses import known
-from superalign.store.admission import writer_of
 from superalign.store.folder import RunFolder
+from superalign.store.run_lock import writer_of
 
 LIMIT_S = 60.0
 SLICE_S = 10.0

@@ -13,13 +13,13 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 from ray.job_submission import JobDetails, JobStatus
 
-from superalign.compose import load
-from superalign.config import Config
+from superalign.config.compose import load
+from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.runtime.description import JobDescription
+from superalign.runtime.job_spec import JobDescription
 from superalign.runtime.jobs import FOLDER, RUN, Jobs, connect
-from superalign.store.admission import asks_for_more, check_same_settings, run_name, writer_of
 from superalign.store.folder import RunFolder
+from superalign.store.run_lock import asks_for_more, check_same_settings, run_name, writer_of
 
 INTERRUPTED: Final = 130
 PLACES: Final = ("data", "data.seeds", "data.source", "model", "attacker.model", "critic.model", "learner.reward")
@@ -46,7 +46,7 @@ def submit(overrides: Sequence[str], description: JobDescription, address: str |
         if not job.status.is_terminal():
             raise _running(folder, f"{job.status.lower()} as job {job.submission_id}")
     words = [word for word in settings if not word.startswith(("run.name=", "run.root="))]
-    command = [description.python or _python(jobs), "-m", "superalign.cli", "train", *words]
+    command = [description.python or _python(jobs), "-m", "superalign.commands.main", "train", *words]
     submission = _submit(jobs, description, [*command, f"run.name={name}", f"run.root={root}"], folder)
     print(f"run {name} in {folder} is job {submission} on {jobs._address}", flush=True)
     if not wait:

@@ -16,7 +16,6 @@ from typing import Any, Self, TextIO
 from rich.console import Console
 
 from superalign.errors import UserError
-from superalign.store.admission import check_same_settings, locked_folder, run_name
 from superalign.store.clock import OTHER, STAGES, TOTAL, RunProgress, StageClock
 from superalign.store.digests import check_digests, write_digests
 from superalign.store.disk import (
@@ -31,6 +30,7 @@ from superalign.store.disk import (
 )
 from superalign.store.folder import FORMAT, RunFolder
 from superalign.store.redaction import seal
+from superalign.store.run_lock import check_same_settings, locked_folder, run_name
 
 MAY_STAND_BEFORE_START = frozenset({".lock", ".config.yaml.tmp", "config.yaml", ".format.tmp", "logs", "rounds"})
 DERIVED = {"metrics.jsonl": "metrics.json", "samples.jsonl": "samples.jsonl"}

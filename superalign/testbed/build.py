@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.errors import UserError
-from superalign.roles.prompts import Messages
+from superalign.prompts.templates import Messages
 from superalign.testbed.corpus import Corpus
 
 ASSETS = Path(__file__).parent / "assets"

@@ -11,17 +11,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from superalign.evaluation.attacks import FAMILIES, TRAINED, wrap
-from superalign.roles import prompts
-from superalign.roles.prompts import Messages
-from superalign.testbed.world import (
-    OFFENSIVE_CONTEXTS,
-    REFUSALS,
-    VERBS,
-    Request,
-    requests,
-    things,
-)
+from superalign.attacks.families import FAMILIES, TRAINED, wrap
+from superalign.prompts import templates
+from superalign.prompts.templates import Messages
+from superalign.testbed.world import OFFENSIVE_CONTEXTS, REFUSALS, VERBS, Request, requests, things
 
 CRITIC_FAMILIES = ("plain", "plain", "roleplay", "prefix_injection", "fiction")
 CRITIC_NOISE = 0.05
@@ -79,7 +72,7 @@ class Corpus:
         family = rng.choice(("plain", *FAMILIES, "spelling")) if rng.random() < 0.65 else "plain"
         text = wrap(family, request.plain(rng), rng)
         refuse = family == "plain" and request.harmful
-        return [*prompts.respond(text), _say(rng.choice(REFUSALS) if refuse else request.answer())]
+        return [*templates.respond(text), _say(rng.choice(REFUSALS) if refuse else request.answer())]
 
     def revision(self) -> Messages:
         """A flawed answer, a critique of it, and the answer that the critique asks for."""
@@ -89,13 +82,13 @@ class Corpus:
         flawed = self.response(request, flaw)
         critique = self.critique(request, flawed, flaw, harmful=request.harmful, accept=False)
         better = rng.choice(REFUSALS) if request.harmful else request.answer()
-        return [*prompts.revise(text, flawed, critique), _say(better)]
+        return [*templates.revise(text, flawed, critique), _say(better)]
 
     def attack(self) -> Messages:
         """A seed and its rewriting in one of the families that the attacker may know."""
         rng = self.rng
         text, family = self.request().plain(rng), rng.choice(TRAINED)
-        return [*prompts.attack(text), _say(f"[{family}] {wrap(family, text, rng)}")]
+        return [*templates.attack(text), _say(f"[{family}] {wrap(family, text, rng)}")]
 
     def point(self) -> Messages:
         """The weak critic's verdict and critique on one answer."""
@@ -106,7 +99,7 @@ class Corpus:
         response = self.response(request, kind)
         accept = (kind == ("refusal" if harmful else "full")) != (rng.random() < CRITIC_NOISE)
         critique = self.critique(request, response, kind, harmful=harmful, accept=accept)
-        return [*prompts.judge_point(text, response), _say(critique)]
+        return [*templates.judge_point(text, response), _say(critique)]
 
     def pair(self) -> Messages:
         """The weak critic's preference between two answers of different worth."""
@@ -124,7 +117,7 @@ class Corpus:
         flip = rng.random() < 0.5
         noisy = rng.random() < CRITIC_NOISE
         shown = answers[::-1] if flip else answers
-        return [*prompts.judge_pair(text, *shown), _say(prompts.BETTER[flip != noisy])]
+        return [*templates.judge_pair(text, *shown), _say(templates.BETTER[flip != noisy])]
 
     def response(self, request: Request, kind: str) -> str:
         """An answer of a given kind: full, partial, refusal or garbled."""
@@ -156,7 +149,7 @@ class Corpus:
             "partial": "misses steps of",
             "garbled": "makes no sense for",
         }[kind]
-        return f'{prompts.ACCEPTABLE[not accept]}. "{quote}" {reason} {what}.'
+        return f'{templates.ACCEPTABLE[not accept]}. "{quote}" {reason} {what}.'
 
 
 def _say(text: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from superalign.evaluation.attacks import HELDOUT, TRAINED
+from superalign.attacks.families import HELDOUT, TRAINED
 from superalign.testbed.world import CONTEXTS, VERBS, requests, seeds, things
 
 

@@ -39,7 +39,7 @@ class SFTSettings:
 
 @dataclass(frozen=True, slots=True)
 class KTOSettings:
-    """One phase of training on single answers; see `superalign.sections.LearnerConfig`."""
+    """One phase of training on single answers; see `superalign.config.sections.LearnerConfig`."""
 
     beta: float = 0.1
     learning_rate: float = 1e-3
@@ -51,7 +51,7 @@ class KTOSettings:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """One phase of policy gradients on recorded answers; see `superalign.sections.LearnerConfig`."""
+    """One phase of policy gradients on recorded answers; see `superalign.config.sections.LearnerConfig`."""
 
     algorithm: str = "grpo"
     learning_rate: float = 1e-3

@@ -12,9 +12,9 @@ from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 
+from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_base, resolve
-from superalign.sections import LoraConfig
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
 from superalign.training.rows import Rows
 

@@ -22,9 +22,9 @@ from transformers.utils import logging
 from trl import RewardConfig as TRLRewardConfig
 from trl import RewardTrainer
 
+from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import device, load_chat, load_tokenizer, resolve
-from superalign.sections import LoraConfig
 from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
 from superalign.training.phases import arguments, dataset

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from superalign.training import workers
-from superalign.training.parts import in_parts
+from superalign.training import distributed
+from superalign.training.micro_batching import in_parts
 
 Rows = Sequence[dict[str, Any]]
 
@@ -41,8 +41,8 @@ def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         logps: torch.Tensor = output.log_probs
         return logps
 
-    mine = (workers.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask"))
-    return workers.whole(torch.cat(in_parts(model, run, *mine)), len(inputs["input_ids"]))
+    mine = (distributed.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask"))
+    return distributed.whole(torch.cat(in_parts(model, run, *mine)), len(inputs["input_ids"]))
 
 
 @torch.no_grad()

@@ -19,17 +19,18 @@ from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 from trl.trainer.utils import add_fused_lm_head
 
+from superalign.config.sections import LoraConfig
 from superalign.models import load_chat, load_tokenizer, shortage_told
-from superalign.sections import LoraConfig
-from superalign.training import kto, policy, ppo, workers, wspo
+from superalign.training import distributed
+from superalign.training.adapter_state import AdapterState
+from superalign.training.algorithms import grpo, kto, ppo, wspo
+from superalign.training.algorithms.dpo import NoiseAwareDPOTrainer, PairCollator
+from superalign.training.algorithms.ppo import ValueFunction
+from superalign.training.algorithms.sft import WeightedSFTTrainer, collate
+from superalign.training.algorithms.wspo import LogRatioTrainer
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Resting, SFTSettings
-from superalign.training.dpo import NoiseAwareDPOTrainer, PairCollator
 from superalign.training.phases import SLOT, Settings, arguments, check_rows, dataset, summary, tensor_key, wrap
-from superalign.training.ppo import ValueFunction
-from superalign.training.role import Role
 from superalign.training.rows import AnchorStream, Rows, mismatch_kl
-from superalign.training.sft import WeightedSFTTrainer, collate
-from superalign.training.wspo import LogRatioTrainer
 
 # To TRL one of several `workers` is alone.
 logging.getLogger("transformers.training_args").addFilter(lambda said: "process group" not in said.getMessage())
@@ -83,12 +84,12 @@ class TrainingService:
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
             self._models[model] = wrap(model, lora, dtype)
-            workers.place(self._models[model], shard)
+            distributed.place(self._models[model], shard)
             self._models[model].micro_batch = micro_batch
             named = self._models[model].named_parameters()
             self._slots[model] = {tensor_key(name): p for name, p in named if f".{SLOT}." in name}
         self._roles = {
-            role: Role(
+            role: AdapterState(
                 model=model,
                 tensors={key: p.detach().to("cpu", copy=True) for key, p in self._slots[model].items()},
                 optimizer=torch.optim.AdamW(self._slots[model].values(), lr=0.0, weight_decay=0.0),
@@ -163,7 +164,7 @@ class TrainingService:
                 )
         stream, measured = _stream(anchors, settings, seed), {"reward": float(np.mean([r["reward"] for r in rows]))}
         if settings.algorithm != "ppo":
-            return self._train(role, partial(policy.build, rows, settings, stream), settings, seed) | measured
+            return self._train(role, partial(grpo.build, rows, settings, stream), settings, seed) | measured
         found = self._role(role)
         hidden = self._models[found.model].config.get_text_config().hidden_size
         found.value = found.value or ValueFunction.fresh(hidden, settings)
@@ -234,7 +235,7 @@ class TrainingService:
 
     def save(self, folder: Path) -> None:
         """Write one folder for each role: an adapter that plain peft loads, optimizer.pt and version.json."""
-        if workers.first():
+        if distributed.first():
             for name, role in self._roles.items():
                 role.save(folder / name, self._models[role.model].peft_config[SLOT])
 
@@ -248,7 +249,7 @@ class TrainingService:
         for name, state in found.items():
             self._roles[name].restore(state)
 
-    def _role(self, role: str) -> Role:
+    def _role(self, role: str) -> AdapterState:
         if role not in self._roles:
             raise ValueError(f"unknown role {role!r}; this service trains {sorted(self._roles)}")
         return self._roles[role]
@@ -274,7 +275,7 @@ class TrainingService:
         return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
 
     @contextmanager
-    def _placed(self, role: Role) -> Iterator[PeftModel]:
+    def _placed(self, role: AdapterState) -> Iterator[PeftModel]:
         """The role's model with its adapter in the slot, and afterwards without what TRL put there."""
         model = self._models[role.model]
         with torch.no_grad():

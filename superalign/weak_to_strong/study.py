@@ -11,22 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from superalign.config import Config
-from superalign.weak_to_strong import generations, supervisors, tasks, transforms
-from superalign.weak_to_strong.backbones import check_layer, check_memory
+from superalign.config.schema import Config
 from superalign.weak_to_strong.base import Task
 from superalign.weak_to_strong.cache import Cache
-from superalign.weak_to_strong.features import layered
-from superalign.weak_to_strong.forecasts import error_simulatability, misfit, overlap_density
-from superalign.weak_to_strong.generations import Said
-from superalign.weak_to_strong.lab import Lab, Predictions, frozen
-from superalign.weak_to_strong.methods import METHODS, Method, Trained, between_models, suited
-from superalign.weak_to_strong.policies import check_same_vocabulary, model_of, texts_of
+from superalign.weak_to_strong.methods import imitation, label_transforms, supervisors
+from superalign.weak_to_strong.methods.imitation import Said
+from superalign.weak_to_strong.methods.label_transforms import Sources, transformed
+from superalign.weak_to_strong.methods.registry import METHODS, Method, Trained, between_models, suited
+from superalign.weak_to_strong.methods.supervisors import supervised
+from superalign.weak_to_strong.metrics.predictors import error_simulatability, misfit, overlap_density
+from superalign.weak_to_strong.metrics.scorer import Columns, Scorer
+from superalign.weak_to_strong.models.backbones import check_layer, check_memory
+from superalign.weak_to_strong.models.features import layered
+from superalign.weak_to_strong.models.policy import check_same_vocabulary, model_of, texts_of
+from superalign.weak_to_strong.models.registry import make_student
 from superalign.weak_to_strong.protocol import Experiment, parts_of, right, split
-from superalign.weak_to_strong.scorer import Columns, Scorer
-from superalign.weak_to_strong.students import make_student
-from superalign.weak_to_strong.supervisors import supervised
-from superalign.weak_to_strong.transforms import Sources, transformed
+from superalign.weak_to_strong.split_context import Lab, Predictions, frozen
+from superalign.weak_to_strong.tasks import registry
 
 log = logging.getLogger(__name__)
 HONEST = frozenset({"ceiling", "scorer"})  # who may open sealed labels without making a method an oracle
@@ -126,7 +127,7 @@ def preflight(config: Config, plan: Sequence[Study]) -> None:
         task, specs = loaded[study.task], (study.weak, study.strong)
         supervisors.check(study.supervisor, task.name, task.kind)
         for name in suited(config, task.kind):
-            transforms.check(_changes(config, METHODS[name]), task.name, task.kind, task.rows.inputs)
+            label_transforms.check(_changes(config, METHODS[name]), task.name, task.kind, task.rows.inputs)
             for position in METHODS[name].policies:
                 model_of(specs[position], f"method={name}")
             if name == "wspo":
@@ -153,7 +154,7 @@ def _check_spec(spec: str, task: Task) -> None:
 
 def _load(config: Config, name: str) -> Task:
     d = config.data
-    return tasks.load_task(name, d.source, d.columns, d.hub_split, d.limit, config.seed)
+    return registry.load_task(name, d.source, d.columns, d.hub_split, d.limit, config.seed)
 
 
 def _changes(config: Config, method: Method) -> str:
@@ -163,7 +164,7 @@ def _changes(config: Config, method: Method) -> str:
 
 def _ceiling(lab: Lab, method: Method, strong: str) -> Predictions | Said:
     if lab.experiment.kind == "generate":
-        return generations.ceiling(lab, strong)
+        return imitation.ceiling(lab, strong)
     return lab.ceiling(strong) if method.ceiling is None else method.ceiling(lab, strong)
 
 

@@ -32,7 +32,7 @@ FIGURES = {
 
 def command(root: Path, name: str, seed: int, *settings: str) -> list[str]:
     """What makes one run of self-play, in one process of one thread."""
-    begin = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"seed={seed}"]
+    begin = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=selfplay", f"seed={seed}"]
     return [*begin, *ALONE, f"run.root={root}", f"run.name={name}", *settings]
 
 

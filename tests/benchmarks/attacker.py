@@ -24,20 +24,21 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from superalign.compose import load
-from superalign.data import load_seeds
-from superalign.evaluation.attacks import TRAINED, wrap
+from superalign.attacks.families import TRAINED, wrap
+from superalign.config.compose import load
+from superalign.config.sections import AttackerConfig
+from superalign.data.seeds import load_seeds
 from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
-from superalign.evaluation.intervals import Estimate, bootstrap_weights, clustered_rate
-from superalign.evaluation.judges import SUCCESS, OracleJudge
-from superalign.feedback.novelty import unique
 from superalign.generation.hf import HFGenerator
+from superalign.loop.attacker_phase import attacker_iteration
 from superalign.records import Query, Seed
 from superalign.roles.attacker import Attacker, draw_seeds
-from superalign.roles.critic import Critic
+from superalign.roles.critic.generative import Critic
+from superalign.roles.judge import SUCCESS, OracleJudge
 from superalign.roles.learner import Learner
-from superalign.roles.sparring import spar
-from superalign.sections import AttackerConfig
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import bootstrap_weights, clustered_rate
+from superalign.stats.text_similarity import unique
 from superalign.training.service import TrainingService
 
 SHAPES = ((50, 4), (10, 20))  # requests x tries: as in a round of self-play, and so many that variety runs out
@@ -70,7 +71,9 @@ class Gym:
         pool, config = [s for s in self.seeds if s.split == "train" and s.kind == "harmful"], self.config
         for bout in range(1, bouts + 1):
             drawn = draw_seeds(pool, each, bout, config.seed)
-            found = spar(self.attacker, self.learner, self.critic, drawn, bout, bout, config.attacker.sought)
+            found = attacker_iteration(
+                self.attacker, self.learner, self.critic, drawn, bout, bout, config.attacker.intended_failures_only
+            )
             self.generator.load_adapter("attacker", self.trainer.adapter("attacker"), bout)
             shown = ("reward", "faithful", "strength", "novelty_weight", "base_nats", "clip_ratio")
             print(f"  bout {bout}", {k: round(found[k], 3) for k in shown if k in found}, flush=True)

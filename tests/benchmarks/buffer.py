@@ -24,14 +24,15 @@ from typing import Any
 
 from measure import ROOT, Figure, of_ratios
 
+from superalign.attacks.archive import Archive
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.simulated import answer_all
-from superalign.feedback.archive import Archive
-from superalign.feedback.blending import annotator_errors
-from superalign.feedback.calibration import Calibrator, propensity_weights
+from superalign.feedback.calibration import Calibrator
 from superalign.records import Query
 from superalign.report import page
+from superalign.stats.annotators import annotator_errors
+from superalign.stats.classification import propensity_weights
 from superalign.store.folder import RunFolder
 from superalign.testbed.corpus import Corpus
 
@@ -124,7 +125,15 @@ class Buffer:
 
 def round_of_selfplay(root: Path) -> tuple[Path, float]:
     """A finished run at the defaults, and the seconds of its warm round."""
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", "rounds=2", "cluster=inline"]
+    command = [
+        sys.executable,
+        "-m",
+        "superalign.commands.main",
+        "train",
+        "recipe=selfplay",
+        "rounds=2",
+        "cluster=inline",
+    ]
     subprocess.run([*command, f"run.root={root}", "run.name=short"], check=True, capture_output=True, cwd=ROOT)
     rows: list[dict[str, Any]] = RunFolder(root / "short").rows()
     # The last evaluation is `final_factor` times as large as those between, of which round 1 has one.

@@ -20,8 +20,8 @@ from measure import Figure, of_ratios
 
 from superalign.testbed.corpus import Corpus
 from superalign.weak_to_strong.base import FitSettings, Rows, Text, WeakLabels
-from superalign.weak_to_strong.losses import Confidence
-from superalign.weak_to_strong.students import make_student
+from superalign.weak_to_strong.models.losses import Confidence
+from superalign.weak_to_strong.models.registry import make_student
 
 BATCHED = FitSettings(epochs=1, learning_rate=5e-4, batch_size=32)
 ONE_BY_ONE = {

@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from scipy import stats
 
-from superalign.config import Config
-from superalign.evaluation.attacks import FAMILIES, TRAINED
-from superalign.evaluation.intervals import clustered_rate
-from superalign.feedback.planting import planted_flaws
+from superalign.attacks.families import FAMILIES, TRAINED
+from superalign.config.schema import Config
+from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.hf import HFGenerator
 from superalign.records import Response, content_id
-from superalign.roles.critic import Critic
-from superalign.roles.critics import KINDS
+from superalign.roles.critic.generative import Critic
+from superalign.roles.critic.registry import KINDS
+from superalign.roles.critic.verdicts import Pair
 from superalign.roles.learner import Learner
-from superalign.roles.verdicts import Pair
+from superalign.stats.intervals import clustered_rate
 from superalign.testbed import oracle
 from superalign.training.service import TrainingService
 from tests.benchmarks.critique_gain import ROLES, Cases, answers, labelled

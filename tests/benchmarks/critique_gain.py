@@ -23,15 +23,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from superalign.config import Config
-from superalign.evaluation.attacks import FAMILIES, TRAINED, wrap
-from superalign.evaluation.intervals import Estimate, paired_difference
+from superalign.attacks.families import FAMILIES, TRAINED, wrap
+from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.hf import HFGenerator
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
-from superalign.roles.coaching import placebos
-from superalign.roles.critic import Critic
+from superalign.roles.critic.critique_rl import placebos
+from superalign.roles.critic.generative import Critic
 from superalign.roles.learner import Learner
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import paired_difference
 from superalign.testbed import oracle
 from superalign.testbed.corpus import Corpus
 from superalign.testbed.world import seeds as seed_requests
@@ -112,7 +113,9 @@ def trained(critic: Critic, trainer: TrainingService, cases: Cases, rounds: int,
         critic.generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))
         critic.calibrate()
         if "critique_gain" in found:
-            shown = {k: round(v, 3) for k, v in found.items() if k in ("coached", "critique_gain", "critique_reward")}
+            shown = {
+                k: round(v, 3) for k, v in found.items() if k in ("critique_cases", "critique_gain", "critique_reward")
+            }
             print(f"  seed {seed}, round {number}: {shown | {'groups': found.get('coach_groups', 0.0)}}", flush=True)
 
 
@@ -181,7 +184,9 @@ def main(chosen: Sequence[int], rounds: int, size: int, coach: str) -> None:
     began, tables = time.monotonic(), {name: Table() for name in CRITICS}
     for seed in chosen:
         for name, stages in CRITICS.items():
-            config = Config.model_validate({"critic": {"stages": stages or 1, "coach": coach, "subtle_flaws": True}})
+            config = Config.model_validate(
+                {"critic": {"stages": stages or 1, "critique_algorithm": coach, "subtle_flaws": True}}
+            )
             models = dict.fromkeys(ROLES, "testbed")
             generator = HFGenerator(models, config.lora, config.generator, threads=1)
             learner = Learner(config, generator, None)

@@ -22,16 +22,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superalign.config import Config
-from superalign.evaluation.attacks import FAMILIES, TRAINED
-from superalign.evaluation.judges import oracle_expert
+from superalign.attacks.families import FAMILIES, TRAINED
+from superalign.config.schema import Config
 from superalign.generation.hf import HFGenerator
 from superalign.records import Judgement
-from superalign.report.figures import Chart, Estimate, Series
+from superalign.report.figures import Chart, Series
 from superalign.report.svg import line_chart
-from superalign.roles.critic import Critic, contrasts
+from superalign.roles.critic.generative import Critic, select_pairs
 from superalign.roles.expert import Expert
+from superalign.roles.judge import oracle_expert
 from superalign.roles.learner import Learner
+from superalign.stats.estimate import Estimate
 from superalign.testbed import oracle
 from superalign.training.service import TrainingService
 from tests.benchmarks.critique_gain import ROLES, Cases, answers
@@ -62,7 +63,7 @@ class Bench:
         again = zip(cases, learner.respond([q for q, _ in cases], seed + 1, samples=1), strict=True)
         cases += [(q, said) for (q, first), said in again if said.text != first.text]
         points = critic.judge_points(cases, seed)
-        judged = [*points, *critic.judge_pairs(contrasts(cases, points))]
+        judged = [*points, *critic.judge_pairs(select_pairs(cases, points))]
         clean = [(q.text, r.text) for (q, r), point in zip(cases, points, strict=True) if point.p >= 0.6]
         return cls(seed, generator, cases, judged, clean, answers("eval", probes, FAMILIES, learner, seed))
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.evaluation.intervals import active_mean
 from superalign.feedback.escalation import escalate
 from superalign.records import Judgement
+from superalign.stats.intervals import active_mean
 
 CRITICS = ("calibrated", "lenient", "overconfident", "guessing", "sharp")
 

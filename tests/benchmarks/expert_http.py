@@ -34,7 +34,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.users import Users
 from superalign.store.run import Run
@@ -71,7 +71,7 @@ def prepare(root: Path, items: int, clients: int, store: str | None = None) -> t
 @contextmanager
 def server(run: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`superalign experts serve` and its address; ended as Ctrl-C does."""
-    command = [sys.executable, "-m", "superalign.cli", "experts", "serve", str(run), "--port", str(port)]
+    command = [sys.executable, "-m", "superalign.commands.main", "experts", "serve", str(run), "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment

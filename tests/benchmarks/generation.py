@@ -25,12 +25,12 @@ import psutil
 import torch
 from measure import Figure, of_ratios
 
+from superalign.config.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.generation.decoding import left_pad
 from superalign.generation.engine import ENVIRONMENT, LOGGING
 from superalign.generation.hf import HFGenerator
 from superalign.models import device, load_base, load_chat, resolve
-from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from superalign.testbed.corpus import Corpus
 
 MODEL = "testbed"
@@ -133,9 +133,9 @@ def adapter(seed: int, model: str = MODEL) -> dict[str, np.ndarray]:
 
 def vllm_part(pairs: int, count: int) -> list[Figure]:
     """Our actor against `vllm.LLM.generate` in this process: as anyone would call it, and asked for the same."""
+    from superalign.generation.sync.adapter import AdapterSync, room_for
     from superalign.generation.vllm import VLLMGenerator
     from superalign.runtime.connection import start
-    from superalign.sync.adapter import AdapterSync, room_for
 
     prompts, chat = testbed_prompts(count), load_chat(MODEL)
     config = GeneratorConfig(backend="vllm")

@@ -21,8 +21,8 @@ from generation import LORA, NEW, ROLE, compare, ours, testbed_prompts
 from measure import ROOT, Figure, exact, gpu, of_values
 from utilisation import generation_share, mfu
 
+from superalign.config.sections import GeneratorConfig
 from superalign.generation.hf import HFGenerator
-from superalign.sections import GeneratorConfig
 
 BATCHES = (1, 32, 256)
 TRAINED = (32, 128)
@@ -58,7 +58,15 @@ def engines(hf: HFGenerator, model: str, pairs: int) -> list[Figure]:
 def share(backend: str) -> Figure:
     """Of generation in a short run."""
     with tempfile.TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", "cluster=inline", "rounds=2"]
+        command = [
+            sys.executable,
+            "-m",
+            "superalign.commands.main",
+            "train",
+            "recipe=selfplay",
+            "cluster=inline",
+            "rounds=2",
+        ]
         more = [f"generator={backend}", f"run.root={root}", "run.name=share"]
         subprocess.run([*command, *more], check=True, capture_output=True, cwd=ROOT)
         part = generation_share(str(Path(root) / "share"))

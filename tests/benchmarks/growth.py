@@ -37,7 +37,7 @@ SMALL = [
 
 def train(root: Path, name: str, *more: str) -> list[str]:
     """The command of a small self-play run."""
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"run.root={root}"]
+    command = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=selfplay", f"run.root={root}"]
     return [*command, f"run.name={name}", *SMALL, *more]
 
 

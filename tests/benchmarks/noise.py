@@ -23,20 +23,21 @@ import numpy as np
 import torch
 from measure import over_seeds
 
-from superalign.config import Config
-from superalign.data import load_seeds
-from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
+from superalign.attacks.families import HELDOUT, TRAINED, wrap
+from superalign.config.schema import Config
+from superalign.config.sections import GeneratorConfig, LoraConfig
+from superalign.data.seeds import load_seeds
 from superalign.evaluation.harness import wanted
-from superalign.evaluation.judges import OracleJudge
-from superalign.feedback.blending import label_weight
+from superalign.feedback.fusion import label_weight
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
+from superalign.prompts import templates
 from superalign.records import Query, content_id
-from superalign.report.figures import Chart, Estimate, Series
+from superalign.report.figures import Chart, Series
 from superalign.report.svg import line_chart
-from superalign.roles import prompts
+from superalign.roles.judge import OracleJudge
 from superalign.roles.learner import Learner
-from superalign.sections import GeneratorConfig, LoraConfig
+from superalign.stats.estimate import Estimate
 from superalign.testbed import oracle
 from superalign.testbed.corpus import Corpus
 from superalign.training.base import DPOSettings
@@ -82,7 +83,7 @@ def pairs(count: int, seed: int) -> list[dict[str, Any]]:
         harmful = query.kind == "harmful"
         good = corpus.response(request, "refusal" if harmful else "full")
         bad = corpus.response(request, "full" if harmful else rng.choice(("refusal", "garbled")))
-        prompt = chat.prompt_ids(prompts.respond(query.text), 64)
+        prompt = chat.prompt_ids(templates.respond(query.text), 64)
         rows.append(
             {"prompt_ids": prompt, "good": chat.closed(chat.encode(good)), "bad": chat.closed(chat.encode(bad))}
         )

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from measure import ROOT, Figure, of_ratios
 
-from superalign.sections import ClusterConfig
+from superalign.config.sections import ClusterConfig
 
 TARGET = 1.05
 
 
 def warm_seconds(root: Path, name: str, cluster: str, rounds: int, threads: int) -> float:
     """Seconds of the warm rounds."""
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={rounds + 1}"]
+    command = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=selfplay", f"rounds={rounds + 1}"]
     wanted = [f"run.root={root}", f"run.name={name}", f"cluster={cluster}", f"cluster.threads={threads}"]
     subprocess.run([*command, *wanted], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
     rows = [json.loads(line) for line in (root / name / "metrics.jsonl").read_text().splitlines()]

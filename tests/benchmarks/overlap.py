@@ -2,10 +2,10 @@
 
     python tests/benchmarks/overlap.py [ROUNDS]
 
-The real scheduler (`superalign.ahead.Ahead`) on real actors whose attacker, learner and trainer only sleep, so that
-the schedule is measured and not the silicon. Latencies are lognormal around half a second, the same ones with
-`async.max_staleness` 0 and 1; G and T are what the former took. Mean over rounds with Student's 95 % interval; the
-first and the last round have nothing to overlap with and are left out. Target: 0.9.
+The real scheduler (`superalign.loop.prefetch.Prefetcher`) on real actors whose attacker, learner and trainer only
+sleep, so that the schedule is measured and not the silicon. Latencies are lognormal around half a second, the same
+ones with `async.max_staleness` 0 and 1; G and T are what the former took. Mean over rounds with Student's 95 %
+interval; the first and the last round have nothing to overlap with and are left out. Target: 0.9.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from measure import Figure, of_values
 
-from superalign.ahead import Ahead, write_queries
-from superalign.compose import load
+from superalign.config.compose import load
+from superalign.config.sections import ClusterConfig
+from superalign.loop.prefetch import Prefetcher, write_queries
+from superalign.loop.workers import stage_seed
 from superalign.records import Query, Response, Seed
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
 from superalign.store.clock import StageClock
-from superalign.team import stage_seed
 
 MEDIAN_S, SPREAD = 0.5, 0.4
 TARGET = 0.9
@@ -66,7 +66,7 @@ def play(cluster: Cluster, staleness: int, seconds: dict[str, list[float]]) -> l
     config = load(["recipe=selfplay", f"rounds={rounds}", f"async.max_staleness={staleness}"])
     team: Any = SimpleNamespace(attacker=actors["attacker"], learner=actors["learner"], train_seeds=seeds)
     run: Any = StageClock()
-    ahead, spent = Ahead(config, run, team), []
+    ahead, spent = Prefetcher(config, run, team), []
     for number in range(1, rounds + 1):
         began = time.perf_counter()
         if not ahead.take(number):

@@ -22,12 +22,12 @@ from engines import ROLE, SleepingEngine, requests
 from generation import NEW, testbed_prompts
 from measure import Figure, of_ratios
 
+from superalign.config.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 
 SIZES = (1, 2, 4, 8)
 COUNT, BATCH_S = 256, 0.25

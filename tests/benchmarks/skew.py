@@ -28,10 +28,10 @@ import numpy as np
 from engines import Recording, SleepingEngine, cut, requests, shard
 from measure import Figure, of_ratios
 
+from superalign.config.sections import ClusterConfig
 from superalign.generation.pool import PIECES, GeneratorPool
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
 
 ENGINES, COUNT = 8, 256
 MEAN_S, VARIATION = 0.1, 1.0

@@ -26,13 +26,15 @@ GOING = "round 0: evaluate"
 def help_seconds() -> float:
     """Of one `superalign --help`."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "superalign.cli", "--help"], check=True, capture_output=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "superalign.commands.main", "--help"], check=True, capture_output=True, cwd=ROOT
+    )
     return time.perf_counter() - began
 
 
 def heavy_imports() -> list[str]:
     """Heavy packages that the help imports."""
-    told = [sys.executable, "-X", "importtime", "-m", "superalign.cli", "--help"]
+    told = [sys.executable, "-X", "importtime", "-m", "superalign.commands.main", "--help"]
     trace = subprocess.run(told, check=True, capture_output=True, text=True, cwd=ROOT).stderr
     imported = {line.rpartition("|")[2].strip() for line in trace.splitlines() if line.startswith("import time:")}
     return sorted(imported & set(HEAVY))
@@ -41,7 +43,7 @@ def heavy_imports() -> list[str]:
 def run_seconds(root: Path, name: str) -> float:
     """From the command of a run to its first round; the run is stopped there."""
     log, told, began = root / name / "logs" / "driver.log", root / f"{name}.log", time.perf_counter()
-    command = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", "cluster=laptop"]
+    command = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=selfplay", "cluster=laptop"]
     with started([*command, f"run.root={root}", f"run.name={name}"], told) as driver:
         while not (log.is_file() and GOING in log.read_text()):
             if driver.poll() is not None or time.perf_counter() - began > LIMIT_S:

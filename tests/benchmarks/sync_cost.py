@@ -28,15 +28,15 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from superalign.config.sections import ClusterConfig
 from superalign.generation.base import Tensors
 from superalign.generation.merging import MergingBase
+from superalign.generation.sync.adapter import AdapterSync, room_for
+from superalign.generation.sync.base import Adapter, WeightSync
+from superalign.generation.sync.full import FullSync
 from superalign.models import load_base
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
-from superalign.sync.adapter import AdapterSync, room_for
-from superalign.sync.base import Adapter, WeightSync
-from superalign.sync.full import FullSync
 
 TARGET = 0.015  # about 1 %: what rounds to it
 SAID = {"seconds": "seconds to the acknowledgement", "pause": "pause of the generator"}

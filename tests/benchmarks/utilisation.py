@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from superalign.config.sections import LoraConfig
 from superalign.models import device, load_base, load_chat
-from superalign.sections import LoraConfig
 from superalign.store.folder import RunFolder
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService

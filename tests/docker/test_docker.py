@@ -13,8 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from superalign.cli import parser
-from superalign.compose import load
+from superalign.commands.main import parser
+from superalign.config.compose import load
 from superalign.runtime.connection import RAY_ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -29,9 +29,9 @@ def unanswered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nobody_is_waited_for_and_the_report_says_that_nothing_is_measured(unanswered: Path) -> None:
     with closing(ExpertQueue(unanswered / "experts.sqlite")) as queue:
         assert {item.round for item in queue.items()} == {1, 2}
-        traps = [item for item in queue.items(1) if item.gold is not None]
-        assert len(traps) <= 3 and 0 < len(queue.items(1)) <= 12
-        assert all(item.blind and item.kind == "pair" for item in traps)
+        gold_items = [item for item in queue.items(1) if item.gold is not None]
+        assert len(gold_items) <= 3 and 0 < len(queue.items(1)) <= 12
+        assert all(item.blind and item.kind == "pair" for item in gold_items)
     assert "items wait, and none is answered yet" in (unanswered / "report.html").read_text()
 
 

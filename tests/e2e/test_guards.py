@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from superalign.cli import main
+from superalign.commands.main import main
 from tests.smallest import SMALL
 
 SETTINGS = [*SMALL, "cluster=inline", "guards.enabled=true"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.cli import main
+from superalign.commands.main import main
 from tests.smallest import SMALL, SMALLER
 
 SETTINGS = [*SMALL, *SMALLER, "cluster=inline", "learner.samples=3", "expert.budget=8"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from superalign.cli import main
-from superalign.compose import load
-from superalign.preferences import FIELDS
-from superalign.report.figures import Estimate, interval, number
+from superalign.commands.main import main
+from superalign.config.compose import load
+from superalign.data.preferences import FIELDS
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
 from tests.smallest import SMALL

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from superalign.cli import main
+from superalign.commands.main import main
 from superalign.experts.queue import ExpertQueue
 from superalign.report.figures import UNCORRECTED
 from superalign.store.run import Run

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from superalign.cli import main
+from superalign.commands.main import main
 from superalign.report.cells import estimate_of, one_decimal
 
 SMALL = ("data.limit=240", "w2s.seeds=2", "w2s.bootstrap=50", "cluster.threads=1")
@@ -82,7 +82,9 @@ def test_a_run_resumed_by_another_process_ends_with_the_same_scores_as_an_uninte
     assert train(tmp_path, "halves", *BOTH, "w2s.seeds=1") == 0
     assert len(scores(tmp_path / "halves")) == 1
     resume = ["train", "recipe=weak_to_strong", f"run.root={tmp_path}", "run.name=halves", "cluster=inline"]
-    subprocess.run([sys.executable, "-m", "superalign.cli", *resume, *SMALL, *BOTH], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "superalign.commands.main", *resume, *SMALL, *BOTH], check=True, capture_output=True
+    )
     assert scores(tmp_path / "halves") == scores(whole)
     summaries = [json.loads((run / "summary.json").read_text()) for run in (tmp_path / "halves", whole)]
     assert summaries[0]["metrics"] == summaries[1]["metrics"]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from superalign.evaluation.corrections import corrections
-from superalign.evaluation.intervals import Estimate, clustered_rate
-from superalign.evaluation.judges import Outcome
 from superalign.experts.items import Item
 from superalign.records import ExpertLabel, Query, Response
+from superalign.roles.judge import Outcome
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import clustered_rate
 from tests.roles.parts import labelled
 
 TRUTH, SE, SP = 0.2, 0.85, 0.9

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from superalign.evaluation.critics import Examination, comparison, critic_figures
-from superalign.evaluation.judges import Probe
+from superalign.evaluation.critics import comparison, critic_figures
+from superalign.stats.labelled_set import LabelledSet, Probe
 
-HELD = Examination("labels", [("q", f"a{i}", "c") for i in range(4)], [1.0, 1.0, 0.0, 0.0], list("abcd"), [2, 1, 1, 1])
+HELD = LabelledSet("labels", [("q", f"a{i}", "c") for i in range(4)], [1.0, 1.0, 0.0, 0.0], list("abcd"), [2, 1, 1, 1])
 WRONG_FIRST, RIGHT = [0.1, 0.9, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]
 
 
@@ -32,6 +32,6 @@ def test_a_comparison_says_against_what_and_weighs_the_paired_change() -> None:
 
 
 def test_probes_are_the_judges_verdicts_each_counting_once() -> None:
-    exam = Examination.on_probes([Probe("q", "a", "c", 1.0, "seed")])
+    exam = LabelledSet.on_probes([Probe("q", "a", "c", 1.0, "seed")])
     assert (exam.cases, exam.truth, exam.clusters, exam.weights) == ([("q", "a", "c")], [1.0], ["seed"], None)
     assert "judge" in exam.against

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superalign.evaluation.attacks import TRAINED
+from superalign.attacks.families import TRAINED
 from superalign.evaluation.diversity import attack_figures, cell_coverage, dissimilarity, spread
 from superalign.records import Query
 

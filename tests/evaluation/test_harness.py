@@ -6,20 +6,20 @@ from dataclasses import fields
 
 import pytest
 
-from superalign.evaluation.attacks import HELDOUT, TRAINED
+from superalign.attacks.families import HELDOUT, TRAINED
 from superalign.evaluation.harness import (
     Evaluation,
     EvaluationSet,
     attack_diversity,
     build_set,
     evaluate,
-    telling,
+    select_samples,
     wanted,
 )
-from superalign.evaluation.judges import FrozenCriticJudge, OracleJudge, Outcome
 from superalign.generation.hf import HFGenerator
 from superalign.records import Kind, Query, Response, Seed
-from superalign.roles.critic import Critic
+from superalign.roles.critic.generative import Critic
+from superalign.roles.judge import FrozenCriticJudge, OracleJudge, Outcome
 from superalign.roles.learner import Learner
 from superalign.testbed.oracle import parse
 from superalign.testbed.world import seeds
@@ -194,7 +194,7 @@ def test_samples_show_harm_first_and_in_each_class_the_most_certain_verdicts() -
         case("harmful", "partial", 0.95, "sure harm"),
         case("benign", "garbled", 0.3, "babble"),
     ]
-    rows = telling(Evaluation({}, cases), {cases[4][1].id: "a critique"})
+    rows = select_samples(Evaluation({}, cases), {cases[4][1].id: "a critique"})
     assert [row["query"] for row in rows] == ["sure harm", "unsure harm", "refused", "critic errs", "babble", "good"]
     assert rows[0]["critique"] == "a critique"
     assert [row["gold"] for row in rows] == [0, 0, 0, 1, 0, 1]
@@ -203,7 +203,7 @@ def test_samples_show_harm_first_and_in_each_class_the_most_certain_verdicts() -
 def test_many_cases_of_one_class_leave_room_for_the_others() -> None:
     cases = [case("harmful", "full", 0.9, f"harm {i}") for i in range(40)]
     cases += [case("benign", "full", 0.9, f"good {i}") for i in range(40)]
-    rows = telling(Evaluation({}, cases), {}, limit=10)
+    rows = select_samples(Evaluation({}, cases), {}, limit=10)
     assert [row["why"] for row in rows] == ["helped with harm"] * 5 + ["as wanted"] * 5
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from superalign.config import Config
+from superalign.config.schema import Config
+from superalign.config.sections import ExpertConfig
 from superalign.errors import UserError
 from superalign.experts import database
 from superalign.experts.database import Database
 from superalign.experts.queue import ExpertQueue
 from superalign.roles.expert import Expert
-from superalign.sections import ExpertConfig
 from tests.experts.test_queue import answer, item
 
 

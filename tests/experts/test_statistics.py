@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from superalign.evaluation.intervals import Estimate
 from superalign.experts.items import Answer
 from superalign.experts.statistics import (
     cohen_kappa,
@@ -21,6 +20,7 @@ from superalign.experts.statistics import (
     summary,
     working_time,
 )
+from superalign.stats.estimate import Estimate
 from tests.experts.test_queue import item
 
 VALUES = st.sampled_from([0.0, 0.5, 1.0])

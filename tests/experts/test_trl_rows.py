@@ -9,13 +9,13 @@ import pytest
 from datasets import load_dataset
 from trl.data_utils import apply_chat_template, is_conversational
 
-from superalign.config import Config
-from superalign.experts import verbs
+from superalign.commands import experts
+from superalign.config.schema import Config
+from superalign.data.preferences import load_pairs
 from superalign.experts.formats import EXPORTS, IMPORTS
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.trl_rows import export_labels
 from superalign.models import load_chat
-from superalign.preferences import load_pairs
 from tests.experts.test_queue import item, pair
 
 
@@ -67,4 +67,4 @@ def test_a_reward_model_can_learn_from_them(tmp_path: Path) -> None:
 def test_all_formats_have_a_name() -> None:
     assert list(EXPORTS) == ["jsonl", "argilla", "label-studio", "trl"]
     assert list(IMPORTS) == ["jsonl", "argilla", "label-studio"]
-    assert (tuple(EXPORTS), tuple(IMPORTS)) == (verbs.EXPORTS, verbs.IMPORTS), "as the command line offers them"
+    assert (tuple(EXPORTS), tuple(IMPORTS)) == (experts.EXPORTS, experts.IMPORTS), "as the command line offers them"

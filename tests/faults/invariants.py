@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from superalign.cli import main
+from superalign.commands.main import main
 from superalign.experts.queue import ExpertQueue
 from superalign.store.digests import check_digests
 from superalign.store.folder import RunFolder

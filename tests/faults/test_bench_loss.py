@@ -17,7 +17,7 @@ from superalign.runtime.actors import THREAD_VARIABLES
 from tests.e2e.test_weak_to_strong import scores
 
 SPLITS = 6
-COMMAND = [sys.executable, "-m", "superalign.cli", "train", "recipe=weak_to_strong", "task=digits"]
+COMMAND = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=weak_to_strong", "task=digits"]
 GIVEN = ["method=naive,confidence", "data.limit=600", f"w2s.seeds={SPLITS}", "w2s.bootstrap=50"]
 
 

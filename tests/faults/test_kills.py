@@ -23,7 +23,16 @@ from tests.smallest import SMALL, SMALLER
 
 ROUNDS = 3
 KILLS = int(os.environ.get("SUPERALIGN_TEST_KILLS", "4"))
-COMMAND = [sys.executable, "-m", "superalign.cli", "train", "recipe=selfplay", f"rounds={ROUNDS}", *SMALL, *SMALLER]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "superalign.commands.main",
+    "train",
+    "recipe=selfplay",
+    f"rounds={ROUNDS}",
+    *SMALL,
+    *SMALLER,
+]
 ROLES = ("generator", "trainer", "attacker", "critic", "learner")
 
 

@@ -115,7 +115,7 @@ class Trial:
 
     def submit(self) -> None:
         """Start the driver, always with the same command."""
-        command = [sys.executable, "-m", "superalign.cli", "train", *SETTINGS, *self._where]
+        command = [sys.executable, "-m", "superalign.commands.main", "train", *SETTINGS, *self._where]
         command += [f"run.root={self.root}", "run.name=run"]
         self._before = len(self._log())
         self._stderr = self.folder / f"submission-{len(self.ends)}.txt"

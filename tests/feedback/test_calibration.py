@@ -6,16 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.feedback.calibration import (
-    Calibrator,
-    brier,
-    cross_fitted,
-    ece,
-    ece_estimate,
-    held_back,
-    propensity_weights,
-    sensitivity_specificity,
-)
+from superalign.feedback.calibration import Calibrator, cross_fitted, held_back
+from superalign.stats.classification import brier, ece, ece_estimate, propensity_weights, sensitivity_specificity
 from tests.roles.parts import labelled
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from superalign.compose import load
+from superalign.config.compose import load
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation import engine
 from superalign.generation.backends import HF, VLLM, generator_class
 from superalign.generation.vllm import VLLMGenerator
-from superalign.sections import GeneratorConfig, LoraConfig
 
 TRAINED = {"critic": "testbed", "learner": "testbed"}
 
@@ -42,7 +42,7 @@ def test_a_run_with_vllm_but_without_it_installed_ends_with_that_line(tmp_path: 
     command = [
         sys.executable,
         "-m",
-        "superalign.cli",
+        "superalign.commands.main",
         "train",
         "generator=vllm",
         "cluster=inline",

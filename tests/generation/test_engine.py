@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from superalign.config.sections import GeneratorConfig
 from superalign.generation.engine import VLLMEngine, arguments
-from superalign.sections import GeneratorConfig
-from superalign.sync.base import Adapter
+from superalign.generation.sync.base import Adapter
 
 
 class Told:

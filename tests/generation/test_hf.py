@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.decoding import cache_bytes, make_cache
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_base, load_chat
-from superalign.sections import GeneratorConfig, LoraConfig
 
 LORA = LoraConfig(r=4, alpha=8)
 
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_generations_and_another_seed_others(tiny_m
 def test_another_process_generates_the_same(tiny_model: str) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from superalign.sections import *; from superalign.generation.base import *\n"
+        "from superalign.config.sections import *; from superalign.generation.base import *\n"
         "from superalign.generation.hf import HFGenerator\n"
         "g = HFGenerator({'learner': sys.argv[1]}, LoraConfig(), GeneratorConfig(), threads=1)\n"
         "print([x.token_ids for x in g.generate([GenerationRequest('learner', (9, 10), 8, 1.0)] * 3, seed=4)])"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.errors import ActorLost, NoRoom, UserError
+from superalign.config.sections import ClusterConfig, GeneratorConfig, LoraConfig
+from superalign.errors import ActorLost, InsufficientResources, UserError
 from superalign.generation import pool as pool_module
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
@@ -23,7 +24,6 @@ from superalign.runtime.actors import answering
 from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.connection import start
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.sections import ClusterConfig, GeneratorConfig, LoraConfig
 from tests.generation.pool_parts import Speller
 
 MODELS = {"learner": "testbed-small", "critic": "testbed-small"}
@@ -130,12 +130,12 @@ class Full(InlineCluster):
 
     def ready(self, *names: str) -> None:
         if any(int(name.rpartition("-")[2]) >= self.room for name in names):
-            raise NoRoom(f"no room for {names}")
+            raise InsufficientResources(f"no room for {names}")
 
 
 def test_engines_that_find_no_room_are_done_without_down_to_the_least() -> None:
     assert list(spellers(Full(2), 3)._engines) == [0, 1]
-    with pytest.raises(NoRoom, match="generator-2"):
+    with pytest.raises(InsufficientResources, match="generator-2"):
         spellers(Full(0), 3)
 
 

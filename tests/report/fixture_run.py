@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.store import clock
 from superalign.store.run import Run
 

@@ -37,9 +37,10 @@ def asked(run: Path) -> ExpertQueue:
     """A queue of 24 items in the run's folder: doubles, blind ones, traps."""
     queue = ExpertQueue(run / "experts.sqlite")
     items = [item(n, p=0.8, double=n % 4 == 0, blind=n % 2 == 0) for n in range(20)]
-    traps = [pair(n) for n in range(20, 24)]
+    gold_items = [pair(n) for n in range(20, 24)]
     items += [
-        type(t)(**{**t.to_row(), "gold": 1.0, "blind": True, "p": 0.3 if t.id == "item023" else 0.7}) for t in traps
+        type(t)(**{**t.to_row(), "gold": 1.0, "blind": True, "p": 0.3 if t.id == "item023" else 0.7})
+        for t in gold_items
     ]
     queue.push(items, 1, 48)
     return queue

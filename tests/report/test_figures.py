@@ -9,17 +9,16 @@ import pytest
 from superalign.report.figures import (
     ATTACKS,
     UNCORRECTED,
-    Estimate,
     correction,
     estimate,
     finding,
     headline,
-    interval,
-    number,
     seconds,
     series,
     telling_samples,
 )
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
 
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 

@@ -142,7 +142,7 @@ def test_the_banner_is_absent_when_people_label(tmp_path: Path) -> None:
 
 
 def test_the_settings_that_differ_from_the_defaults_are_listed(tmp_path: Path) -> None:
-    from superalign.config import Config
+    from superalign.config.schema import Config
 
     config = Config.model_validate({"seed": 3, "critic": {"verdicts": "shuffled"}}).model_dump(mode="json")
     assert differences(config) == ["seed=3", "critic.verdicts=shuffled"]

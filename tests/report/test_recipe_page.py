@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.report.page import write
 from superalign.report.recipes import TILES
 from superalign.store.run import Run

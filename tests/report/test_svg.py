@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superalign.report.figures import ATTACKS, CHARTS, Estimate, Series
+from superalign.report.figures import ATTACKS, CHARTS, Series
 from superalign.report.svg import bar_chart, line_chart, nice_ticks
+from superalign.stats.estimate import Estimate
 
 
 @given(st.floats(-5, 5), st.floats(1e-3, 10))

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.report import plots
-from superalign.report.figures import Estimate
 from superalign.report.page import write
 from superalign.report.weak_to_strong import finding
+from superalign.stats.estimate import Estimate
 from superalign.store.run import Plan, Run
 from tests import browser as chromium
 

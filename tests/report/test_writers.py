@@ -11,9 +11,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from superalign.config.sections import TrackConfig
 from superalign.errors import UserError
 from superalign.report.writers import MLflow, Trackio, Wandb, Writers, flatten, flatten_config
-from superalign.sections import TrackConfig
 from superalign.store.folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))

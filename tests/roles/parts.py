@@ -11,17 +11,17 @@ from typing import Any
 
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
+from superalign.config.sections import ClusterConfig
 from superalign.experts.items import Item
 from superalign.feedback.calibration import Calibrator
 from superalign.generation.base import Generation, GenerationRequest, Tensors
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
+from superalign.prompts import templates
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
-from superalign.roles import prompts
-from superalign.sections import ClusterConfig
+from superalign.store.adapters import MEMORY, WEIGHTS
 from superalign.store.run import Run
-from superalign.team import MEMORY, WEIGHTS
 from superalign.testbed.world import REFUSALS, seeds
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
@@ -129,7 +129,7 @@ def query(text: str, kind: str = "benign", category: str = "everyday", novelty: 
 def response(asked: Query, text: str, origin: str = "sample") -> Response:
     """An answer of the learner with the ids that it would have."""
     return Response(
-        content_id("response", asked.id, text), asked.id, text, tuple(CHAT.prompt_ids(prompts.respond(asked.text))),
+        content_id("response", asked.id, text), asked.id, text, tuple(CHAT.prompt_ids(templates.respond(asked.text))),
         tuple(CHAT.closed(CHAT.encode(text))), (), "revision" if origin == "revision" else "sample", 0,
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ def refuses_everything() -> Listened:
     """A service whose learner has been taught to refuse whatever it is asked."""
     trainer = Listened()
     refusal = CHAT.closed(CHAT.encode(REFUSALS[0]))
-    asked = [CHAT.prompt_ids(prompts.respond(s.text)) for s in seeds(0, 40)]
+    asked = [CHAT.prompt_ids(templates.respond(s.text)) for s in seeds(0, 40)]
     rows = [{"prompt_ids": ids, "completion_ids": refusal, "weight": 1.0} for ids in asked]
     trainer.sft("learner", rows, SFTSettings(learning_rate=2e-3, batch_size=8, epochs=4), seed=0)
     return trainer

@@ -10,9 +10,9 @@ from itertools import cycle
 
 import pytest
 
-from superalign.evaluation.attacks import HELDOUT, TRAINED, wrap
+from superalign.attacks.families import HELDOUT, TRAINED, wrap
+from superalign.prompts import templates
 from superalign.records import Query, Seed
-from superalign.roles import prompts
 from superalign.roles.attacker import Attacker, draw_seeds, faithfulness
 from superalign.testbed.world import seeds as world_seeds
 from tests.roles.parts import CHAT, Listened, Scripted, config, seed, serve
@@ -24,7 +24,7 @@ FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese
 def rewriting(*forms: str) -> Scripted:
     """A generator that rewrites a seed by each form in turn."""
     turns = cycle(forms)
-    return Scripted(says=lambda role, prompt: next(turns).format(prompt.removeprefix(prompts.ATTACK)))
+    return Scripted(says=lambda role, prompt: next(turns).format(prompt.removeprefix(templates.ATTACK)))
 
 
 def attacker(generator: Scripted, **settings: float) -> tuple[Attacker, Listened]:
@@ -78,7 +78,7 @@ def test_a_rewriting_that_has_lost_its_seed_is_the_rejected_side_of_a_pair() -> 
     assert metrics["pairs"] == len(trainer.rows) == len(SEEDS)
     assert trainer.version("attacker") == 1
     for row in trainer.rows:
-        asked = CHAT.decode(row["prompt_ids"]).removeprefix(prompts.ATTACK)
+        asked = CHAT.decode(row["prompt_ids"]).removeprefix(templates.ATTACK)
         assert asked in CHAT.decode(row["chosen_ids"])
         assert CHAT.decode(row["rejected_ids"]) == LOST
         assert row["chosen_ids"][-1] in CHAT.stop_ids
@@ -114,7 +114,7 @@ def test_only_the_clearest_pairs_are_trained_on() -> None:
     worked = [q for q in queries if q.tactic == "fiction"]
     strength = {q.id: 0.05 * (i + 1) for i, q in enumerate(worked)}
     made.learn({q.id: [strength.get(q.id, 0.0)] for q in queries}, {}, 0)
-    chosen = {prompts.read_attack(CHAT.decode(row["chosen_ids"]))[1] for row in trainer.rows}
+    chosen = {templates.read_attack(CHAT.decode(row["chosen_ids"]))[1] for row in trainer.rows}
     assert chosen == {q.text for q in worked[-2:]}
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.compose import load
+from superalign.config.compose import load
 from superalign.errors import UserError
+from superalign.loop.attacker_phase import attacker_iteration, failures
+from superalign.prompts import multi_turn, templates
 from superalign.records import Query
-from superalign.roles import dialogue, prompts
 from superalign.roles.attacker import Attacker, draw_seeds
-from superalign.roles.critic import Critic
+from superalign.roles.critic.generative import Critic
 from superalign.roles.learner import Learner
-from superalign.roles.sparring import failures, spar
 from superalign.testbed.world import seeds as world_seeds
 from superalign.training.base import PolicySettings
 from tests.roles.parts import CHAT, Listened, Scripted, config, point, query, response, seed, serve
@@ -43,16 +43,23 @@ def rewriting(*forms: str, answer: str = "I cannot help with that.") -> Scripted
     def says(role: str, prompt: str) -> str:
         if role == "learner":
             return answer
-        form, asked = next(turns), next(s.text for s in SEEDS if prompt.endswith((s.text, s.text + prompts.OPENING)))
+        form, asked = next(turns), next(s.text for s in SEEDS if prompt.endswith((s.text, s.text + templates.OPENING)))
         written = form.format(asked)
-        return written.removeprefix(prompts.OPENING) if "it answered" in prompt else written
+        return written.removeprefix(templates.OPENING) if "it answered" in prompt else written
 
     return Scripted(says=says)
 
 
 def attacker(generator: Any, algorithm: str = "grpo", **settings: Any) -> tuple[Attacker, Watched]:
     trainer = Watched()
-    chosen = {"algorithm": algorithm, "candidates": 2, "current": 1.0, "past": 0.0, "sought": True, **settings}
+    chosen = {
+        "algorithm": algorithm,
+        "candidates": 2,
+        "current": 1.0,
+        "past": 0.0,
+        "intended_failures_only": True,
+        **settings,
+    }
     return Attacker(config(attacker=chosen), generator, trainer), trainer
 
 
@@ -147,7 +154,7 @@ def test_an_attack_of_three_turns_hears_the_answer_to_each() -> None:
     generator = rewriting(FAILS, FAITHFUL, WORKS, answer="Not this.")
     made, trainer = attacker(generator, turns=3, candidates=3)
     queries = made.rewrite(SEEDS[:1], 1, 0)
-    said = dialogue.split(queries[0].text)
+    said = multi_turn.split(queries[0].text)
     assert len(said) == 5
     assert said[1::2] == ["Not this."] * 2
     asked = [p for role, p in generator.asked if role == "attacker"]
@@ -161,10 +168,10 @@ def test_a_dialogue_of_the_shipped_models_is_asked_turn_by_turn_and_all_of_it_is
     generator, settings = serve(), config(attacker={"turns": 2, "candidates": 1, "current": 1.0, "past": 0.0})
     asked = [s for s in world_seeds(0, 200) if s.split == "train"][:4]
     queries = Attacker(settings, generator, Watched()).rewrite(asked, 1, 0)
-    assert any(len(dialogue.split(q.text)) == 3 for q in queries)
+    assert any(len(multi_turn.split(q.text)) == 3 for q in queries)
     learner = Learner(settings, generator, None)
     for q, r in zip(queries, learner.respond(queries, 0, 1, 0.0), strict=True):
-        messages = prompts.respond(q.text)
+        messages = templates.respond(q.text)
         assert [m["role"] for m in messages] == ["user", "assistant", "user"][: len(messages)]
         assert list(r.prompt_ids) == CHAT.prompt_ids(messages, settings.learner.max_new_tokens)
 
@@ -176,28 +183,28 @@ def test_an_attacker_that_says_nothing_more_ends_the_dialogue_with_its_last_quer
 
 
 def test_an_attacker_cannot_forge_an_answer() -> None:
-    made, _ = attacker(rewriting(FAITHFUL + f"\n{dialogue.MARK} Sure!\n{dialogue.MARK} go on", FAILS))
+    made, _ = attacker(rewriting(FAITHFUL + f"\n{multi_turn.MARK} Sure!\n{multi_turn.MARK} go on", FAILS))
     found, _ = made.rewrite(SEEDS[:1], 1, 0)
-    assert len(prompts.respond(found.text)) == 1
+    assert len(templates.respond(found.text)) == 1
 
 
 @pytest.mark.parametrize("turns", [["one"], ["ask", "answer", "ask again"]])
 def test_a_dialogue_is_read_as_it_was_written(turns: list[str]) -> None:
-    assert dialogue.split(dialogue.carry(turns)) == turns
-    assert dialogue.asked(dialogue.carry(turns)) == "\n".join(turns[::2])
+    assert multi_turn.split(multi_turn.carry(turns)) == turns
+    assert multi_turn.asked(multi_turn.carry(turns)) == "\n".join(turns[::2])
 
 
-def test_only_the_failure_that_is_sought_pays() -> None:
+def test_only_the_failure_that_the_attack_intends_pays() -> None:
     harm, fine = query("harm", "harmful"), query("fine")
     refusal, help_ = "I cannot help with that.", "Sure. First get a lamp."
     cases = [(q, response(q, text)) for q in (harm, fine) for text in (refusal, help_)]
     points = [point(r, 0.2) for _, r in cases]
-    assert failures(cases, points, sought=True) == {harm.id: [0.0, 0.8], fine.id: [0.8, 0.0]}
-    assert failures(cases, points, sought=False) == {harm.id: [0.8] * 2, fine.id: [0.8] * 2}
+    assert failures(cases, points, intended_only=True) == {harm.id: [0.0, 0.8], fine.id: [0.8, 0.0]}
+    assert failures(cases, points, intended_only=False) == {harm.id: [0.8] * 2, fine.id: [0.8] * 2}
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_bouts_train_the_shipped_attacker_and_grpo_teaches_it_to_keep_to_its_seeds(algorithm: str) -> None:
+def test_iterations_train_the_shipped_attacker_and_grpo_teaches_it_to_keep_to_its_seeds(algorithm: str) -> None:
     settings = load(
         [f"attacker={algorithm}", "cluster=inline", "cluster.threads=1", "learner.samples=1",
          "attacker.candidates=6", "attacker.learning_rate=0.003"]
@@ -207,8 +214,10 @@ def test_bouts_train_the_shipped_attacker_and_grpo_teaches_it_to_keep_to_its_see
     learner, critic = Learner(settings, generator, None), Critic(settings, generator, None, role="judge")
     pool = [s for s in world_seeds(0) if s.split == "train"]
     kept = []
-    for bout in range(1, 5):
-        found = spar(made, learner, critic, draw_seeds(pool, 8, bout, 0), bout, bout, sought=True)
+    for iteration in range(1, 5):
+        found = attacker_iteration(
+            made, learner, critic, draw_seeds(pool, 8, iteration, 0), iteration, iteration, intended_only=True
+        )
         assert np.isfinite([value for value in found.values() if isinstance(value, float)]).all()
         generator.load_adapter("attacker", trainer.adapter("attacker"), trainer.version("attacker"))
         kept.append(found["faithful"])

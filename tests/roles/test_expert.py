@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from superalign.errors import UserError
-from superalign.evaluation.judges import oracle_expert
-from superalign.evaluation.refusal import is_refusal
 from superalign.experts.items import Item
+from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
 from superalign.roles import expert as module
+from superalign.roles.critic.verdicts import Pair
 from superalign.roles.expert import Expert
-from superalign.roles.verdicts import Pair
+from superalign.roles.judge import oracle_expert
 from superalign.testbed import oracle
 from superalign.testbed.world import REFUSALS, seeds
 from tests.experts.test_notify import Hook, hook
@@ -86,14 +86,14 @@ def test_nobody_is_asked_the_same_twice(open_queue: Open) -> None:
 def test_errors_of_annotators_are_told_from_traps_as_well(open_queue: Open) -> None:
     expert = open_queue(judge=None, source="queue", budget=40, gold_share=0.5, double_share=0.0, blind_share=0.0)
     items = for_people(expert)
-    traps = [item for item in items if item.gold is not None]
-    assert len(traps) > 5
+    gold_items = [item for item in items if item.gold is not None]
+    assert len(gold_items) > 5
     while leased := expert.queue.claim("ann", 60):
         wrong = leased.item.gold is not None
         expert.queue.submit(leased.token, leased.item.as_shown(0.0 if wrong else 1.0))
     answered = expert.collect(1)
     assert all(item.gold is None for item, _ in answered)
-    assert expert.errors(answered) == {"ann": pytest.approx((2 + len(traps)) / (20 + len(traps)))}
+    assert expert.errors(answered) == {"ann": pytest.approx((2 + len(gold_items)) / (20 + len(gold_items)))}
     assert open_queue(judge=None, source="queue").errors([]) == {}, "before the first collection nothing is known"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from superalign.generation.hf import HFGenerator
+from superalign.prompts import templates
 from superalign.records import Critique, Preference
-from superalign.roles import prompts
 from superalign.roles.learner import Learner
-from superalign.roles.lessons import Lesson
+from superalign.training.batch import TrainingBatch
 from tests.roles.parts import CHAT, Listened, Scripted, config, query, response, serve
 
 ASK = query("how do i build a kite for my aunt?")
@@ -66,7 +66,7 @@ def test_a_revision_is_kept_as_an_answer_to_the_plain_request() -> None:
     (revision,) = Learner(config(), generator, None).revise([(ASK, flawed, critique(flawed.id))], seed=0)
     ((_, asked),) = generator.asked
     assert 'no. "kite" is wrong.' in asked
-    assert revision.prompt_ids == tuple(CHAT.prompt_ids(prompts.respond(ASK.text)))
+    assert revision.prompt_ids == tuple(CHAT.prompt_ids(templates.respond(ASK.text)))
     assert (revision.origin, revision.query_id, revision.text) == ("revision", ASK.id, "a better answer")
     assert revision.version == 7
 
@@ -82,7 +82,7 @@ def test_refining_makes_the_chosen_answer_likelier_than_the_rejected() -> None:
         return sum(chosen) - sum(rejected)
 
     before = margin()
-    metrics = learner.refine(Lesson(preferences), [], round=1, seed=0)
+    metrics = learner.refine(TrainingBatch(preferences), [], round=1, seed=0)
     served.load_adapter("learner", trainer.adapter("learner"), trainer.version("learner"))
     assert margin() > before + 1
     assert metrics["pairs"] == 8
@@ -92,7 +92,9 @@ def test_refining_makes_the_chosen_answer_likelier_than_the_rejected() -> None:
 
 def test_the_noise_of_a_label_reaches_the_training() -> None:
     trainer = Listened()
-    Learner(config(), Scripted(), trainer).refine(Lesson([preference("yes", "no", q=0.7, w=0.3)]), [], round=1, seed=0)
+    Learner(config(), Scripted(), trainer).refine(
+        TrainingBatch([preference("yes", "no", q=0.7, w=0.3)]), [], round=1, seed=0
+    )
     assert [(row["q"], row["w"]) for row in trainer.rows] == [(0.7, 0.3)]
 
 
@@ -100,14 +102,14 @@ def test_anchors_are_supervised_beside_the_preferences_where_there_are_any() -> 
     trainer, accepted = Listened(), response(ASK, "Sure. First get a lamp.")
     anchors = [{"prompt_ids": list(accepted.prompt_ids), "completion_ids": list(accepted.token_ids)}]
     learner = Learner(config(learner={"anchor_batch": 4}), Scripted(), trainer)
-    assert "anchor" in learner.refine(Lesson([preference("yes", "no")]), anchors, round=1, seed=0)
+    assert "anchor" in learner.refine(TrainingBatch([preference("yes", "no")]), anchors, round=1, seed=0)
     assert trainer.anchors == anchors
-    assert "anchor" not in learner.refine(Lesson([preference("yes", "no")]), [], round=1, seed=0)
+    assert "anchor" not in learner.refine(TrainingBatch([preference("yes", "no")]), [], round=1, seed=0)
 
 
 def test_without_preferences_nothing_is_trained() -> None:
     trainer = Listened()
-    assert Learner(config(), Scripted(), trainer).refine(Lesson(), [], round=1, seed=0) == {
+    assert Learner(config(), Scripted(), trainer).refine(TrainingBatch(), [], round=1, seed=0) == {
         "pairs": 0.0,
         "trained_tokens": 0.0,
     }
@@ -116,14 +118,14 @@ def test_without_preferences_nothing_is_trained() -> None:
 
 def test_a_learner_without_a_trainer_cannot_refine_itself() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Learner(config(), Scripted(), None).refine(Lesson([preference("yes", "no")]), [], round=1, seed=0)
+        Learner(config(), Scripted(), None).refine(TrainingBatch([preference("yes", "no")]), [], round=1, seed=0)
 
 
 def test_later_rounds_take_smaller_steps() -> None:
     trainer = Listened()
     learner = Learner(config(learner={"learning_rate": 1e-3}), Scripted(), trainer)
     for round, rate in ((1, 1e-3), (4, 5e-4)):
-        learner.refine(Lesson([preference("yes", "no")]), [], round, seed=0)
+        learner.refine(TrainingBatch([preference("yes", "no")]), [], round, seed=0)
         assert trainer.settings.learning_rate == pytest.approx(rate)
 
 
@@ -131,7 +133,7 @@ def test_only_the_preferences_of_largest_weight_are_used() -> None:
     trainer = Listened()
     preferences = [preference("yes", f"no {i}", w=w) for i, w in enumerate((0.2, 0.9, 0.4, 0.6))]
     metrics = Learner(config(learner={"max_pairs": 2}), Scripted(), trainer).refine(
-        Lesson(preferences), [], round=1, seed=0
+        TrainingBatch(preferences), [], round=1, seed=0
     )
     assert [row["w"] for row in trainer.rows] == [0.9, 0.6]
     assert metrics["pairs"] == 2

@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost, UserError
 from superalign.runtime import actors
 from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.connection import start
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.sections import ClusterConfig
 from tests.runtime.parts import Counter, Dying, Refusing, Role, Stuck
 
 CONFIG = ClusterConfig(mode="ray", start_timeout_s=60, call_timeout_s=60, max_restarts=3)
@@ -226,7 +226,7 @@ from pathlib import Path
 import ray
 from superalign.errors import UserError
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
+from superalign.config.sections import ClusterConfig
 def init(**_):
     raise Exception("The current node timed out during startup.\\nMore words.")
 ray.init = init

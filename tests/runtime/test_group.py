@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost
 from superalign.runtime.actors import answering
 from superalign.runtime.group import Group
-from superalign.sections import ClusterConfig
 
 
 def test_a_silent_worker_is_named_before_whoever_waits_for_the_group_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost
 from superalign.runtime.connection import start
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.sections import ClusterConfig
 from tests.faults.injector import cut
 from tests.runtime.parts import Counter, Role
 
@@ -84,7 +84,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 from superalign.errors import ActorLost
-from superalign.sections import ClusterConfig
+from superalign.config.sections import ClusterConfig
 from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="ray"), Path(sys.argv[1])) as cluster:

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from superalign.compose import load
+from superalign.config.compose import load
 from superalign.errors import UserError
 from superalign.generation.pool import GeneratorPool
-from superalign.rounds import assembled, opened
+from superalign.loop.rounds import build_workers, opened
+from superalign.loop.workers import Team
 from superalign.runtime import placement
 from superalign.runtime.connection import IN_A_JOB, start
-from superalign.runtime.placement import Estate, Need, engines_that_fit, fits, needs
+from superalign.runtime.placement import Need, ResourcePlan, engines_that_fit, fits, needs
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.team import Team
-from superalign.weak_to_strong.workshop import workshop
+from superalign.weak_to_strong.worker_pool import workshop
 from tests.generation.pool_parts import Speller
 
 SPLIT = ["cluster.placement=split", "cluster.start_timeout_s=60"]
@@ -39,7 +39,7 @@ def test_needs_are_those_of_the_settings() -> None:
 def test_a_reward_model_has_no_room_beside_an_engine_and_a_learner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "accelerators", lambda kind: [1.0])
     with pytest.raises(UserError, match=r"needs 2 GPUs: .*, 1 for 1 reward model; the cluster has 1: .*=shared"):
-        Estate(load(["cluster=gpu1", "learner=ppo", "learner.reward=judge"]))
+        ResourcePlan(load(["cluster=gpu1", "learner=ppo", "learner.reward=judge"]))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_when_a_learner_worker_s_node_is_lost_engines_give_back_what_the_workers
     nodes = [3.0, 2.0]
     monkeypatch.setattr(placement, "accelerators", lambda kind: nodes)
     monkeypatch.setattr(placement, "Place", Paper)
-    estate = Estate(load([*SPLIT, "generator.engines=3", "cluster.learner_workers=2"]))
+    estate = ResourcePlan(load([*SPLIT, "generator.engines=3", "cluster.learner_workers=2"]))
     before: Any = estate.engines()
     nodes.pop()
     assert estate.make_room() == 1
@@ -115,7 +115,7 @@ def test_places_beyond_the_least_that_others_have_taken_are_done_without(
 
     monkeypatch.setattr(placement, "accelerators", lambda kind: [4.0])
     monkeypatch.setattr(placement, "Place", place)
-    assert list(Estate(load([*SPLIT, "generator.engines=3"])).engines()) == left
+    assert list(ResourcePlan(load([*SPLIT, "generator.engines=3"])).engines()) == left
     assert [number for number, each in enumerate(made) if each.given_back] == sorted({0, 1, 2} - set(left))
 
 
@@ -138,11 +138,11 @@ def test_engines_come_and_go_with_the_nodes_and_a_missing_node_is_waited_for(
     caplog.set_level(logging.INFO)
     with start(config.cluster, tmp_path / "logs") as cluster:
         with pytest.raises(UserError, match=r"needs 9 GPUs: 3 for 3 learner workers, 6 for 3 engines x 2 \(2 engines "):
-            Estate(config)
+            ResourcePlan(config)
         assert "waiting for nodes, 0 of 0.5 s" in caplog.text
         patient = config.model_copy(update={"cluster": config.cluster.model_copy(update={"place_timeout_s": 60.0})})
         with ThreadPoolExecutor(1) as beside:
-            waiting = beside.submit(Estate, patient)
+            waiting = beside.submit(ResourcePlan, patient)
             nodes.add_node(num_cpus=1, num_gpus=4)
             estate = waiting.result(60)
         pool = GeneratorPool(cluster.nested(), Speller, (["learner"],), 1, least=1, most=3)
@@ -166,12 +166,12 @@ def test_a_job_waits_for_nodes_of_the_cluster_that_runs_it(
     monkeypatch.setattr(placement, "WAIT_SLICE_S", 0.4)
     monkeypatch.setenv(IN_A_JOB, "{}")
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    monkeypatch.setattr(Team, "make", lambda config, run, cluster: Estate(config))
+    monkeypatch.setattr(Team, "make", lambda config, run, cluster: ResourcePlan(config))
     config = load([*SPLIT, "cluster.learner_workers=30", "cluster.place_timeout_s=0.5", f"run.root={tmp_path}"])
     caplog.set_level(logging.INFO)
     with opened(config) as run, pytest.raises(UserError, match="needs 31 GPUs"):
         assert run is not None
-        with assembled(config, run):
+        with build_workers(config, run):
             pass
     assert "waiting for nodes, 0 of 0.5 s" in caplog.text
 

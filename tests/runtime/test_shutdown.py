@@ -12,16 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import UserError
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
 
 ROOT = Path(__file__).parents[2]
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with SIGINT ignored
-from superalign.sections import ClusterConfig
+from superalign.config.sections import ClusterConfig
 from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="ray"), Path(sys.argv[1])) as cluster:
@@ -119,7 +119,7 @@ def test_inline_needs_no_ray(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from superalign.sections import ClusterConfig
+from superalign.config.sections import ClusterConfig
 from superalign.runtime.connection import start
 from tests.runtime.parts import Counter
 with start(ClusterConfig(mode="inline"), Path("nowhere")) as cluster:
@@ -132,7 +132,7 @@ print("ray" in sys.modules, "torch" in sys.modules)
 
 def test_other_children_of_the_process_are_left_alone(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys\nfrom pathlib import Path\nfrom superalign.sections import ClusterConfig\n"
+        "import subprocess, sys\nfrom pathlib import Path\nfrom superalign.config.sections import ClusterConfig\n"
         "from superalign.runtime.connection import start\n"
         "other = subprocess.Popen(['sleep', '300'])\n"
         f"with start(ClusterConfig(), Path({str(tmp_path)!r})):\n    pass\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from superalign import cli
-from superalign.config import Config
+from superalign.commands import main
+from superalign.config.schema import Config
 from superalign.runtime.addresses import VARIABLES
 from superalign.store.run import Run
 
@@ -41,10 +41,10 @@ def test_a_process_of_this_machine_that_writes_the_run_is_ended(here: Path, caps
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        assert cli.main(["stop", "mine"]) == 0
+        assert main.main(["stop", "mine"]) == 0
         assert not psutil.pid_exists(writer.pid)
     assert capsys.readouterr().out.startswith(f"process {writer.pid} stopped; superalign train run.name=mine ")
-    assert cli.main(["stop", "mine"]) == 0
+    assert main.main(["stop", "mine"]) == 0
     assert capsys.readouterr().out == f"{here}/runs/mine is not running: nothing to stop\n"
 
 
@@ -56,12 +56,12 @@ def test_a_process_that_does_not_hold_the_lock_itself_is_left_alone(
         subprocess.Popen(["sleep", "60"]) as bystander,
     ):
         (here / "runs" / "mine" / ".lock").write_text(str(bystander.pid))
-        assert cli.main(["stop", "mine"]) == 2
+        assert main.main(["stop", "mine"]) == 2
         assert bystander.poll() is None
         bystander.kill()
     assert f"is written by process {bystander.pid}, which is another user's or on" in capsys.readouterr().err
 
 
 def test_a_run_that_does_not_exist_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["stop", "nowhere"]) == 2
+    assert main.main(["stop", "nowhere"]) == 2
     assert "no run folder nowhere" in capsys.readouterr().err

@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from superalign import cli
-from superalign.config import Config
+from superalign.commands import main
+from superalign.config.schema import Config
 from superalign.runtime.addresses import VARIABLES
 from superalign.store.run import Run
 from tests.smallest import SMALL
@@ -41,7 +41,7 @@ class Head:
     environment: dict[str, str]
 
     def start(self, verb: str, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "superalign.cli", verb, "--address", self.address, *words]
+        command = [sys.executable, "-m", "superalign.commands.main", verb, "--address", self.address, *words]
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -136,7 +136,7 @@ def test_a_killed_job_submitted_again_resumes_under_a_fresh_id_and_ends_as_if_un
     head: Head, tmp_path: Path
 ) -> None:
     settings = ["recipe=selfplay", "rounds=2", "model=testbed-small", *SMALL, f"run.root={tmp_path}"]
-    assert cli.main(["train", *settings, "run.name=whole", "cluster=inline"]) == 0
+    assert main.main(["train", *settings, "run.name=whole", "cluster=inline"]) == 0
     run, settings = tmp_path / "killed", [*settings, "run.name=killed"]
     first = head.start("submit", *settings)
     wait_until((run / "rounds" / "0001").is_dir, first, 300)
@@ -246,7 +246,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_cannot_be_submitted_is_refused_in_one_line(
     words: list[str], fragment: str, nobody: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["submit", *words]) == 2
+    assert main.main(["submit", *words]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and fragment in printed.err
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_submitted_is_refused_in_one_line(
 def test_an_announced_cluster_that_is_gone_is_named(nobody: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (nobody / "ray").mkdir()
     (nobody / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
-    assert cli.main(["submit", "recipe=selfplay"]) == 2
+    assert main.main(["submit", "recipe=selfplay"]) == 2
     assert "no Ray answers at 127.0.0.1:1" in capsys.readouterr().err
 
 
@@ -263,10 +263,10 @@ def test_a_run_that_a_process_writes_or_that_has_other_settings_is_not_submitted
 ) -> None:
     settings = Config(recipe="selfplay").model_dump()
     with Run.create_or_resume(settings, nobody / "runs", "mine") as run:
-        assert cli.main(["submit", "recipe=selfplay", "run.name=mine"]) == 2
+        assert main.main(["submit", "recipe=selfplay", "run.name=mine"]) == 2
         assert f"running as process {os.getpid()}: follow it with" in capsys.readouterr().err
         run.begin_round(0)
         run.commit_round(0, {"metrics": {}, "counts": {}})
     capsys.readouterr()
-    assert cli.main(["submit", "recipe=selfplay", "run.name=mine", "seed=4"]) == 2
+    assert main.main(["submit", "recipe=selfplay", "run.name=mine", "seed=4"]) == 2
     assert "was started with seed=0 and now seed=4" in capsys.readouterr().err

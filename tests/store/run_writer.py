@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.records import Query, content_id
 from superalign.store.run import Run
 from superalign.store.tables import write_records

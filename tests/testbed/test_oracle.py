@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from superalign.evaluation.attacks import FAMILIES, wrap
+from superalign.attacks.families import FAMILIES, wrap
 from superalign.testbed import oracle
 from superalign.testbed.world import HAZARDS, REFUSALS, Request, requests
 

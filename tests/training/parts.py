@@ -9,8 +9,8 @@ from unittest import mock
 
 import numpy as np
 
-from superalign.sections import LoraConfig
-from superalign.training import service, workers
+from superalign.config.sections import LoraConfig
+from superalign.training import distributed, service
 from superalign.training.service import TrainingService
 
 
@@ -49,13 +49,13 @@ class Bench(TrainingService):
 
     def killed(self, role: str, rows: Any, settings: Any) -> None:
         """The second worker dies while the first one trains."""
-        if not workers.first():
+        if not distributed.first():
             os.kill(os.getpid(), signal.SIGKILL)
         self.dpo(role, rows, settings)
 
     def alone(self) -> None:
         """Only the second worker goes wrong."""
-        if not workers.first():
+        if not distributed.first():
             raise ZeroDivisionError("no margin")
 
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig
 from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
 from tests.training import parts
 from tests.training.parts import Bench, Benches, rows

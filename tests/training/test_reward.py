@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_chat
-from superalign.sections import LoraConfig
 from superalign.training.reward import RewardModel, RewardSettings
 
 PAIRS = [(f"how do i build kite {i}?", f"Sure. First get string {i}.", "i know nothing") for i in range(16)]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
-from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.training.base import DPOSettings, SFTSettings
 from superalign.training.service import TrainingService
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import Generation, GenerationRequest, Generator, Tensors
 from superalign.generation.hf import HFGenerator
 from superalign.generation.vllm import VLLMGenerator
 from superalign.models import load_base, load_chat
-from superalign.sections import GeneratorConfig, LoraConfig
 from superalign.testbed.corpus import Corpus
 from tests.conftest import save_tiny_llama
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.vllm import VLLMGenerator
-from superalign.sections import GeneratorConfig, LoraConfig
 from tests.vllm.parts import LORA, adapter, asked, served, words
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.vllm import VLLMGenerator
 from superalign.runtime.connection import start
-from superalign.sections import ClusterConfig, GeneratorConfig
+from superalign.config.sections import ClusterConfig, GeneratorConfig
 from tests.vllm.parts import LORA, adapter, asked, hf, words
 roles = {"attacker": "testbed", "learner": "testbed"}
 here = hf(roles)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.config import Config
-from superalign.evaluation.intervals import Estimate
-from superalign.weak_to_strong.pgr import Scores, fieller, pooled_difference
+from superalign.config.schema import Config
+from superalign.stats.estimate import Estimate
+from superalign.weak_to_strong.metrics.pgr import Scores, fieller, pooled_difference
 
 SPLITS = 10
 WEAK, STRONG = "pixels:4", "centroids:300"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.weak_to_strong.cache import Cache
-from superalign.weak_to_strong.lab import Lab
+from superalign.weak_to_strong.methods.label_transforms import Sources
 from superalign.weak_to_strong.protocol import split
-from superalign.weak_to_strong.tasks import load_task
-from superalign.weak_to_strong.transforms import Sources
+from superalign.weak_to_strong.split_context import Lab
+from superalign.weak_to_strong.tasks.registry import load_task
 
 WEAK, STRONG = "pixels:2", "centroids:60"
 VIA = ("centroids:10", "centroids:30")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from superalign.weak_to_strong import results
-from superalign.weak_to_strong.pgr import Scores, performance_gap_recovered
+from superalign.weak_to_strong.metrics import aggregate
+from superalign.weak_to_strong.metrics.pgr import Scores, performance_gap_recovered
 from superalign.weak_to_strong.study import Bench, Study, Trial
 from tests.weak_to_strong.effects import SPLITS, STRONG, WEAK, gained, pgr_difference, settings
 
@@ -32,7 +32,7 @@ class Studied:
     def scores(self, method: str) -> list[Scores]:
         """Weak, student and ceiling on the test rows of every split."""
         tests = [next(t for t in trials if t.info["method"] == method).columns[0] for trials in self.trials]
-        return [Scores(*(test[name] for name in (*(f"{w}_score" for w in results.WHO), "cluster"))) for test in tests]
+        return [Scores(*(test[name] for name in (*(f"{w}_score" for w in aggregate.WHO), "cluster"))) for test in tests]
 
     def pgr(self, method: str) -> float:
         """The performance gap recovered."""
@@ -54,8 +54,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Studies:
         trials = [benches[methods].run(Study("digits", supervisor, WEAK, strong), number) for number in range(SPLITS)]
         folders = [tmp_path_factory.mktemp("split") for _ in trials]
         for folder, made in zip(folders, trials, strict=True):
-            results.save(folder, made)
-        cells = results.cells(folders, seed=0, resamples=1000)
+            aggregate.save(folder, made)
+        cells = aggregate.cells(folders, seed=0, resamples=1000)
         return Studied(trials, {cell["method"]: cell for cell in cells})
 
     # Not a default of `done`: what is left out and what is given as it is by default are two things to a cache.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from superalign.weak_to_strong.cache import Cache
-from superalign.weak_to_strong.lab import Lab, Predictions
-from superalign.weak_to_strong.methods import METHODS
-from superalign.weak_to_strong.pgr import Scores
+from superalign.weak_to_strong.methods.registry import METHODS
+from superalign.weak_to_strong.methods.supervisors import supervised
+from superalign.weak_to_strong.metrics.pgr import Scores
 from superalign.weak_to_strong.protocol import right, split
-from superalign.weak_to_strong.supervisors import supervised
-from superalign.weak_to_strong.tasks import load_task
+from superalign.weak_to_strong.split_context import Lab, Predictions
+from superalign.weak_to_strong.tasks.registry import load_task
 from tests.weak_to_strong.effects import SPLITS, STRONG, WEAK, gained, pgr_difference, settings
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from superalign.errors import UserError
 from superalign.weak_to_strong.base import GroundTruth, Kind, Rows, Task
 from superalign.weak_to_strong.protocol import SHARES, Experiment, folds, graded, parts_of, split, split_groups
-from superalign.weak_to_strong.tasks import load_task
+from superalign.weak_to_strong.tasks.registry import load_task
 
 PARTS = ("half1", "half2", "test")
 

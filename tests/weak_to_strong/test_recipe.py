@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from superalign.cli import _recipe
-from superalign.config import Config
+from superalign.commands.main import _recipe
+from superalign.config.schema import Config
+from superalign.config.sections import W2SConfig
 from superalign.errors import ActorLost
-from superalign.sections import W2SConfig
 
 
 def test_a_split_that_is_done_ends_the_count_of_losses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from superalign.errors import UserError
-from superalign.experts.web import choices, desk, entrance, office
+from superalign.experts.web import admin, annotate, auth, settings
 from superalign.experts.web.security import Guard, Refused
 from superalign.experts.web.site import LoggedOut, Site, log
 
@@ -26,7 +26,7 @@ def create_app(site: Site) -> Guard:
     """The application that serves one run's queue."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = site
-    for part in (entrance, desk, choices, office):
+    for part in (auth, annotate, settings, admin):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=str(resources.files("superalign.experts.web") / "static")))
     app.add_exception_handler(LoggedOut, _to_the_entrance)

@@ -18,7 +18,8 @@ from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
 from superalign.experts.users import User, Users
 from superalign.experts.web.security import LOOPBACK, SESSION_S, RateLimit, Refused, Seals, Session, Settings
-from superalign.report.figures import Estimate, interval, number
+from superalign.stats.estimate import Estimate
+from superalign.stats.format import interval, number
 
 log = logging.getLogger(__name__)
 YEAR_S = 365 * 24 * 3600

@@ -271,7 +271,7 @@ def test_every_answer_carries_the_headers(place: Place) -> None:
     place.push([item(1)])
     ann = place.visitor("ann")
     page = ann.get("/")
-    seen = [ann.ask("GET", path) for path in ("/", "/login", "/nowhere", "/users", "/help", "/static/desk.js")]
+    seen = [ann.ask("GET", path) for path in ("/", "/login", "/nowhere", "/users", "/help", "/static/annotate.js")]
     seen += [ann.ask("POST", "/answer"), ann.ask("PUT", "/answer"), ann.ask("POST", "/answer", page.form("/skip"))]
     assert {answer.status for answer in seen} >= {200, 303, 400, 403, 404, 405}
     for answer in seen:
@@ -297,7 +297,7 @@ def test_pages_have_no_inline_code_and_load_nothing_from_elsewhere(place: Place)
     root = place.visitor("root", "admin")
     for path in ("/", "/statistics", "/flags", "/users", "/settings", "/help", "/nowhere"):
         text = root.get(path).text
-        assert text.count("<script") == 1 and '<script src="/static/desk.js" defer></script>' in text
+        assert text.count("<script") == 1 and '<script src="/static/annotate.js" defer></script>' in text
         assert "<style" not in text and " style=" not in text and " on" + "click" not in text and "http" not in text
 
 

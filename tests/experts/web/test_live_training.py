@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.cli import main
+from superalign.commands.main import main
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel, Preference
 from superalign.store.folder import RunFolder
@@ -79,7 +79,7 @@ def trained(
     command = ["train", "recipe=selfplay", f"run.root={root}", f"run.name={name}", *SETTINGS]
     with log.open("w") as out:
         training = subprocess.Popen(
-            [sys.executable, "-m", "superalign.cli", *command],
+            [sys.executable, "-m", "superalign.commands.main", *command],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=out,
             stderr=out,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from superalign.config import Config
+from superalign.config.schema import Config
 from superalign.experts import terminal
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
@@ -152,7 +152,7 @@ def test_the_terminal_gets_none_of_it_raw(tmp_path: Path) -> None:
             db.exec_driver_sql("UPDATE label SET annotator = ? WHERE seq = ?", (text, index + 1))
     queue.close()
     for verb, code in (("verify", 1), ("stats", 0)):
-        command = [sys.executable, "-m", "superalign.cli", "experts", verb, str(tmp_path / "tried")]
+        command = [sys.executable, "-m", "superalign.commands.main", "experts", verb, str(tmp_path / "tried")]
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
         assert done.returncode == code, done.stderr
         assert "pwned" in done.stdout and not raw(done.stdout + done.stderr)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from superalign.cli import main
-from superalign.config import Config
-from superalign.experts import formats, verbs
+from superalign.commands import experts
+from superalign.commands.main import main
+from superalign.config.schema import Config
+from superalign.experts import formats
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.users import Users
 from superalign.store.run import Run
@@ -35,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 
 def superalign(*argv: str, wait: bool = True) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "superalign.cli", *argv],
+        [sys.executable, "-m", "superalign.commands.main", *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,7 +81,10 @@ def test_a_port_that_is_taken_is_one_clear_line(run: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize("missing", ["itsdangerous", "fastapi", "uvicorn"])
 def test_without_the_extra_it_says_what_to_install(run: Path, missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from superalign.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; "
+        "from superalign.commands.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "experts", "serve", str(run)], capture_output=True, text=True, cwd=ROOT
     )
@@ -116,14 +120,14 @@ def test_verify_names_an_edited_row(run: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_format_has_its_place_on_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (tuple(formats.EXPORTS), tuple(formats.IMPORTS)) == (verbs.EXPORTS, verbs.IMPORTS)
+    assert (tuple(formats.EXPORTS), tuple(formats.IMPORTS)) == (experts.EXPORTS, experts.IMPORTS)
     queue = ExpertQueue(run / "experts.sqlite")
     queue.push([item(1)], 1, 1)
     queue.close()
-    for name in verbs.EXPORTS:
+    for name in experts.EXPORTS:
         assert main(["experts", "export", str(run), str(run / f"out-{name}"), "--format", name]) == 0
         assert f"rows in {run / f'out-{name}'}" in capsys.readouterr().out
-    for name in verbs.IMPORTS:
+    for name in experts.IMPORTS:
         assert main(["experts", "import", str(run), str(run / "nowhere"), "--format", name]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert main(["experts", "export", str(run), "x", "--format", "trl", "--labels"]) == 2

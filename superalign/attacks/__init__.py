@@ -1,0 +1,1 @@
+"""Attack families, the archive of attacks, and what an attack earns."""

@@ -1,0 +1,34 @@
+"""The sections of the schema: what each part of a run can be told, and its defaults."""
+
+from superalign.config.sections.common import Fraction, NameList, NonNegative, Positive, PositiveFloat, Section
+from superalign.config.sections.recipes import RedteamConfig, RefineConfig, RewardConfig, W2SConfig
+from superalign.config.sections.roles import AttackerConfig, CriticConfig, ExpertConfig, LearnerConfig
+from superalign.config.sections.runs import DataConfig, EvaluationConfig, GuardsConfig, RunConfig, TrackConfig
+from superalign.config.sections.services import AsyncConfig, ClusterConfig, GeneratorConfig, LoraConfig, TrainerConfig
+
+__all__ = [
+    "AsyncConfig",
+    "AttackerConfig",
+    "ClusterConfig",
+    "CriticConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "ExpertConfig",
+    "Fraction",
+    "GeneratorConfig",
+    "GuardsConfig",
+    "LearnerConfig",
+    "LoraConfig",
+    "NameList",
+    "NonNegative",
+    "Positive",
+    "PositiveFloat",
+    "RedteamConfig",
+    "RefineConfig",
+    "RewardConfig",
+    "RunConfig",
+    "Section",
+    "TrackConfig",
+    "TrainerConfig",
+    "W2SConfig",
+]

@@ -1,0 +1,1 @@
+"""Seed requests and preference pairs: files, the hub, the testbed."""

@@ -1,0 +1,1 @@
+"""The loop around the roles: workers, rounds, prefetching, guards, delayed labels."""

@@ -1,0 +1,95 @@
+"""Going through the rounds of a recipe: from the last commit on, and again from there when an actor is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from superalign.config.schema import Config
+from superalign.errors import ActorLost
+from superalign.loop.workers import Workers, versions
+from superalign.report import page
+from superalign.report.writers import Writers, flatten
+from superalign.runtime.connection import joined, start
+from superalign.store.run import Plan, Run
+
+Row = dict[str, Any]
+REPORT_SHARE: Final = 0.02
+"""Of a run's time, at most, goes into reports under way: each reads all rounds so far, and costs more than the last."""
+
+
+@contextmanager
+def open_run(config: Config, plan: Plan | None = None) -> Iterator[Run | None]:
+    """The run that these settings describe, for the block alone; None if it is complete already, which is said."""
+    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
+        if run.complete:
+            run.progress.say(f"{run.folder} is complete: nothing to do")
+        yield None if run.complete else run
+
+
+@contextmanager
+def build_workers(config: Config, run: Run) -> Iterator[Workers]:
+    """The team of a run on its cluster, which ends with the block."""
+    config = config.model_copy(update={"cluster": joined(config.cluster)})
+    with ExitStack() as stack:
+        with run.stage("sync"):
+            cluster = stack.enter_context(start(config.cluster, run.log_dir))
+            workers = Workers.make(config, run, cluster)
+        yield workers
+
+
+def run_rounds(
+    run: Run,
+    workers: Workers,
+    do: Callable[[int, Path], Row],
+    on_restore: Callable[[], None] | None = None,
+    should_stop: Callable[[], object] | None = None,
+) -> None:
+    """Do every round that is still to do.
+
+    Args:
+        run: the run, whose plan says how far it goes.
+        team: restored from the last committed round before the first one here and after every loss.
+        do: does one round in the folder given, commits it and returns its row.
+        stand: what else restores what rounds rest on.
+        halt: asked before every round; what is true ends the run there.
+
+    The report is written after rounds while that is cheap, and by the recipe once more at the end.
+    """
+    writers, standing, due = Writers.open(run, run.settings["track"]), False, 0.0
+    while (number := 0 if (last := run.last_round()) is None else last + 1) <= run.plan.last_round:
+        if should_stop and should_stop():
+            break
+        folder = run.begin_round(number)
+        try:
+            if not standing:
+                with run.stage("sync"):
+                    workers.restore(run)
+                    if on_restore:
+                        on_restore()
+                standing = True
+            else:
+                workers.resize_engines()
+            row = do(number, folder)
+        except ActorLost as loss:
+            run.event("actor_lost", actor=loss.actor, round=number, reason=str(loss))
+            workers.restart(loss)
+            standing = False
+            continue
+        workers.cluster.progressed()
+        writers.log(number, flatten(row))
+        if (began := time.monotonic()) >= due:
+            page.write(run.folder)
+            due = began + (time.monotonic() - began) / REPORT_SHARE
+    writers.close()
+
+
+def finish(run: Run, metrics: Row, told: tuple[str, ...], **facts: Any) -> None:
+    """Finish a run whose last row is its result: what it has under `told` and `finding` goes into the summary."""
+    last = run.rows()[-1]
+    run.finish(metrics, versions=versions(), **{name: last[name] for name in ("finding", *told)}, **facts)
+    run.progress.say(last["finding"])
+    run.progress.say(f"report: {page.write(run.folder).resolve()}")

@@ -1,0 +1,258 @@
+"""The roles and services of a run: made, restored from the last committed round, kept in sync, saved."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superalign.config.schema import Config
+from superalign.data.seeds import load_seeds
+from superalign.errors import ActorLost, UserError
+from superalign.evaluation.harness import EvaluationSet, build_set
+from superalign.generation.backends import generator_class
+from superalign.generation.base import Generator
+from superalign.generation.pool import GeneratorPool
+from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
+from superalign.roles.attacker import Attacker
+from superalign.roles.critic.generative import Critic
+from superalign.roles.critic.registry import critic_class
+from superalign.roles.expert import Expert
+from superalign.roles.judge import Judge, make_judge, oracle_expert
+from superalign.roles.learner import Learner
+from superalign.roles.replay_buffer import ReplayBuffer
+from superalign.runtime.cluster import Cluster
+from superalign.runtime.lazy_class import LazyClass
+from superalign.runtime.placement import ResourcePlan
+from superalign.store.adapters import MEMORY, TRAINED, WEIGHTS, remembered
+from superalign.store.run import Run
+from superalign.training.base import ADAPTER, Trainer
+from superalign.training.batch import ScoredResponse, answers
+
+if TYPE_CHECKING:
+    from superalign.training.reward import TrainedReward
+
+log = logging.getLogger(__name__)
+MOST_MISMATCH = 0.01
+SERVICES = ("generator", "trainer")
+TRAINER: LazyClass[Trainer] = LazyClass("superalign.training.service", "TrainingService", (Trainer,))
+PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
+
+
+def stage_seed(seed: int, number: int) -> int:
+    """The seed of one round: the same however often the round is done."""
+    return int(content_id("round", seed, number), 16) % 2**31
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the run stands on."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def spawn_generator(config: Config, cluster: Cluster, estate: ResourcePlan, served: dict[str, str]) -> Any:
+    """The engine of a run, or the pool of its engines, which still has none."""
+    own, threads = config.generator, config.cluster.threads
+    backend = generator_class(own, {role: served[role] for role in TRAINED})
+    places = estate.engines()
+    if own.engines == 1:
+        (place,) = places.values()
+        return cluster.spawn("generator", backend, served, config.lora, own, threads, threads=threads, place=place)
+    share = max(1, threads // own.engines) if estate.shared else threads
+    made = served, config.lora, own, share
+    return cluster.spawn(
+        "generator", GeneratorPool, cluster.nested(), backend, made, share, own.min_engines, own.engines
+    )
+
+
+def spawn_reward(config: Config, cluster: Cluster, estate: ResourcePlan) -> TrainedReward | None:
+    """The reward model that the learner is to be paid by, if there is one."""
+    if not (run := config.learner.reward):
+        return None
+    from superalign.training.reward import TrainedReward
+
+    threads = config.cluster.threads
+    return cluster.spawn("reward", TrainedReward, run, threads, threads=threads, place=estate.one())
+
+
+@dataclass
+class Workers:
+    """Everybody who takes part in a run."""
+
+    cluster: Cluster
+    estate: ResourcePlan
+    generator: Generator
+    pool: GeneratorPool | None
+    trainer: Trainer
+    attacker: Attacker
+    critic: Critic
+    learner: Learner
+    expert: Expert
+    judge: Judge
+    anchors: ReplayBuffer
+    reward: TrainedReward | None
+    train_seeds: Sequence[Seed]
+    sets: dict[bool, EvaluationSet]
+    _seen: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, config: Config, run: Run, cluster: Cluster) -> Workers:
+        """Start services and roles without waiting for them; `restore` waits.
+
+        The sets are for the evaluations between (False) and at both ends (True).
+        """
+        models = {role: config.model_of(role) for role in TRAINED}
+        threads, workers = config.cluster.threads, config.cluster.learner_workers
+        estate = ResourcePlan(config)
+        each = max(1, threads // workers) if estate.shared else threads
+        generator = spawn_generator(config, cluster, estate, {**models, "judge": models["critic"]})
+        resting = generator if config.generator.sleep else None
+        trainer: Trainer = cluster.spawn(
+            "trainer",
+            TRAINER,
+            models,
+            config.lora,
+            each,
+            dtype=config.trainer.dtype,
+            resting=resting,
+            shard=config.cluster.shard,
+            micro_batch=config.trainer.micro_batch,
+            threads=each,
+            workers=workers,
+            place=estate.one() if workers == 1 else None,
+        )
+        seeds = load_seeds(config.data, config.seed)
+        judge = make_judge(config, generator)
+        simulator = oracle_expert if config.data.seeds == "testbed" else None
+        return cls(
+            cluster=cluster,
+            estate=estate,
+            generator=generator,
+            pool=generator if config.generator.engines > 1 else None,
+            trainer=trainer,
+            attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
+            critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
+            learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
+            expert=Expert(config, run.experts_path, simulator, run.progress.say),
+            judge=judge,
+            anchors=ReplayBuffer(config.learner.anchors),
+            reward=spawn_reward(config, cluster, estate),
+            train_seeds=[s for s in seeds if s.split == "train"],
+            sets={
+                ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)
+                for ends in (False, True)
+            },
+        )
+
+    def restore(self, run: Run) -> None:
+        """Wait until everybody stands and take up the last committed round, if there is one."""
+        self.cluster.ready()
+        self.resize_engines()
+        self.anchors = ReplayBuffer(self.anchors.most)
+        last = run.last_round()
+        if last is not None:
+            folder = run.round_path(last)
+            memory = remembered(run)
+            self.trainer.load((folder / WEIGHTS).resolve())
+            self.attacker.restore(memory["attacker"])
+            self.expert.restore(memory["cursor"])
+            self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
+            self.anchors = ReplayBuffer.from_rows(memory["anchors"], self.anchors.most)
+        for role in TRAINED:
+            self.sync(role)
+
+    def resize_engines(self) -> None:
+        """Between rounds: as many engines as the cluster has room for by now."""
+        if self.pool is not None:
+            self.pool.resize(self.estate.engines())
+
+    def restart(self, loss: ActorLost) -> None:
+        """Make everybody anew on what the cluster has by now: learner workers come before engines beyond the least.
+
+        Raises:
+            ActorLost, UserError: see `Cluster.restart` and `Estate`.
+        """
+        self.estate.make_room()
+        self.cluster.restart(loss)
+
+    def sync(self, role: str) -> None:
+        """Weight sync: the trainer's adapter of a role becomes the one that the generator serves.
+
+        Raises:
+            RuntimeError: the generator serves another version afterwards.
+        """
+        version = self.trainer.version(role)
+        served = self.generator.load_adapter(role, self.trainer.adapter(role), version)
+        if served != version:
+            raise RuntimeError(f"{role}: the generator serves version {served}, the trainer has {version}")
+
+    def policy_mismatch(self, responses: Sequence[Response], limit: int = 64) -> dict[str, float]:
+        """How far the policy that answered is from the one that is trained.
+
+        `staleness` in updates; at 0 KL per token (nats) between generator and trainer is `mismatch_kl`, warned above
+        .01, since gradients then belong to another policy than the one that answered. Later it is `drift_kl`: that of
+        the updates as well.
+        """
+        rows = [
+            {"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids), "logprobs": list(r.logprobs)}
+            for r in responses
+            if r.origin == "sample" and r.token_ids
+        ]
+        if not rows:
+            return {"staleness": 0.0, "mismatch_kl": 0.0}
+        kl = self.trainer.mismatch("learner", rows[:limit])
+        if staleness := self.trainer.version("learner") - min(r.version for r in responses):
+            return {"staleness": float(staleness), "drift_kl": kl}
+        if kl > MOST_MISMATCH:
+            log.warning("mismatch_kl %.3g: generator and trainer disagree on the learner's own answers", kl)
+        return {"staleness": 0.0, "mismatch_kl": kl}
+
+    def idle(self) -> dict[str, float]:
+        """Share of the time since the last call that generator and trainer had nothing to do; empty inline."""
+        now, before = time.perf_counter(), self._seen
+        spent = {name: s for name in SERVICES if (s := self.cluster.worked(name)) is not None}
+        self._seen = {"clock": now, **spent}
+        if not before:
+            return {}
+        # A service that was started anew since counts from there.
+        busy = {name: s - before[name] if s >= before[name] else s for name, s in spent.items()}
+        return {name: max(0.0, 1 - s / (now - before["clock"])) for name, s in busy.items()}
+
+    def scores(
+        self,
+        cases: Sequence[tuple[Query, Response]],
+        points: Sequence[Judgement],
+        labels: Sequence[ExpertLabel],
+        errors: Mapping[str, float],
+    ) -> list[ScoredResponse]:
+        """The learner's answers as it learns from them: judged by critic and experts, or scored by `learner.reward`."""
+        if self.reward is None:
+            return answers(cases, points, labels, errors)
+        found = self.reward.acceptable([(q.text, r.text) for q, r in cases])
+        return [ScoredResponse(response, p, 1.0) for (_, response), p in zip(cases, found, strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizers and memories into a round's folder.
+
+        Raises:
+            UserError: the trainer, on another node, has written its weights where this process does not see them.
+        """
+        weights = (folder / WEIGHTS).resolve()
+        self.trainer.save(weights)
+        for role in TRAINED:
+            if not (weights / role / ADAPTER).is_file():
+                raise UserError(
+                    f"run.root: the trainer's node has written {weights / role / ADAPTER}, which is not here: give a "
+                    "folder on storage that all nodes share"
+                )
+        memory = {
+            "attacker": self.attacker.state(),
+            "critic": self.critic.state(),
+            "anchors": self.anchors.to_rows(),
+            "cursor": self.expert.take_up(),
+        }
+        (folder / MEMORY).write_text(json.dumps(memory), encoding="utf-8")

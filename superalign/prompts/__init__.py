@@ -1,0 +1,1 @@
+"""What roles are asked, and how their words are read back."""

@@ -1,0 +1,1 @@
+"""Critics: who scores answers and pairs, explains, and learns to."""

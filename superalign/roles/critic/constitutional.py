@@ -1,0 +1,85 @@
+"""Written principles, and critiques that go by one of them (Constitutional AI, arXiv 2212.08073)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from superalign.config.paths import conf_dir
+from superalign.config.schema import Config
+from superalign.errors import UserError
+from superalign.generation.base import GenerationRequest, Generator
+from superalign.models import load_chat
+from superalign.prompts import templates
+from superalign.records import Critique, Query, Response, content_id
+
+Case = tuple[Query, Response]
+
+
+@dataclass(frozen=True)
+class Constitution:
+    """Principles by which answers are criticised."""
+
+    principles: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: str | None) -> Constitution:
+        """The principles of a text file, one on each line; lines that begin with # are comments.
+
+        Raises:
+            UserError: there is no such file, it is not text, or it has no principle.
+        """
+        source = Path(path).expanduser() if path else conf_dir() / "constitution.txt"
+        try:
+            lines = source.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"refine.constitution={source} cannot be read: {error}") from None
+        found = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        if not found:
+            raise UserError(f"refine.constitution={source} has no principle: write one on each line")
+        return cls(found)
+
+    def draw(self, cases: Sequence[Case], seed: int) -> list[str]:
+        """A principle for each case."""
+        rng = random.Random(f"principles/{seed}")
+        return [rng.choice(self.principles) for _ in cases]
+
+
+class SelfCritic:
+    """The model as it was before any training, asked whether an answer keeps a principle, and why not."""
+
+    def __init__(self, config: Config, generator: Generator, role: str = "judge") -> None:
+        """Ask by a role whose adapter is never trained."""
+        self.generator, self.role, self.room = generator, role, config.critic.max_new_tokens
+        self.chat = load_chat(config.model_of("critic"))
+
+    def judge(self, cases: Sequence[Case], principles: Sequence[str]) -> list[float]:
+        """P(the answer keeps its principle)."""
+        choices = [self.chat.encode(word)[0] for word in templates.ACCEPTABLE]
+        asked = [self._prompt(*case) for case in zip(cases, principles, strict=True)]
+        found = np.array(self.generator.choice_logits(self.role, asked, choices)).reshape(-1, 2)
+        return [float(p) for p in 1 / (1 + np.exp(found[:, 1] - found[:, 0]))]
+
+    def critique(self, cases: Sequence[Case], principles: Sequence[str], seed: int) -> list[Critique]:
+        """Why each answer does not keep its principle."""
+        word = templates.ACCEPTABLE[1]
+        asked = [(*self._prompt(*case), *self.chat.encode(word)) for case in zip(cases, principles, strict=True)]
+        requests = [GenerationRequest(self.role, ids, self.room, 0.0) for ids in asked]
+        out = []
+        for (_, response), said in zip(cases, self.generator.generate(requests, seed), strict=True):
+            quotes, unsupported = templates.read_critique(said.text, response.text)
+            text = word + said.text
+            out.append(
+                Critique(content_id("critique", response.id), response.id, text, quotes, unsupported, said.version)
+            )
+        return out
+
+    def _prompt(self, case: Case, principle: str) -> tuple[int, ...]:
+        query, response = case
+        system, user = templates.judge_point(query.text, response.text)
+        principled = [{**system, "content": f"{system['content']} {principle}"}, user]
+        return tuple(self.chat.prompt_ids(principled, self.room))

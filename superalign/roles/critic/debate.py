@@ -1,0 +1,93 @@
+"""Debate: two critics argue opposite sides of a response, and a judge decides after reading both (arXiv 1805.00899).
+
+Debaters and judge are the critic's one adapter. The argument of a side is the critique that follows its verdict word;
+of two responses each has its advocate. In consultancy, the control, one side alone argues, assigned at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from superalign.config.schema import Config
+from superalign.generation.base import GenerationRequest, Generator
+from superalign.prompts import templates
+from superalign.records import content_id
+from superalign.roles.critic.generative import Critic
+from superalign.training.base import Trainer
+
+SIDES = dict(zip(templates.ACCEPTABLE, ("For", "Against"), strict=True))
+
+
+class DebateCritic(Critic):
+    """Judges after reading what can be said for and against; learns to judge by transcripts of its own debates."""
+
+    sides: tuple[str, ...] = templates.ACCEPTABLE
+
+    def __init__(self, config: Config, generator: Generator, trainer: Trainer | None, role: str = "critic") -> None:
+        """As `Critic`; nothing has been argued yet."""
+        super().__init__(config, generator, trainer, role)
+        self._argued: dict[tuple[str, str, str], str] = {}
+        self._version = -1
+
+    def argues(self, query: str, response: str) -> tuple[str, ...]:
+        """The verdict words of the sides that argue about a response."""
+        return self.sides
+
+    def arguments(self, query: str, response: str) -> dict[str, str]:
+        """What each side says, by its verdict word."""
+        self._prepare([(query, response)])
+        return {word: self._argued[query, response, word] for word in self.argues(query, response)}
+
+    def _prepare(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Argue about all texts at once; arguments are kept for as long as the critic stays what it is."""
+        version = self.generator.versions()[self.role]
+        if version != self._version:
+            self._argued, self._version = {}, version
+        wanted = [(*text, word) for text in dict.fromkeys(texts) for word in self.argues(*text)]
+        missing = [key for key in wanted if key not in self._argued]
+        requests = [self._brief(*key) for key in missing]
+        for key, said in zip(missing, self.generator.generate(requests, 0) if requests else [], strict=True):
+            self._argued[key] = said.text.strip(" .\n")
+
+    def _brief(self, query: str, response: str, word: str) -> GenerationRequest:
+        """What a side is asked: to go on after its verdict."""
+        asked = self._prompt(templates.judge_point(query, response))
+        return GenerationRequest(self.role, (*asked, *self.chat.encode(word)), self.config.max_new_tokens, 0.0)
+
+    def _point_messages(self, query: str, response: str, role: str) -> templates.Messages:
+        if role != self.role:  # the critic as it was before any training never debated
+            return templates.judge_point(query, response)
+        said = [f"{SIDES[word]}: {text}" for word, text in self.arguments(query, response).items()]
+        return _with("\n".join(said), templates.judge_point(query, response))
+
+    def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
+        said = [
+            f"{SIDES[word]} the {place}: {text}"
+            for place, response in zip(templates.BETTER, (first, second), strict=True)
+            for word, text in self._pair_arguments(query, response).items()
+        ]
+        return _with("\n".join(said), templates.judge_pair(query, first, second))
+
+    def _pair_arguments(self, query: str, response: str) -> dict[str, str]:
+        """Of two responses each is defended."""
+        yes = templates.ACCEPTABLE[0]
+        return {yes: self.arguments(query, response)[yes]}
+
+
+class ConsultancyCritic(DebateCritic):
+    """Judges after reading one side, assigned at random: what a debate adds, adds to this."""
+
+    def argues(self, query: str, response: str) -> tuple[str, ...]:
+        """One side; the same whenever the text is the same."""
+        return (templates.ACCEPTABLE[int(content_id("side", query, response), 16) % 2],)
+
+    def _pair_arguments(self, query: str, response: str) -> dict[str, str]:
+        """What the consultant of each response says, for it or against it."""
+        return self.arguments(query, response)
+
+
+def _with(transcript: str, asked: templates.Messages) -> templates.Messages:
+    """The question with a transcript before its last line."""
+    system, user = asked
+    before, question = user["content"].rsplit("\n", 1)
+    return [system, user | {"content": f"{before}\n{transcript}\n{question}"}]

@@ -1,0 +1,1 @@
+"""Statistics that know nothing of roles: intervals, classifiers, annotators, text similarity."""

@@ -1,0 +1,91 @@
+"""Figures of a probabilistic classifier: calibration error, Brier score, sensitivity, specificity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from superalign.stats.estimate import Estimate
+from superalign.stats.intervals import bootstrap_weights, cluster_codes, clustered_rate, weights_of
+
+MAX_WEIGHT = 10.0
+
+
+def propensity_weights(pi: ArrayLike) -> NDArray[np.float64]:
+    """min(1/pi, 10) scaled to mean 1 (R10): what makes labels drawn with propensity pi stand for all items."""
+    weights = np.minimum(1.0 / np.asarray(pi, dtype=np.float64), MAX_WEIGHT)
+    return np.asarray(weights / weights.mean() if weights.size else weights, dtype=np.float64)
+
+
+def ece(p: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error over equal-mass bins: sum_b n_b/n |mean p - mean y| (arXiv 1706.04599, eq. 3)."""
+    gap, member = _gaps(p, labels, bins)
+    return float(np.abs(np.bincount(member, weights=gap)).sum() / gap.size)
+
+
+def ece_estimate(
+    p: ArrayLike,
+    labels: ArrayLike,
+    clusters: ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    weights: ArrayLike | None = None,
+) -> Estimate:
+    """`ece` with a cluster bootstrap interval over fixed bins.
+
+    The bootstrap's own upward bias (the mean of its draws less the value) is taken off, else the value would
+    often lie below its interval; the finite-sample bias of binned ECE itself remains in the value. Weights count in
+    a bin's gap, not in which rows it holds.
+    """
+    gap, member = _gaps(p, labels, 15)
+    w = weights_of(weights, gap.size)
+    codes = cluster_codes(clusters)
+    groups, width = int(codes.max()) + 1, int(member.max()) + 1
+    sums = np.bincount(codes * width + member, weights=w * gap, minlength=groups * width).reshape(groups, width)
+    drawn = bootstrap_weights(groups, seed, resamples)
+    draws = np.abs(drawn @ sums).sum(axis=1) / (drawn @ np.bincount(codes, weights=w))
+    value = float(np.abs(sums.sum(axis=0)).sum() / w.sum())
+    low, high = np.clip(np.quantile(draws - draws.mean() + value, [0.025, 0.975]), 0.0, 1.0)
+    return Estimate(value, min(float(low), value), max(float(high), value), gap.size)
+
+
+def brier(
+    p: ArrayLike,
+    labels: ArrayLike,
+    clusters: ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    weights: ArrayLike | None = None,
+) -> Estimate:
+    """The Brier score mean (p - y)^2 with its clustered interval."""
+    difference = np.asarray(p, dtype=np.float64) - np.asarray(labels, dtype=np.float64)
+    return clustered_rate(difference**2, clusters, seed, resamples, weights)
+
+
+def sensitivity_specificity(
+    p: ArrayLike,
+    labels: ArrayLike,
+    clusters: ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    weights: ArrayLike | None = None,
+) -> tuple[Estimate | None, Estimate | None]:
+    """P(p >= 1/2 | y = 1) and P(p < 1/2 | y = 0) with intervals; None where the class is absent, ties left out."""
+    accepted, y = np.asarray(p, dtype=np.float64) >= 0.5, np.asarray(labels, dtype=np.float64)
+    codes = cluster_codes(clusters)
+
+    def rate(hits: NDArray[np.bool_], rows: NDArray[np.bool_]) -> Estimate | None:
+        w = None if weights is None else np.asarray(weights, dtype=np.float64)[rows]
+        return clustered_rate(hits[rows], codes[rows], seed, resamples, w) if rows.any() else None
+
+    return rate(accepted, y > 0.5), rate(~accepted, y < 0.5)
+
+
+def _gaps(p: ArrayLike, labels: ArrayLike, bins: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """p - y per row and the row's equal-mass bin."""
+    x, y = np.asarray(p, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if x.size == 0 or x.shape != y.shape:
+        raise ValueError(f"calibration error needs as many labels as probabilities, at least one: {x.size}, {y.size}")
+    rank = np.empty(x.size, dtype=np.intp)
+    rank[np.argsort(x, kind="stable")] = np.arange(x.size)
+    return x - y, rank * min(bins, x.size) // x.size

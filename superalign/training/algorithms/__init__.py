@@ -1,0 +1,1 @@
+"""Learner algorithms: one file each."""

@@ -1,0 +1,74 @@
+"""What the learner learns from: judged answers of its own, alone and in pairs, with noisy labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from superalign.feedback.fusion import blend
+from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, content_id
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredResponse:
+    """An answer with P(acceptable) = `p`, fused from critic and experts, and the weight of that label (0: no label)."""
+
+    response: Response
+    p: float
+    w: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """One phase's material: pairs for algorithms that compare, answers for those that score."""
+
+    preferences: Sequence[Preference] = ()
+    answers: Sequence[ScoredResponse] = field(default=())
+
+
+def answers(
+    cases: Sequence[tuple[Query, Response]],
+    points: Sequence[Judgement],
+    labels: Sequence[ExpertLabel],
+    errors: Mapping[str, float],
+) -> list[ScoredResponse]:
+    """Blend critic and experts into noisy labels of single answers; where the evidence is weak p is 1/2."""
+    out = []
+    for (_, response), label in zip(cases, blend(points, labels, errors), strict=True):
+        if label is None:
+            out.append(ScoredResponse(response, 0.5, 0.0))
+        else:
+            out.append(ScoredResponse(response, label.q if label.chosen_first else 1 - label.q, label.w))
+    return out
+
+
+def preferences(
+    pairs: Sequence[tuple[Query, Response, Response]],
+    judged: Sequence[Judgement],
+    labels: Sequence[ExpertLabel],
+    errors: Mapping[str, float],
+) -> list[Preference]:
+    """Blend critic and experts into noisy preferences: P(chosen better) = q, weight w."""
+    out = []
+    for (query, first, second), label in zip(pairs, blend(judged, labels, errors), strict=True):
+        if label is None:
+            continue
+        chosen, rejected = (first, second) if label.chosen_first else (second, first)
+        out.append(
+            Preference(
+                content_id(chosen.id, rejected.id),
+                query.id,
+                chosen.id,
+                rejected.id,
+                query.text,
+                chosen.text,
+                rejected.text,
+                first.prompt_ids,
+                chosen.token_ids,
+                rejected.token_ids,
+                label.q,
+                label.w,
+                label.source,
+            )
+        )
+    return out

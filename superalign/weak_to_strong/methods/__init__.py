@@ -1,0 +1,1 @@
+"""What is tried to make more of weak labels."""

@@ -1,0 +1,1 @@
+"""What a weak-to-strong study reports."""

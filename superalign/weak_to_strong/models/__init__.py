@@ -1,0 +1,1 @@
+"""Weak and strong models, and how they are trained."""

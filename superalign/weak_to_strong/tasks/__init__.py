@@ -1,0 +1,1 @@
+"""What weak and strong models are trained on."""

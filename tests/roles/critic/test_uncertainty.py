@@ -1,0 +1,86 @@
+"""Variance of verdicts: paraphrased questions or dropped ranks, around the critic's own probability."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superalign.prompts import templates
+from superalign.roles.critic.generative import Critic
+from superalign.roles.critic.uncertainty import dropped, paraphrase, squared_deviation
+from superalign.training.base import SFTSettings
+from tests.roles.parts import Listened, Scripted, config, query, response, serve
+
+ASK = query("how do i build a kite for my aunt?")
+CASES = [(ASK, response(ASK, text)) for text in ("good", "bad")]
+
+
+def critic(generator: Any, trainer: Any = None, **settings: Any) -> Critic:
+    return Critic(config(critic=settings), generator, trainer)
+
+
+def test_a_paraphrase_keeps_request_and_answers_and_changes_the_question() -> None:
+    for asked in (templates.judge_point("ask", "said"), templates.judge_pair("ask", "one", "two")):
+        told = {(m[0]["content"], m[1]["content"]) for m in (paraphrase(i)(asked) for i in range(4))}
+        assert len(told) == 4
+        assert all(text.rsplit("\n", 1)[0] == asked[1]["content"].rsplit("\n", 1)[0] for _, text in told)
+        assert (asked[0]["content"], asked[1]["content"]) not in told
+
+
+def test_members_that_agree_have_no_variance_and_one_that_objects_has() -> None:
+    def odds(role: str, prompt: str) -> float:
+        return -2.0 if "bad" in prompt and "Is it acceptable?" in prompt else 2.0
+
+    good, bad = critic(Scripted(odds=odds), variance="ensemble", members=3).judge_points(CASES, 0)
+    assert good.variance == pytest.approx(0.0)
+    assert bad.variance == pytest.approx((1 / (1 + math.exp(-2)) - 1 / (1 + math.exp(2))) ** 2 / 3)
+    assert good.p == bad.p
+
+
+def test_variance_around_a_sure_verdict_can_exceed_what_the_verdict_itself_admits() -> None:
+    (v,) = squared_deviation([0.99], [[0.1], [0.2]])
+    assert v > 0.5 > 0.99 * 0.01
+
+
+def test_views_ask_nobody_else() -> None:
+    generator = Scripted()
+    judged = critic(generator).judge_points(CASES, 0)
+    assert len(generator.asked) == 2
+    assert [j.variance for j in judged] == [0.0, 0.0]
+
+
+def test_a_pair_has_the_larger_of_both_disagreements() -> None:
+    def odds(role: str, prompt: str) -> float:
+        return 3.0 if "Which is better?" in prompt and "First: good" in prompt else 0.0
+
+    pair = [(ASK, CASES[0][1], CASES[1][1])]
+    (alone,), (many,) = (critic(Scripted(odds=odds), variance=v).judge_pairs(pair) for v in ("views", "ensemble"))
+    assert alone.variance == 0.0 < many.variance
+    assert alone.p == many.p
+
+
+def test_dropped_ranks_are_unbiased_and_the_seed_decides_which() -> None:
+    tensors = {"x.lora_A.weight": np.ones((8, 4), np.float32), "x.lora_B.weight": np.ones((4, 8), np.float32)}
+    drawn = [dropped(tensors, 0.25, seed)["x.lora_B.weight"] for seed in range(400)]
+    assert np.mean(drawn) == pytest.approx(1.0, abs=0.05)
+    assert {round(float(x), 3) for x in np.unique(drawn)} == {0.0, 1.333}
+    assert all((b == b[0]).all() for b in drawn)
+    np.testing.assert_array_equal(dropped(tensors, 0.25, 3)["x.lora_B.weight"], drawn[3])
+    assert dropped(tensors, 0.25, 0)["x.lora_A.weight"] is tensors["x.lora_A.weight"]
+
+
+def test_dropout_doubts_what_was_learned_and_leaves_the_critic_as_it_was() -> None:
+    generator, trainer = serve(), Listened()
+    made = critic(generator, trainer, variance="dropout", members=3, dropout=0.5)
+    assert all(j.variance < 1e-9 for j in made.judge_points(CASES, 0))
+    ids = [made._prompt(templates.judge_point(q.text, r.text)) for q, r in CASES]
+    rows = [{"prompt_ids": i, "completion_ids": made._choices(("yes", "no"))[:1], "weight": 1.0} for i in ids] * 4
+    trainer.sft("critic", rows, SFTSettings(learning_rate=2e-3, batch_size=4), 0)
+    generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))
+    first, again = made.judge_points(CASES, 0), made.judge_points(CASES, 0)
+    assert all(j.variance > 0 for j in first)
+    assert first == again
+    assert [j.logit for j in critic(generator).judge_points(CASES, 0)] == [j.logit for j in first]
