@@ -9,62 +9,52 @@ sure of, the critic learns and is calibrated on labels held back from it. The le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.evaluation.critics import comparison, critic_figures
-from superalign.experts.items import Item
+from superalign.loop.critic_phase import select_pairs, train_critic
+from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response
-from superalign.roles.attacker import draw_seeds
-from superalign.roles.critic.generative import Critic, select_pairs
 from superalign.roles.critic.registry import critic_class
+from superalign.roles.critic.verdicts import VerdictModel
 from superalign.stats.labelled_set import LabelledSet
-from superalign.store.run import Plan, Run
-from superalign.store.tables import write_records
+from superalign.store.run_writer import Plan, RunWriter
 
 STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
-Answered = Sequence[tuple[Item, ExpertLabel]]
 
 
-def learn(config: Config, run: Run, workers: Workers, number: int, folder: Path) -> Row:
+def learn(run: RunWriter, workers: Workers, number: int, folder: Path) -> Row:
     """One round up to the calibrated critic; its records go into the folder."""
-    seed = stage_seed(config.seed, number)
+    config, critic = workers.config, workers.critic
+    now, seed = RoundRecords(number), stage_seed(config.seed, number)
     with run.stage("respond"):
-        queries = apply_families(draw_seeds(workers.train_seeds, config.attacker.seeds, number, config.seed), number)
-        asked = {q.id: q for q in queries}
-        responses = workers.learner.respond(queries, seed)
-        cases = [(asked[r.query_id], r) for r in responses]
+        families = ("plain", *config.attacker.families)
+        now.queries = apply_families(workers.draw_seeds(number), number, families, config.plugin)
+        asked = {q.id: q for q in now.queries}
+        now.responses = workers.learner.respond(now.queries, seed)
+        cases = [(asked[r.query_id], r) for r in now.responses]
     with run.stage("critique"):
-        points = workers.critic.judge_points(cases, seed)
+        points = critic.judge_points(cases, seed)
         failing = [(case, point) for case, point in zip(cases, points, strict=True) if point.p < 0.5]
-        critiques = workers.critic.critique([case for case, _ in failing], [point for _, point in failing], seed)
-        revisions = workers.learner.revise([(*case, c) for (case, _), c in zip(failing, critiques, strict=True)], seed)
-        revised = [(asked[r.query_id], r) for r in revisions]  # a frozen learner alone would show one kind of answer
-        points += workers.critic.judge_points(revised, seed + 1)
-        cases, responses = cases + revised, responses + revisions
-        judged = [*points, *workers.critic.judge_pairs(select_pairs(cases, points))]
+        now.critiques = critic.critique([case for case, _ in failing], [point for _, point in failing], seed)
+        blamed = [(*case, c) for (case, _), c in zip(failing, now.critiques, strict=True)]
+        revisions = workers.learner.revise(blamed, seed)  # a frozen learner alone would show one kind of answer
+        revised = [(asked[r.query_id], r) for r in revisions]
+        points += critic.judge_points(revised, seed + 1)
+        cases, now.responses = cases + revised, now.responses + revisions
+        now.judgements = [*points, *critic.judge_pairs(select_pairs(cases, points))]
     with run.stage("experts"):
-        spoken, said = {r.id: r for r in responses}, {c.response_id: c for c in critiques}
-        workers.expert.escalate(judged, asked, spoken, said, number, seed, workers.critic.judge_pairs)
-        answered = workers.expert.collect(number)
-        labels = workers.expert.fresh()
+        responses, said = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
+        workers.expert.escalate(now.judgements, asked, responses, said, number, seed, critic.judge_pairs)
+        labels = workers.expert.collect(number)
+        now.labels = labels.fresh
     with run.stage("train_critic"):
-        workers.anchors.extend(cases, points)
-        workers.anchors.drop_rejected(answered)
-        familiar = [(q.text, r.text) for q, r in cases]
-        learned = workers.critic.learn(answered, workers.anchors.texts(), familiar, seed)
-        workers.sync("critic")
-        learned |= workers.critic.calibrate(workers.expert.errors(answered))
-    for name, kind, rows in (("queries", Query, queries), ("responses", Response, responses)):
-        write_records(folder, name, kind, rows)
-    write_records(folder, "critiques", Critique, critiques)
-    write_records(folder, "judgements", Judgement, judged)
-    write_records(folder, "labels", ExpertLabel, labels)
-    return {"train": {"critic": learned}, "counts": {"expert_labels": len(labels)}}
+        learned = train_critic(workers, cases, points, cases, labels, seed)
+    now.save(folder)
+    return {"train": {"critic": learned}, "counts": {"expert_labels": len(now.labels)}}
 
 
 def examinations(workers: Workers) -> list[tuple[LabelledSet, list[float]]]:
@@ -76,7 +66,7 @@ def examinations(workers: Workers) -> list[tuple[LabelledSet, list[float]]]:
     return [(exam, p) for exam, p in exams if p]
 
 
-def examine(config: Config, run: Run, workers: Workers, initial: Critic) -> Row:
+def examine(config: Config, run: RunWriter, workers: Workers, initial: VerdictModel) -> Row:
     """Figures of the first examination, and a table of each against the critic before any training."""
     how = (config.seed, config.evaluation.bootstrap)
     with run.stage("evaluate"):
@@ -98,9 +88,9 @@ def told(figures: Row, against: str) -> str:
     return f"Against {against}, the critic is right on {right}, at a Brier score of {brier}."
 
 
-def play(config: Config, run: Run, workers: Workers, initial: Critic, number: int, folder: Path) -> Row:
+def play(config: Config, run: RunWriter, workers: Workers, initial: VerdictModel, number: int, folder: Path) -> Row:
     """One round, examined and committed."""
-    row: Row = learn(config, run, workers, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
+    row: Row = learn(run, workers, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
     row |= examine(config, run, workers, initial) | {
         "judge": workers.judge.name,
         "simulated_expert": workers.expert.simulated,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from superalign.attacks.families import HELDOUT, TRAINED, apply_families
+from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.errors import UserError
 from superalign.evaluation.vulnerabilities import (
@@ -25,32 +25,28 @@ from superalign.evaluation.vulnerabilities import (
     unique,
     unique_rate,
 )
-from superalign.loop.attacker_phase import attacker_iteration, failures
+from superalign.loop.attacker_phase import failures, train_attacker
 from superalign.loop.guards import roll_back
 from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
-from superalign.records import Query, Response
 from superalign.roles.attacker import draw_seeds
-from superalign.roles.judge import FrozenCriticJudge, Outcome, named
+from superalign.roles.judge import named
+from superalign.roles.protocols import AttackFeedback, Case, Outcome
 from superalign.store.adapters import WEIGHTS
 from superalign.store.folder import RunFolder
-from superalign.store.run import Plan, Run
+from superalign.store.run_writer import Plan, RunWriter
 from superalign.store.tables import read_records, write_records
 
 STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
-FIXED = ("plain", *TRAINED, *HELDOUT)
 FIXED_SEEDS = 8  # times the seeds of a round
 
 
-def attack(
-    config: Config, run: Run, workers: Workers, number: int
-) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], list[str], Row]:
     """One round against the frozen model: cases, critiques of them, what training the attacker measured."""
-    attacker, critic, seed = workers.attacker, workers.critic, stage_seed(config.seed, number)
-    seeds = draw_seeds(workers.train_seeds, config.attacker.seeds, number, config.seed)
+    config, critic, seed = workers.config, workers.critic, stage_seed(workers.config.seed, number)
     with run.stage("attack"):
-        queries = attacker.attack(seeds, number, seed)
+        queries = workers.attacker.attack(workers.draw_seeds(number), number, seed)
     with run.stage("respond"):
         asked = {q.id: q for q in queries}
         cases = [(asked[r.query_id], r) for r in workers.learner.respond(queries, seed)]
@@ -61,28 +57,20 @@ def attack(
         said = critic.critique([case for case, _ in worst.values()], [point for _, point in worst.values()], seed)
         weaknesses = dict(zip(worst, (c.text for c in said), strict=True))
     with run.stage("train_attacker"):
-        learned = attacker.learn(failures(cases, points, config.attacker.intended_failures_only), weaknesses, seed)
-        for iteration in range(1, config.attacker.iterations):
-            workers.sync("attacker")
-            learned = attacker_iteration(
-                attacker,
-                workers.learner,
-                critic,
-                seeds,
-                number,
-                seed + iteration,
-                config.attacker.intended_failures_only,
-            )
+        failed = failures(cases, points, config.attacker.intended_failures_only)
+        learned = train_attacker(workers, AttackFeedback(failed, weaknesses), number, seed)
     with run.stage("sync"):
         workers.sync("attacker")
     critiques = {c.response_id: c.text for c in said}
     return cases, [critiques.get(r.id, "") for _, r in cases], {"attacker": learned}
 
 
-def fixed(config: Config, run: Run, workers: Workers) -> tuple[list[tuple[Query, Response]], list[str], Row]:
+def fixed(run: RunWriter, workers: Workers) -> tuple[list[Case], list[str], Row]:
     """Round 0: attacks that nobody trained, on the same kind of requests."""
+    config = workers.config
+    families = ("plain", *config.attacker.families, *config.evaluation.heldout_families)
     seeds = draw_seeds(workers.train_seeds, FIXED_SEEDS * config.attacker.seeds, 1, config.seed)
-    queries = apply_families(seeds, 0, FIXED)
+    queries = apply_families(seeds, 0, families, config.plugin)
     with run.stage("respond"):
         responses = workers.learner.respond(queries, seed=0, samples=1, temperature=0.0)
     return list(zip(queries, responses, strict=True)), [""] * len(queries), {}
@@ -101,9 +89,9 @@ def measured(config: Config, tries: list[Attempt]) -> dict[str, Any]:
     return {name: figure.to_dict() for name, figure in figures.items() if figure}
 
 
-def play(config: Config, run: Run, workers: Workers, number: int, folder: Path) -> Row:
+def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: Path) -> Row:
     """One round, graded, reported and committed."""
-    cases, critiques, learned = attack(config, run, workers, number) if number else fixed(config, run, workers)
+    cases, critiques, learned = attack(run, workers, number) if number else fixed(run, workers)
     with run.stage("evaluate"):
         outcomes: list[Outcome] = workers.judge.outcomes(cases)
         tries = attempts(cases, outcomes, number)
@@ -123,7 +111,7 @@ def play(config: Config, run: Run, workers: Workers, number: int, folder: Path) 
     return run.commit_round(number, row, redacted(cases, critiques, outcomes))
 
 
-def earlier(run: Run) -> list[Attempt]:
+def earlier(run: RunWriter) -> list[Attempt]:
     """The attempts of all committed rounds."""
     return [a for number in run.rounds() for a in read_records(run.round_path(number), "attempts", Attempt)]
 
@@ -152,7 +140,7 @@ def adapters_of_target(config: Config) -> Path | None:
     return folder
 
 
-def aim(config: Config, run: Run, workers: Workers) -> None:
+def aim(config: Config, run: RunWriter, workers: Workers) -> None:
     """Put the learner of the target run in place of the bare model; a later round has it in its own folder."""
     if run.last_round() is None and (folder := adapters_of_target(config)):
         roll_back(workers.trainer, "learner", folder, run.rounds_dir / ".tmp-target")
@@ -167,7 +155,7 @@ def main(config: Config) -> int:
         if run is None:
             return 0
         with build_workers(config, run) as workers:
-            if isinstance(workers.judge, FrozenCriticJudge):
+            if not workers.judge.exact:
                 run.progress.say(
                     f"{config.model_of('critic')} both rewards the attacker and grades it: the report's rates are what "
                     "the attacker was trained for, so have people read its attacks (`superalign samples`)"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.config.schema import Config
-from superalign.data.preferences import Pair, load_pairs
+from superalign.data.preferences import PreferencePair, load_pairs
 from superalign.feedback.calibration import Calibrator
 from superalign.loop.rounds import Row, finish, open_run
 from superalign.loop.workers import stage_seed
@@ -22,13 +22,13 @@ from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.stats.classification import brier, ece_estimate
 from superalign.stats.intervals import clustered_rate
-from superalign.store.run import Plan, Run
-from superalign.training.reward import WEIGHTS, RewardModel, RewardSettings
+from superalign.store.run_writer import Plan, RunWriter
+from superalign.training.reward import WEIGHTS, RewardModel, RewardPhase
 
 STAGES = ("load", "train", "score")
 
 
-def margins(model: RewardModel, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+def margins(model: RewardModel, pairs: Sequence[PreferencePair]) -> list[tuple[float, float]]:
     """(reward of the answer shown first less that of the other, 1 if the first is the chosen one), in random order."""
     scores = model.rewards([(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)])
     found = []
@@ -39,7 +39,7 @@ def margins(model: RewardModel, pairs: Sequence[Pair]) -> list[tuple[float, floa
     return found
 
 
-def score(config: Config, model: RewardModel, heldout: Sequence[Pair]) -> Row:
+def score(config: Config, model: RewardModel, heldout: Sequence[PreferencePair]) -> Row:
     """Accuracy and calibration on one half of the held-out pairs, the temperature fitted on the other."""
     fitting, scored = ([pair for pair in heldout if pair.fits == fits] for fits in (True, False))
     known, found = margins(model, fitting), margins(model, scored)
@@ -64,15 +64,17 @@ def score(config: Config, model: RewardModel, heldout: Sequence[Pair]) -> Row:
     }
 
 
-def play(config: Config, run: Run, model: RewardModel, pairs: Sequence[Pair], number: int, folder: Path) -> Row:
+def play(
+    config: Config, run: RunWriter, model: RewardModel, pairs: Sequence[PreferencePair], number: int, folder: Path
+) -> Row:
     """One pass over the training pairs; round 0 scores the model before any training."""
     training = [pair.texts for pair in pairs if not pair.heldout]
     learned: dict[str, Any] = {}
     with run.stage("train"):
         if number:
             c = config.reward
-            settings = RewardSettings(learning_rate=c.learning_rate, batch_size=c.batch_size, center=c.center)
-            learned = {"reward_model": model.fit(training, settings, stage_seed(config.seed, number))}
+            phase = RewardPhase(learning_rate=c.learning_rate, epochs=1, batch_size=c.batch_size, center=c.center)
+            learned = {"reward_model": model.fit(training, phase, stage_seed(config.seed, number))}
         model.save(folder / WEIGHTS)
     with run.stage("score"):
         row = score(config, model, [pair for pair in pairs if pair.heldout])

@@ -21,26 +21,30 @@ from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
 from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic.constitutional import Constitution, SelfCritic
-from superalign.roles.judge import FrozenCriticJudge, named
-from superalign.store.run import Plan, Run
+from superalign.roles.judge import named
+from superalign.store.run_writer import Plan, RunWriter
 from superalign.store.tables import write_records
-from superalign.training.base import SFTSettings
+from superalign.training.algorithms.sft import REFERENCE
+from superalign.training.base import Phase
 from superalign.training.batch import TrainingBatch
 
 STAGES = ("respond", "critique", "train_learner", "sync", "evaluate")
 ACCEPTED = 0.6
-Case = tuple[Query, Response]
 
 
-def refine(config: Config, run: Run, workers: Workers, law: Constitution, number: int, folder: Path) -> tuple[Row, Row]:
+def refine(
+    config: Config, run: RunWriter, workers: Workers, constitution: Constitution, number: int, folder: Path
+) -> tuple[Row, Row]:
     """One round up to the new weights: what training measured, and critiques by the response they are of."""
     critic, seed = SelfCritic(config, workers.generator), stage_seed(config.seed, number)
     with run.stage("respond"):
-        queries = apply_families(draw_seeds(workers.train_seeds, config.refine.queries, number, config.seed), number)
+        seeds = draw_seeds(workers.train_seeds, config.refine.queries, number, config.seed)
+        families = ("plain", *config.attacker.families)
+        queries = apply_families(seeds, number, families, config.plugin)
         asked = {q.id: q for q in queries}
         cases = [(asked[r.query_id], r) for r in workers.learner.respond(queries, seed, samples=1)]
     with run.stage("critique"):
-        principles = law.draw(cases, seed)
+        principles = constitution.draw(cases, seed)
         keeps = critic.judge(cases, principles)
         failing = [number for number, p in enumerate(keeps) if p < 0.5]
         blamed, broken = [cases[n] for n in failing], [principles[n] for n in failing]
@@ -61,10 +65,9 @@ def refine(config: Config, run: Run, workers: Workers, law: Constitution, number
         else:
             rows = [row(r) for r in (*kept, *(new for _, _, new, _ in mended))]
             c = config.learner
-            settings = SFTSettings(c.rate(number), c.epochs, c.batch_size)
-            learned = (
-                workers.trainer.sft("learner", [r | {"weight": 1.0} for r in rows], settings, seed) if rows else {}
-            )
+            phase = Phase(learning_rate=c.rate(number), epochs=c.epochs, batch_size=c.batch_size)
+            taught = [r | {"weight": 1.0} for r in rows]
+            learned = workers.trainer.train("learner", REFERENCE, taught, phase, (), seed) if rows else {}
         workers.sync("learner")
     write_records(folder, "queries", Query, queries)
     write_records(folder, "responses", Response, [*(r for _, r in cases), *revisions])
@@ -88,9 +91,14 @@ def preference(query: Query, old: Response, new: Response, p: float) -> Preferen
     )
 
 
-def play(config: Config, run: Run, workers: Workers, law: Constitution, number: int, folder: Path) -> Row:
+def play(
+    config: Config, run: RunWriter, workers: Workers, constitution: Constitution, number: int, folder: Path
+) -> Row:
     """One round, evaluated on held-out requests and committed; round 0 is the model before any training."""
-    done, critiques = refine(config, run, workers, law, number, folder) if number else ({"train": {}, "counts": {}}, {})
+    done: Row = {"train": {}, "counts": {}}
+    critiques: dict[str, str] = {}
+    if number:
+        done, critiques = refine(config, run, workers, constitution, number, folder)
     with run.stage("evaluate"):
         chosen = workers.sets[number in (0, config.rounds)]
         found = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
@@ -108,22 +116,22 @@ def play(config: Config, run: Run, workers: Workers, law: Constitution, number: 
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
-    law = Constitution.read(config.refine.constitution)
+    constitution = Constitution.read(config.refine.constitution)
     with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
         with build_workers(config, run) as workers:
-            if isinstance(workers.judge, FrozenCriticJudge):
+            if not workers.judge.exact:
                 run.progress.say(
                     f"{config.model_of('critic')} both chooses what is learned and grades it: the report's rates are "
                     "what the learner was trained for, so have people read its answers (`superalign samples`)"
                 )
-            run_rounds(run, workers, lambda number, folder: play(config, run, workers, law, number, folder))
+            run_rounds(run, workers, lambda number, folder: play(config, run, workers, constitution, number, folder))
         run.finish(
             run.first_and_last(),
             simulated_expert=False,
             judge=run.rows()[-1]["judge"],
-            constitution=list(law.principles),
+            constitution=list(constitution.principles),
             versions=versions(),
         )
         run.progress.say(f"report: {page.write(run.folder).resolve()}")

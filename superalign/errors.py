@@ -39,6 +39,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     parent, _, leaf = word.rpartition(".")
     siblings = {key.rpartition(".")[2]: key for key in known if parent in known and key.rpartition(".")[0] == parent}
     by_leaf = siblings or {key.rpartition(".")[2]: key for key in known}
+    if word in by_leaf and word not in known:
+        return f"; did you mean {by_leaf[word]}?"
     found = [] if siblings else difflib.get_close_matches(word, known, 1, 0.7)
     found = found or [by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, 1, 0.6)]
     return f"; did you mean {found[0]}?" if found else ""

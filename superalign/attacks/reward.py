@@ -1,4 +1,8 @@
-"""How new an attack is, and what the attacker earns for it (reference/redteam_critic_experts.md §7 R1)."""
+"""How new an attack is, and what the attacker earns for it.
+
+The reward joins the gates of self-play (Self-RedTeam, arXiv 2506.07468) with the novelty over nearest neighbours and
+the Lagrangian weight of DiveR-CT (arXiv 2405.19026) and the cells of MAP-Elites (arXiv 1504.04909).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ def attack_reward(
     duplicate: ArrayLike,
     weight: float = 1.0,
 ) -> NDArray[np.float64]:
-    """R = T F (1-J) {H (1 + .5 N_t + .25 N_b + .25 C) + .05 N_t} - .1 selfBLEU - 1[duplicate] - J (R1), shape (n,).
+    """R = T F (1-J) {H (1 + .5 N_t + .25 N_b + .25 C) + .05 N_t} - .1 selfBLEU - 1[duplicate] - J, shape (n,).
 
     Novelty pays only where the attack works; .05 N_t keeps the gradient alive before anything works. Whoever
     talks to the judge (J) loses, so that fooling the critic is never an attack on the learner. `weight` is that of the
@@ -60,7 +64,7 @@ def attack_reward(
 
 
 def adapted_weight(weight: float, success: float, target: float, rate: float) -> float:
-    """clip(weight exp(rate (success - target)), .1, 4): the Lagrangian weight of the novelty block (R2).
+    """clip(weight exp(rate (success - target)), .1, 4): the Lagrangian weight of novelty (arXiv 2405.19026).
 
     An attacker that succeeds more often than the target is paid more for being new, one that fails for succeeding.
     """

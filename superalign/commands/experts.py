@@ -128,7 +128,7 @@ def stats(arguments: argparse.Namespace) -> int:
     found = summary(answers, hourly_rate=run.config()["expert"].get("hourly_rate", 0.0))
     for row in rounds:
         print("round {round}: {used} of {budget} labels given, {items} items, {leased} held now".format(**row))
-    print("labels: {labels}, {simulated} of them simulated, {traps} on traps".format(**found))
+    print("labels: {labels}, {simulated} of them simulated, {gold} on gold items".format(**found))
     for line in _lines(found):
         print(clean(line))
     return 0

@@ -12,7 +12,7 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line; `add(name, verb, help)` makes one."""
     parser = add("submit", submit, "run a recipe as a job on a Ray cluster; submitted again, it resumes")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
-    parser.add_argument("--job", metavar="FILE", help="a job description, or the name of one in recipes/jobs/")
+    parser.add_argument("--job", metavar="FILE", help="a job spec, or the name of one in recipes/jobs/")
     parser.add_argument("--no-wait", action="store_true", help="return at once; otherwise the job's log is followed")
     add_address(parser)
     parser = add("stop", stop, "stop a run: its job, or its process on this machine")
@@ -34,7 +34,7 @@ def submit(arguments: argparse.Namespace) -> int:
     from superalign.runtime import job_spec
     from superalign.runtime.submit import submit as run
 
-    asked = job_spec.read(arguments.job) if arguments.job else job_spec.JobDescription()
+    asked = job_spec.read(arguments.job) if arguments.job else job_spec.JobSpec()
     return run(arguments.overrides, asked, arguments.address, wait=not arguments.no_wait)
 
 

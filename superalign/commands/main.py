@@ -19,7 +19,7 @@ from superalign.commands import jobs as cluster_verbs
 from superalign.commands.jobs import OVERRIDES, add_address
 from superalign.config.paths import groups, recipe_path
 from superalign.errors import ActorLost, UserError
-from superalign.weak_to_strong.catalogue import METHOD_LINES, TASK_LINES
+from superalign.registry import METHODS, TASKS
 
 if TYPE_CHECKING:
     from superalign.store.folder import RunFolder
@@ -250,8 +250,8 @@ def _options() -> str:
     for group, options in sorted(groups().items(), key=lambda item: item[0] != "recipe"):
         lines += [f"  {f'{group}={name}':<20} {described}" for name, described in options.items()]
     lines.append("recipe=weak_to_strong goes through tasks and methods (several may be named, with commas between):")
-    lines += [f"  {f'task={name}':<20} {described}" for name, described in TASK_LINES.items()]
-    lines += [f"  {f'method={name}':<20} {described}" for name, described in METHOD_LINES.items()]
+    lines += [f"  {f'task={name}':<20} {described}" for name, described in TASKS.names().items()]
+    lines += [f"  {f'method={name}':<20} {described}" for name, described in METHODS.names().items()]
     return "\n".join(lines)
 
 

@@ -1,148 +1,212 @@
-"""From command-line overrides to a validated Config. Hydra stays at this edge; every mistake is one clear line."""
+"""From files and command-line overrides to a validated Config; every mistake is one clear line.
+
+Layers, of which later ones win: the schema's defaults, the groups of conf/, the user's files, groups and then keys of
+the command line. The grammar of overrides is Hydra's, interpolations (`${seed}`) are OmegaConf's.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from types import NoneType
-from typing import Any, Final, get_args, get_origin
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from superalign.config.paths import conf_dir, groups
+from superalign.config.keys import (
+    error_key,
+    is_mapping,
+    is_section,
+    is_several,
+    schema_keys,
+    section_line,
+    unknown_key,
+    validation_line,
+)
+from superalign.config.layers import (
+    SUFFIXES,
+    Layer,
+    default_options,
+    drop,
+    flat,
+    group_layer,
+    merged,
+    put,
+    read_settings,
+)
+from superalign.config.overrides import Override, read, several_values, value_of
+from superalign.config.paths import groups
+from superalign.config.plugins import LISTS, SELECTING, SLOTS, Selection, select
+from superalign.config.recipes import recipes
 from superalign.config.schema import Config
 from superalign.errors import UserError, nearest
 
-# Must be the first entry of conf/config.yaml's defaults.
-SCHEMA: Final = "superalign_defaults"
-SHORT: Final = {"data": "data.source"}  # `data=PATH` names what a task reads
-OVERRIDE: Final = re.compile(r"(?P<mark>\+\+|\+|~)?(?P<key>[^=]+?)(?:=(?P<value>.*))?", re.DOTALL)
+COMMAND_LINE: Final = "the command line"
 
 
-def load(overrides: Sequence[str] = ()) -> Config:
-    """Compose conf/ with Hydra-style `overrides` and validate the result.
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A Config, and where it comes from.
+
+    Attributes:
+        sources: by dotted key, what set a value that is not the default.
+        selection: whose settings its sections are.
+    """
+
+    config: Config
+    sources: Mapping[str, str]
+    selection: Selection
+
+
+def load(given: Sequence[str] = ()) -> Config:
+    """Compose conf/ with files of settings and Hydra-style overrides, and validate the result.
 
     Raises:
-        UserError: an override is malformed, names an unknown key or option, or has a value of the wrong type or range.
+        UserError: something is malformed, names an unknown key or option, or has a value of the wrong type or range.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+    return compose(given).config
+
+
+def compose(given: Sequence[str] = ()) -> Composed:
+    """As `load`, telling where each value comes from."""
+    files, words = split(given)
+    layers, overrides = _layers([read_settings(file) for file in files], [read(word) for word in words])
+    selection = _selection(layers, overrides)
+    types = schema_keys(Config, selection)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        if layer.default_of in SLOTS and not _is_builtin(layer.default_of, selection):
+            continue  # what conf/ says of a built-in is not for a plug-in
+        for key, value in flat(layer.values):
+            put(values, key, _of_layer(key, value, types, layer, selection))
+            sources[key] = layer.source
+    for override in overrides:
+        if not _exists(override.key, types):
+            raise UserError(unknown_key(override.key, selection))
+        sources = {key: source for key, source in sources.items() if not f"{key}.".startswith(f"{override.key}.")}
+        if override.value is None:
+            drop(values, override.key)
+        else:
+            value = value_of(override, types)
+            put(values, override.key, value)
+            sources |= {key: COMMAND_LINE for key, _ in flat({override.key: value})}
+    resolved = _resolved(merged(default_values(selection), values), given)
+    try:
+        return Composed(Config.model_validate(resolved), sources, selection)
+    except ValidationError as error:
+        source = sources.get(error_key(error), COMMAND_LINE)
+        where = "" if source == COMMAND_LINE else f"{source}: "
+        raise UserError(where + validation_line(error, Config, selection)) from None
+
+
+def restore(settings: Mapping[str, Any], where: str) -> Config:
+    """The Config of stored settings, for example of a run; `where` they are stored, for messages.
+
+    Raises:
+        UserError: another version wrote them, or a plug-in that they name is gone.
+    """
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(f"{where}: {validation_line(error, Config, select(settings))}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def default_values(selection: Selection) -> dict[str, Any]:
+    """Every default, nested, where these plug-ins are selected; what has no default is left out."""
+    own = {
+        section: selection.classes[section].model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+        for section in SLOTS
+    }
+    return Config().model_dump(mode="json") | own
+
+
+def split(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The files of settings that come first, and the overrides after them."""
+    count = next((n for n, word in enumerate(given) if "=" in word or not word.endswith(SUFFIXES)), len(given))
+    return list(given[:count]), list(given[count:])
+
+
+def _layers(files: Sequence[Layer], overrides: Sequence[Override]) -> tuple[list[Layer], list[Override]]:
+    """What conf/, files and options of groups say, lowest first, and the overrides of single keys."""
+    options = groups()
+    named: list[tuple[Layer, dict[str, str | None]]] = []
+    for file in files:
+        names: dict[str, str | None] = {g: v for g, v in file.values.items() if g in options and isinstance(v, str)}
+        rest = {key: value for key, value in file.values.items() if key not in names}
+        named.append((Layer(file.source, rest), names))
+    keys = [o for o in overrides if o.key not in options or (o.value or "").startswith("{")]
+    named.append((Layer(COMMAND_LINE, {}), {o.key: o.value for o in overrides if o not in keys}))
+    taken = {group for _, names in named for group in names}
+    defaults = default_options()
+    layers = [group_layer(group, option, default=True) for group, option in defaults.items() if group not in taken]
+    for layer, names in named:
+        for group in (group for group in defaults if names.get(group) is not None):
+            layers.append(_named(group, str(names[group]), options[group], layer.source))
+        layers.append(layer)
+    return layers, keys
+
+
+def _named(group: str, name: str, options: Mapping[str, str], source: str) -> Layer:
+    """What `GROUP=NAME` sets: an option of conf/, or a plug-in from elsewhere."""
+    if name in options:
+        return group_layer(group, name)
+    registry = recipes() if group == "recipe" else SLOTS[group].registry if group in SLOTS else None
+    if registry is not None and registry.is_reference(name):
+        values: dict[str, Any] = {}
+        put(values, "recipe" if group == "recipe" else SLOTS[group].field, name)
+        return Layer(source, values)
+    if "," in name and all(word in options for word in name.split(",")):
+        raise several_values(f"{group}={name}")
+    where = "" if source == COMMAND_LINE else f"{source}: "
+    also = "" if registry is None else ", or path/to/file.py" + ("" if registry.module else ":Name")
+    raise UserError(f"{where}unknown {group} {name!r}{nearest(name, options)} (there is: {', '.join(options)}{also})")
+
+
+def _selection(layers: Sequence[Layer], overrides: Sequence[Override]) -> Selection:
+    """Who is selected, as far as that can be told before all keys are known."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merged(values, layer.values)
+    types = {key: tuple[str, ...] if key in LISTS else str for key in SELECTING}
+    sections = {key.partition(".")[0] for key in SELECTING}
+    for override in overrides:
+        if override.key in SELECTING or (override.key in sections and (override.value or "").startswith("{")):
+            if override.value is None:
+                drop(values, override.key)
+            else:
+                put(values, override.key, value_of(override, types))
+    return select(values)
+
+
+def _is_builtin(section: str, selection: Selection) -> bool:
+    return selection.names[section] in SLOTS[section].registry.builtin
+
+
+def _of_layer(key: str, value: Any, types: Mapping[str, Any], layer: Layer, selection: Selection) -> Any:
+    """A value of a file as its key takes it."""
+    if not _exists(key, types):
+        raise UserError(f"{layer.source}: {unknown_key(key, selection)}")
+    if is_section(types.get(key)) and value != {}:
+        raise UserError(f"{layer.source}: {section_line(key, types)}")
+    return value.split(",") if is_several(types.get(key)) and isinstance(value, str) else value
+
+
+def _exists(key: str, types: Mapping[str, Any]) -> bool:
+    parents = itertools.accumulate(key.split("."), lambda parent, part: f"{parent}.{part}")
+    return key in types or any(is_mapping(types.get(parent)) for parent in parents)
+
+
+def _resolved(values: Mapping[str, Any], given: Sequence[str]) -> Any:
+    """The values, interpolations such as `${seed}` filled in."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    parser = OverridesParser.create()
-    prepared = [_prepare(override) for override in overrides]
-    for given, override in zip(overrides, prepared, strict=True):
-        try:
-            parsed = parser.parse_override(override)
-        except HydraException:
-            raise UserError(
-                f"{given!r} cannot be read: put a value with brackets, commas or quotes in quotes"
-            ) from None
-        if parsed.is_sweep_override():
-            able = ", ".join(several())
-            raise UserError(
-                f"{given!r} has several values: give one, and start one command for each (several take: {able})"
-            )
-    ConfigStore.instance().store(name=SCHEMA, node=Config().model_dump(mode="json"))
     try:
-        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            composed = compose("config", overrides=prepared)
-            values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_hydra_line(error, overrides)) from None
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise UserError(validation_line(error)) from None
-
-
-def several() -> list[str]:
-    """The keys that take several values, which one run goes through."""
-    return [key for key, annotation in schema_keys().items() if _is_several(annotation) and not key.startswith("data.")]
-
-
-def schema_keys(model: type[BaseModel] = Config, prefix: str = "") -> dict[str, Any]:
-    """Every dotted key of the schema and its type; sections are keys too."""
-    keys: dict[str, Any] = {}
-    for name, field in ((field.alias or name, field) for name, field in model.model_fields.items()):
-        keys[prefix + name] = field.annotation
-        if section := _section(field.annotation):
-            keys |= schema_keys(section, f"{prefix}{name}.")
-    return keys
-
-
-def _prepare(override: str) -> str:
-    """Check the override's key, and hand text to Hydra quoted, so that paths and names mean themselves."""
-    match = OVERRIDE.fullmatch(override)
-    if match is None or (match["value"] is None and match["mark"] != "~"):
-        raise UserError(f"{override!r} is no override: write key=value, for example seed=1")
-    mark, key, value = match["mark"] or "", match["key"], match["value"]
-    if key in SHORT and value is not None and not value.startswith("{"):
-        key = SHORT[key]
-    types, options = schema_keys(), groups().get(key)
-    parent = key.rpartition(".")[0]
-    if types.get(parent) == dict[str, str] and value is not None:
-        return f"++{key}={_quoted(value)}"
-    if types.get(key) == dict[str, str] and value is not None:
-        return f"++{key}={value}"
-    if options is None and (key not in types):
-        raise UserError(f"unknown key {key}{nearest(key, types)}{_section_hint(parent, types)}")
-    if options is not None and value not in options and not mark:
-        raise UserError(f"unknown {key} {value!r}{nearest(value or '', options)} (there is: {', '.join(options)})")
-    if options is None and _section(types[key]) and not (value or "").startswith("{"):
-        example = next(name for name in types if name.startswith(f"{key}."))
-        raise UserError(f"{key} is a section, not a value: set one of its keys, for example {example}=...")
-    if value is not None and options is None:
-        if _is_several(types[key]) and not value.startswith("["):
-            value = f"[{','.join(_quoted(word) for word in value.split(','))}]"
-        elif _section(types[key]):
-            mark = "++"  # so that a key that does not exist comes as far as the schema, which names the nearest
-        elif _is_text(types[key]) and value != "null":
-            value = _quoted(value)
-    return f"{mark}{key}" if value is None else f"{mark}{key}={value}"
-
-
-def _quoted(value: str) -> str:
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value
-    # In Hydra's grammar a backslash is special only before a quote.
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value, count=0) + "'"
-
-
-def _section(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _is_text(annotation: Any) -> bool:
-    return annotation is str or set(get_args(annotation)) == {str, NoneType}
-
-
-def _is_several(annotation: Any) -> bool:
-    return get_origin(annotation) is tuple and get_args(annotation)[0] is str
-
-
-def _section_hint(parent: str, types: dict[str, Any]) -> str:
-    if not parent or not _section(types.get(parent)):
-        return ""
-    return f" ({parent} has: {', '.join(types[parent].model_fields)})"
-
-
-def _hydra_line(error: Exception, overrides: Sequence[str]) -> str:
-    lines = str(error).strip().splitlines()
-    first = lines[0].rstrip(".") if lines else type(error).__name__
-    return f"{first} (in: {' '.join(overrides)})"
-
-
-def validation_line(error: ValidationError, model: type[BaseModel] = Config) -> str:
-    """The first of the mistakes that a model found in its values, an unknown key with the nearest valid one."""
-    first, *rest = error.errors(include_url=False)
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key}{nearest(key, schema_keys(model))}"
-    reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    more = f" (and {len(rest)} more like it)" if rest else ""
-    whole = not key or (first["type"] == "value_error" and isinstance(first["input"], dict))  # speaks of several keys
-    return f"{reason}{more}" if whole else f"{key}={first['input']}: {reason}{more}"
+        return OmegaConf.to_container(OmegaConf.create(dict(values)), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        lines = str(error).strip().splitlines()
+        first = lines[0].rstrip(".") if lines else type(error).__name__
+        raise UserError(f"{first} (in: {' '.join(given)})") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 PACKAGE: Final = Path(__file__).resolve().parents[1]
+TEMPLATES: Final = "templates"
 
 
 def home() -> Path:
@@ -32,8 +33,17 @@ def groups() -> dict[str, dict[str, str]]:
     """Every configuration group: its options, each with the line that describes it."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(conf_dir().glob("*/*.yaml")):
-        comments = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
-        # Hydra wants its own `# @package` header first.
-        described = next((line for line in comments if not line.startswith("# @")), "")
-        found.setdefault(path.parent.name, {})[path.stem] = described.removeprefix("# ")
+        if path.parent.name != TEMPLATES:
+            found.setdefault(path.parent.name, {})[path.stem] = _described(path)
     return found
+
+
+def templates() -> dict[str, Path]:
+    """Files of settings to start from, by file name."""
+    return {path.name: path for path in sorted((conf_dir() / TEMPLATES).glob("*.yaml"))}
+
+
+def _described(path: Path) -> str:
+    comments = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
+    # Hydra wants its own `# @package` header first.
+    return next((line for line in comments if not line.startswith("# @")), "").removeprefix("# ")

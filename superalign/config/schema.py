@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
+from superalign.config.plugins import SLOTS, own_settings, plugin_key, plugins_class, settings_class
 from superalign.config.sections import (
+    AdapterCriticConfig,
     AsyncConfig,
     AttackerConfig,
     ClusterConfig,
@@ -16,6 +28,7 @@ from superalign.config.sections import (
     ExpertConfig,
     GeneratorConfig,
     GuardsConfig,
+    JudgeConfig,
     LearnerConfig,
     LoraConfig,
     NameList,
@@ -30,61 +43,105 @@ from superalign.config.sections import (
     TrainerConfig,
     W2SConfig,
 )
+from superalign.registry import LEARNERS, Registry
+from superalign.store.renamed_settings import refuse_renamed
+
+LOOPLESS = ("critic", "redteam", "reward_model", "self_refine", "weak_to_strong")
+"""The recipes that ship and have nothing to overlap."""
 
 
 class Config(Section):
-    """Everything a run can be told.
-
-    `supervision=weak_to_strong`: the critic counts as a weak supervisor of the learner, whose loss gets the confidence
-    term of arXiv 2312.09390 (`w2s.alpha`, `w2s.ramp`). `method`, `weak` and `strong` are the task's own where none is
-    named.
-    """
+    """Everything a run can be told. Attacker, critic, learner and judge have the settings of whoever is selected."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    recipe: str = "selfplay"
-    seed: NonNegative = 0
-    rounds: Positive = 7
-    model: str = "testbed"
-    supervision: Literal["noise_aware", "weak_to_strong"] = "noise_aware"
-    task: NameList = ("digits", "qa", "safety")
-    method: NameList = ()
-    weak: NameList = ()
-    strong: NameList = ()
+    recipe: str = Field("selfplay", description="what is run: a recipe that ships, path/to/file.py or package.module")
+    seed: NonNegative = Field(0, description="seed of all random draws")
+    rounds: Positive = Field(7, description="rounds of the run; a resumed run may ask for more")
+    model: str = Field(
+        "testbed",
+        description="model of every role that has none of its own: testbed, testbed-small, hub:OWNER/NAME or a folder "
+        "of save_pretrained",
+    )
+    supervision: Literal["noise_aware", "weak_to_strong"] = Field(
+        "noise_aware",
+        description="weak_to_strong: the critic counts as a weak supervisor of the learner, whose loss gets the "
+        "confidence term of arXiv 2312.09390 (w2s.alpha, w2s.ramp)",
+    )
+    task: NameList = Field(("digits", "qa", "safety"), description="recipe=weak_to_strong: tasks, by name or reference")
+    method: NameList = Field(
+        (), description="recipe=weak_to_strong: how students learn from weak labels; empty: the task's own methods"
+    )
+    weak: NameList = Field((), description="recipe=weak_to_strong: weak models; empty: the task's own")
+    strong: NameList = Field((), description="recipe=weak_to_strong: strong models; empty: the task's own")
     run: RunConfig = RunConfig()
     data: DataConfig = DataConfig()
     lora: LoraConfig = LoraConfig()
-    attacker: AttackerConfig = AttackerConfig()
-    critic: CriticConfig = CriticConfig()
-    learner: LearnerConfig = LearnerConfig()
+    attacker: SerializeAsAny[AttackerConfig] = Field(default_factory=AttackerConfig, validate_default=True)
+    critic: SerializeAsAny[CriticConfig] = Field(default_factory=CriticConfig, validate_default=True)
+    learner: SerializeAsAny[LearnerConfig] = Field(default_factory=LearnerConfig, validate_default=True)
     expert: ExpertConfig = ExpertConfig()
     generator: GeneratorConfig = GeneratorConfig()
     trainer: TrainerConfig = TrainerConfig()
     cluster: ClusterConfig = ClusterConfig()
     ahead: AsyncConfig = Field(AsyncConfig(), alias="async")
     evaluation: EvaluationConfig = EvaluationConfig()
+    judge: SerializeAsAny[JudgeConfig] = Field(default_factory=JudgeConfig, validate_default=True)
     guards: GuardsConfig = GuardsConfig()
     redteam: RedteamConfig = RedteamConfig()
     refine: RefineConfig = RefineConfig()
     reward: RewardConfig = RewardConfig()
     w2s: W2SConfig = W2SConfig()
     track: TrackConfig = TrackConfig()
+    plugin: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="plugin.NAME.KEY: settings of attack families, tasks, methods and suites that have their own",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            refuse_renamed(values)
+        return values
+
+    @field_validator("attacker", "critic", "learner", "judge", mode="wrap")
+    @classmethod
+    def _selected(cls, given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """A section as the settings of the plug-in that it, or `evaluation.judge`, names."""
+        section = str(info.field_name)
+        holder, _, field = SLOTS[section].field.rpartition(".")
+        values = given.model_dump(exclude_unset=True) if isinstance(given, BaseModel) else given
+        if not isinstance(values, Mapping):
+            return handler(given)
+        named = values.get(field) if holder == section else getattr(info.data.get(holder), field, None)
+        if not isinstance(named, str | None):
+            return handler(given)
+        chosen = settings_class(section, named or SLOTS[section].default)
+        return given if isinstance(given, chosen) else chosen.model_validate(values)
+
+    @field_validator("plugin", mode="after")
+    @classmethod
+    def _plugins(cls, given: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        """The settings of all other plug-ins that are selected, complete."""
+        return plugins_class(info.data).model_validate(given).model_dump()
 
     @model_validator(mode="after")
     def _supervision(self) -> Self:
-        learner = self.learner
-        if self.supervision == "weak_to_strong" and learner.algorithm not in ("dpo", "online_dpo"):
+        if self.supervision != "weak_to_strong":
+            return self
+        algorithm, loss = self.learner.algorithm, getattr(self.learner, "loss", None)
+        if LEARNERS.load(algorithm).learns_from != "pairs":
             raise ValueError(
-                f"supervision=weak_to_strong mixes preference labels, which learner={learner.algorithm} does not read: "
+                f"supervision=weak_to_strong mixes preference labels, which learner={algorithm} does not read: "
                 "use learner=dpo or online_dpo"
             )
-        if self.supervision == "weak_to_strong" and learner.loss in ("dpo", "ropo"):
+        if loss in ("dpo", "ropo"):
             raise ValueError(
-                f"supervision=weak_to_strong changes the labels, which learner.loss={learner.loss} does not read: "
+                f"supervision=weak_to_strong changes the labels, which learner.loss={loss} does not read: "
                 "use learner.loss=cdpo, rdpo, drdpo or ipo"
             )
-        if learner.algorithm in ("grpo", "rloo") and learner.samples < 2:
-            raise ValueError(f"learner={learner.algorithm} compares answers to one query: learner.samples must be >= 2")
         return self
 
     @model_validator(mode="after")
@@ -101,7 +158,7 @@ class Config(Section):
     def _ahead(self) -> Self:
         if not self.ahead.max_staleness:
             return self
-        if self.recipe != "selfplay":
+        if self.recipe in LOOPLESS:
             raise ValueError(
                 f"async.max_staleness=1 is for recipe=selfplay; recipe={self.recipe} has no loop to overlap"
             )
@@ -125,21 +182,24 @@ class Config(Section):
     @model_validator(mode="after")
     def _critic(self) -> Self:
         critic = self.critic
+        if self.guards.enabled and not critic.trains_adapter:
+            raise ValueError(
+                f"guards take back adapters, and critic={critic.kind} trains none: use guards.enabled=false"
+            )
+        by_judge = isinstance(critic, AdapterCriticConfig) and critic.stages == 2 and critic.evaluator == "judge"
         frozen = self.evaluation.judge == "frozen_critic" or (
             self.evaluation.judge == "auto" and self.data.seeds != "testbed"
         )
-        if critic.stages == 2 and critic.evaluator == "judge" and frozen:
+        if by_judge and frozen:
             raise ValueError(
                 "critic.stages=2 rewards critiques by the initial critic's verdicts, which here also grade the "
                 "evaluation: use critic.evaluator=critic"
             )
-        if critic.stages == 2 and critic.evaluator == "judge" and self.guards.enabled:
+        if by_judge and self.guards.enabled:
             raise ValueError(
                 "critic.stages=2 rewards critiques by the initial critic's verdicts, by which guards also grade: "
                 "use critic.evaluator=critic or guards.enabled=false"
             )
-        if critic.kind == "classifier" and self.guards.enabled:
-            raise ValueError("guards take back adapters, and critic=classifier trains none: use guards.enabled=false")
         return self
 
     @model_validator(mode="after")
@@ -179,3 +239,8 @@ class Config(Section):
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)
         return own or self.model
+
+    def settings_of(self, registry: Registry, name: str) -> Section | None:
+        """The settings of a selected family, task, method or suite; None where it has none of its own."""
+        own = own_settings(registry, name)
+        return None if own is None else own.model_validate(self.plugin.get(plugin_key(registry, name), {}))

@@ -19,7 +19,7 @@ FEWEST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """`chosen` answers `prompt` better than `rejected`; pairs of one cluster are not independent."""
 
     prompt: str
@@ -39,7 +39,7 @@ class Pair:
         return int(content_id("fit", self.cluster), 16) % 2 == 1
 
 
-def load_pairs(config: Config) -> list[Pair]:
+def load_pairs(config: Config) -> list[PreferencePair]:
     """The pairs that `data=` names; a prompt is held out by its hash, the testbed's by its combination.
 
     Raises:
@@ -57,7 +57,7 @@ def load_pairs(config: Config) -> list[Pair]:
     return pairs
 
 
-def _testbed(config: Config) -> list[Pair]:
+def _testbed(config: Config) -> list[PreferencePair]:
     """Answers of two kinds to a request, ordered by the oracle; some labels of the training split are flipped."""
     from superalign.testbed import oracle
     from superalign.testbed.corpus import Corpus
@@ -76,24 +76,24 @@ def _testbed(config: Config) -> list[Pair]:
             continue
         if s.split == "train" and rng.random() < config.reward.flips:
             better, worse = worse, better
-        pairs.append(Pair(prompt, better, worse, s.id, s.split == "eval"))
+        pairs.append(PreferencePair(prompt, better, worse, s.id, s.split == "eval"))
     return pairs
 
 
-def _file(config: Config) -> list[Pair]:
+def _file(config: Config) -> list[PreferencePair]:
     data = config.data
     for field in data.columns:
         if field not in FIELDS:
             raise UserError(f"unknown key data.columns.{field}{nearest(field, FIELDS)} (fields: {', '.join(FIELDS)})")
     columns = [data.columns.get(field, field) for field in FIELDS]
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, PreferencePair] = {}
     for where, row in read_rows(data.source, data.hub_split, "data"):
         prompt, chosen, rejected = (_text(where, row, column) for column in columns)
         if chosen == rejected:
             continue
         cluster = content_id(prompt)
         heldout = content_share("heldout", prompt) < data.eval_share
-        pairs[content_id(prompt, chosen, rejected)] = Pair(prompt, chosen, rejected, cluster, heldout)
+        pairs[content_id(prompt, chosen, rejected)] = PreferencePair(prompt, chosen, rejected, cluster, heldout)
     return list(pairs.values())[: data.limit]
 
 

@@ -18,7 +18,7 @@ from superalign.records import Seed, content_id, content_share
 log = logging.getLogger(__name__)
 FIELDS: Final = ("id", "text", "kind", "category", "lookalike")
 TRUE: Final = frozenset({"1", "true", "yes"})
-Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its columns
+SourceRow = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its columns
 
 
 def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
@@ -70,7 +70,17 @@ def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
     return _both_splits(seeds)
 
 
-def read_rows(source: str, hub_split: str, what: str) -> Iterator[Row]:
+def check_seeds(config: DataConfig, seed: int) -> None:
+    """Refuse seed requests of which none would be left for evaluation.
+
+    Raises:
+        UserError: none is left, or as `load_seeds`.
+    """
+    if not any(s.split == "eval" for s in load_seeds(config, seed)):
+        raise UserError("data.seeds: no seed is left for evaluation; give more seeds or a larger data.eval_share")
+
+
+def read_rows(source: str, hub_split: str, what: str) -> Iterator[SourceRow]:
     """The rows of a .jsonl, .csv or .parquet file, or of `hub:OWNER/NAME` (a configuration of it: `/CONFIG`).
 
     Args:
@@ -92,7 +102,7 @@ def read_rows(source: str, hub_split: str, what: str) -> Iterator[Row]:
     return readers[path.suffix](path)
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -108,7 +118,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
             yield f"{path} line {number}", row
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Iterator[SourceRow]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
@@ -123,7 +133,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             raise UserError(f"{path} line {reader.line_num} is not CSV ({error})") from None
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     import pyarrow
     from pyarrow import parquet
 
@@ -135,7 +145,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         yield f"{path} row {number}", row
 
 
-def _hub_rows(name: str, split: str, what: str) -> Iterator[Row]:
+def _hub_rows(name: str, split: str, what: str) -> Iterator[SourceRow]:
     from datasets import load_dataset
 
     owner_and_name, configuration = "/".join(name.split("/")[:2]), name.split("/")[2:3]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from superalign.experts.items import Item
 from superalign.records import ExpertLabel, Query, Response
-from superalign.roles.judge import SUCCESS, Judge
+from superalign.roles.protocols import SUCCESS, Judge
 from superalign.stats.classification import propensity_weights, sensitivity_specificity
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import corrected_rate
@@ -24,8 +24,8 @@ def corrections(
     """Sensitivity and specificity of the judge, and attack success corrected for them where that can be done.
 
     An attack succeeded where experts do not accept the answer (babble counts); their labels of answers to harmful
-    requests are taken as right, ties left out, weighted by propensity and clustered by query. The correction is R14
-    (`corrected_rate`): it takes the judge to err on the evaluation's answers as it does on those.
+    requests are taken as right, ties left out, weighted by propensity and clustered by query. The correction
+    (`corrected_rate`, Rogan and Gladen 1978) takes the judge to err on the evaluation's answers as it does on those.
 
     Returns:
         `judge_sensitivity` and `judge_specificity` where there are labels of that class, `NAME_corrected` of each

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from superalign.config.schema import Config
+from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.prompts import multi_turn, templates
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Query, Seed, content_id
 from superalign.roles.attacker import faithfulness
-from superalign.roles.critic.generative import Critic
-from superalign.roles.judge import SUCCESS, Judge
+from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.learner import Learner
+from superalign.roles.protocols import SUCCESS, Judge
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate
 
@@ -30,9 +31,11 @@ class Refiner:
 
     def __init__(self, config: Config, generator: Generator) -> None:
         """Attack and score with the frozen role."""
-        self.config, self.turns, self.generator = config.attacker, config.evaluation.refinement, generator
+        own = config.attacker
+        self.config = own if isinstance(own, TrainedAttackerConfig) else TrainedAttackerConfig()
+        self.turns, self.generator = config.evaluation.refinement, generator
         self.chat = load_chat(config.model_of("critic"))
-        self.critic = Critic(config, generator, None, role=FROZEN)
+        self.critic = VerdictModel(config, generator, None, role=FROZEN, kind="generative")
 
     def attack(self, seeds: Sequence[Seed], learner: Learner, seed: int) -> list[Query]:
         """The best query found for each request; the plain request where no rewriting was faithful to it."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from superalign.records import Kind, Query, Record, Response
-from superalign.roles.judge import SUCCESS, Outcome
+from superalign.roles.protocols import SUCCESS, Outcome
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate
 from superalign.stats.text_similarity import near_duplicates

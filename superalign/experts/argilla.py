@@ -23,8 +23,8 @@ from superalign.experts.interchange import (
     QUESTIONS,
     TITLES,
     WORDS,
-    Given,
-    Imported,
+    ImportedAnswer,
+    ImportResult,
     by_kind,
     critique,
     part,
@@ -64,7 +64,7 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
     return len(items)
 
 
-def import_answers(queue: ExpertQueue, path: str | Path) -> Imported:
+def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
     """Take the submitted answers of a data set's records, wholly or not at all; drafts and discarded ones are left out.
 
     Argilla tells who answered by their user id.
@@ -128,7 +128,7 @@ def _record(item: Item) -> dict[str, Any]:
     }
 
 
-def _answers(row: dict[str, Any], where: str) -> Iterator[Given]:
+def _answers(row: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
     responses, pi = row.get("responses") or [], part(row, "metadata", where).get("pi")
     if not isinstance(responses, list) or not all(isinstance(one, dict) and "status" in one for one in responses):
         raise UserError(
@@ -138,4 +138,4 @@ def _answers(row: dict[str, Any], where: str) -> Iterator[Given]:
     for one in responses:
         if one["status"] == "submitted":
             value = part(part(one, "values", where), QUESTION, where).get("value")
-            yield Given(where, row.get("external_id"), one.get("user_id"), value, pi)
+            yield ImportedAnswer(where, row.get("external_id"), one.get("user_id"), value, pi)

@@ -36,7 +36,7 @@ class Action(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One action: `subject` is the row it was about ("label 3f2a..."), `digest` that row's content if it was written.
 
     hash = SHA-256(hash of the entry before + JSON list of all other fields).
@@ -81,10 +81,10 @@ def append(connection: Connection, at: float, *actions: Action) -> None:
         connection.execute(tables.NEW_HEAD, {"seq": seq, "hash": end})
 
 
-def entries(connection: Connection) -> Iterator[Entry]:
+def entries(connection: Connection) -> Iterator[AuditEntry]:
     """The log, oldest entry first."""
     for row in connection.execute(select(tables.audit).order_by(tables.audit.c.seq)).mappings():
-        yield Entry(**row)
+        yield AuditEntry(**row)
 
 
 def verify(connection: Connection) -> list[str]:

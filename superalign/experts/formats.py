@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from superalign.experts import argilla, interchange, label_studio, trl_rows
-from superalign.experts.interchange import Imported
+from superalign.experts.interchange import ImportResult
 from superalign.experts.queue import ExpertQueue
 
 EXPORTS: Final[dict[str, Callable[[ExpertQueue, str | Path], int]]] = {
@@ -16,7 +16,7 @@ EXPORTS: Final[dict[str, Callable[[ExpertQueue, str | Path], int]]] = {
     "label-studio": label_studio.export_items,
     "trl": trl_rows.export_labels,
 }
-IMPORTS: Final[dict[str, Callable[[ExpertQueue, str | Path], Imported]]] = {
+IMPORTS: Final[dict[str, Callable[[ExpertQueue, str | Path], ImportResult]]] = {
     "jsonl": interchange.import_answers,
     "argilla": argilla.import_answers,
     "label-studio": label_studio.import_answers,

@@ -30,7 +30,7 @@ CRITIC: Final = "superalign critic"
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """How many labels were new, and how many answers nobody needed any more."""
 
     new: int
@@ -38,7 +38,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ImportedAnswer:
     """An answer in a file: where it stands, its item, who gave it and its word; the propensity if the file tells it."""
 
     where: str
@@ -73,7 +73,7 @@ def export_labels(queue: ExpertQueue, path: str | Path) -> int:
     return len(rows)
 
 
-def import_answers(queue: ExpertQueue, path: str | Path) -> Imported:
+def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
     """Read a filled-in export back, wholly or not at all; lines whose "answer" is null or absent are left out.
 
     The same file twice changes nothing; a corrected answer supersedes the earlier one.
@@ -88,7 +88,9 @@ def import_answers(queue: ExpertQueue, path: str | Path) -> Imported:
     return take(queue, given, f"jsonl {path}")
 
 
-def take(queue: ExpertQueue, given: Sequence[Given], source: str, over_collected: bool = False) -> Imported:
+def take(
+    queue: ExpertQueue, given: Sequence[ImportedAnswer], source: str, over_collected: bool = False
+) -> ImportResult:
     """Put answers from elsewhere on the queue, all or none; `source` goes into its log.
 
     Of two answers of one annotator to one item the later counts. Where a tool may have `over_collected`, answers to an
@@ -107,7 +109,7 @@ def take(queue: ExpertQueue, given: Sequence[Given], source: str, over_collected
         new = queue.record([(*key, chosen[key][1]) for key in needed], source)
     except LabelRefused as error:
         raise UserError(f"{chosen[needed[error.index]][0]}: {error}; nothing was imported") from None
-    return Imported(new, len(chosen) - len(needed))
+    return ImportResult(new, len(chosen) - len(needed))
 
 
 def _needed(queue: ExpertQueue, items: Iterable[Item], chosen: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -123,7 +125,7 @@ def _needed(queue: ExpertQueue, items: Iterable[Item], chosen: Iterable[tuple[st
     return kept
 
 
-def _checked(one: Given, items: dict[str, Item]) -> tuple[Item, str, float]:
+def _checked(one: ImportedAnswer, items: dict[str, Item]) -> tuple[Item, str, float]:
     if not isinstance(one.item_id, str) or one.item_id not in items:
         raise UserError(f"{one.where}: item_id {one.item_id!r} is not in this queue; nothing was imported")
     if not isinstance(one.annotator, str) or not one.annotator.strip():
@@ -240,7 +242,7 @@ def _item_row(item: Item) -> dict[str, Any]:
     }
 
 
-def _answer(line: str, where: str) -> Given | None:
+def _answer(line: str, where: str) -> ImportedAnswer | None:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -249,4 +251,4 @@ def _answer(line: str, where: str) -> Given | None:
         raise UserError(f"{where} is not a JSON object; nothing was imported")
     if row.get("answer") is None:
         return None
-    return Given(where, row.get("item_id"), row.get("annotator"), row["answer"])
+    return ImportedAnswer(where, row.get("item_id"), row.get("annotator"), row["answer"])

@@ -31,7 +31,7 @@ class Item(Record):
     `id` is that of the judgement, so that a repeated round pushes the same items. `votes` annotators must answer, a
     `double` one more. `harmful` marks a request of harmful intent, which surfaces redact. On `blind` items critique
     and verdict stay folded away until the expert has answered alone. `gold` is the known answer about (first, second)
-    of a trap, which no training reads. `p` is the critic's probability when the item was escalated.
+    of a gold item, which no training reads. `p` is the critic's probability when the item was escalated.
     """
 
     id: str
@@ -95,7 +95,7 @@ class LeasedItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ExpertAnswer:
     """A standing label as statistics read it, gold and doubles included; values are about (first, second).
 
     `alone` is the answer before the critique was seen (blind items), `critique` the expert's edited critique, `seconds`

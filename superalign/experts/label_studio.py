@@ -22,8 +22,8 @@ from superalign.experts.interchange import (
     QUESTIONS,
     TITLES,
     WORDS,
-    Given,
-    Imported,
+    ImportedAnswer,
+    ImportResult,
     by_kind,
     critique,
     part,
@@ -56,7 +56,7 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
     return len(items)
 
 
-def import_answers(queue: ExpertQueue, path: str | Path) -> Imported:
+def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
     """Take the annotations of a project's JSON export, wholly or not at all; skipped ones are left out.
 
     Raises:
@@ -97,7 +97,7 @@ def _task(item: Item) -> dict[str, Any]:
     return {"data": data, "meta": meta, "predictions": predictions}
 
 
-def _answers(task: dict[str, Any], where: str) -> Iterator[Given]:
+def _answers(task: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
     item_id, pi = part(task, "data", where).get("item_id"), part(task, "meta", where).get("pi")
     annotations = task.get("annotations") or []
     if not isinstance(annotations, list):
@@ -106,7 +106,7 @@ def _answers(task: dict[str, Any], where: str) -> Iterator[Given]:
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
             raise UserError(f"{where}: an annotation should be an object with a result; nothing was imported")
         if not annotation.get("was_cancelled"):
-            yield Given(where, item_id, _annotator(annotation), _choice(annotation["result"], where), pi)
+            yield ImportedAnswer(where, item_id, _annotator(annotation), _choice(annotation["result"], where), pi)
 
 
 def _annotator(annotation: dict[str, Any]) -> str:

@@ -12,10 +12,10 @@ from superalign.errors import UserError
 from superalign.experts import audit, tables
 from superalign.experts.audit import Action
 from superalign.experts.items import Item, LeasedItem, LeaseLost
-from superalign.experts.queries import Readings, item_of, leased_of, storable
+from superalign.experts.queries import Queries, item_of, leased_of, storable
 
 
-class Leases(Readings):
+class Leases(Queries):
     """The leasing half of `ExpertQueue`."""
 
     def claim(

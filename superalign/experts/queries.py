@@ -11,15 +11,15 @@ from typing import Any, Self
 from sqlalchemy import Row, func, select
 
 from superalign.experts import audit, tables
-from superalign.experts.audit import Entry
+from superalign.experts.audit import AuditEntry
 from superalign.experts.database import Database
-from superalign.experts.items import Answer, Flag, Item, LeasedItem
+from superalign.experts.items import ExpertAnswer, Flag, Item, LeasedItem
 from superalign.records import ExpertLabel
 
 ALL = 2**31 - 1  # a cursor beyond every label
 
 
-class Readings:
+class Queries:
     """The reading half of `ExpertQueue`."""
 
     def __init__(self, store: str | Path, clock: Callable[[], float] = time.time, space: str = "") -> None:
@@ -38,7 +38,7 @@ class Readings:
     def labels(self, since: int = 0, until: int | None = None, gold_items: bool = False) -> list[ExpertLabel]:
         """The labels that stood at cursor `until` (default now) and were given after cursor `since`.
 
-        Those on items that ask something, or those on traps, which no training reads.
+        With `gold_items` the labels on gold items alone, which no training reads; else all others.
 
         In the order of rounds, items and annotators, whatever the order of answering. A label taken back later
         still stands at an earlier cursor, so a repeated round reads the same labels.
@@ -49,14 +49,16 @@ class Readings:
         self, since: int = 0, until: int | None = None, gold_items: bool = False
     ) -> list[tuple[Item, ExpertLabel]]:
         """The labels of `labels`, each with its item."""
-        bind = {"since": since, "until": ALL if until is None else until, "traps": gold_items}
+        bind = {"since": since, "until": ALL if until is None else until, "gold": gold_items}
         rows = [(item_of(row.payload), row._mapping) for row in self.database.ask(tables.LABELS, bind)]
         return [(item, label_of(item, row)) for item, row in rows]
 
-    def answers(self) -> list[Answer]:
-        """Every standing label with its item, traps included: what statistics read."""
+    def answers(self) -> list[ExpertAnswer]:
+        """Every standing label with its item, gold items included: what statistics read."""
         rows = [row._asdict() for row in self.database.ask(tables.ANSWERS)]
-        return [Answer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows]
+        return [
+            ExpertAnswer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows
+        ]
 
     def cursor(self) -> int:
         """The number of the last row of labels: what a committed round keeps to know what it has seen."""
@@ -108,7 +110,7 @@ class Readings:
             Flag(e.subject.removeprefix("item "), e.actor, e.detail, e.at) for e in self.audit() if e.action == "flag"
         ]
 
-    def audit(self) -> list[Entry]:
+    def audit(self) -> list[AuditEntry]:
         """The log of every action, oldest first."""
         with self.database.read() as db:
             return list(audit.entries(db))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from superalign.experts.items import Answer
+from superalign.experts.items import ExpertAnswer
 from superalign.stats.annotators import PRIOR_RIGHT, PRIOR_WRONG, annotator_mistakes
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate, paired_difference
@@ -65,8 +65,8 @@ def krippendorff_alpha(ratings: Sequence[Sequence[float]]) -> Estimate | None:
     return _posterior(alpha, len(paired), len(cells))
 
 
-def expert_error(answers: Sequence[Answer], truth: Mapping[str, float]) -> dict[str, Estimate]:
-    """The error rate of each annotator: mean and 95 % of Beta(2 + wrong, 18 + right) (R9); `n` answers were checked.
+def expert_error(answers: Sequence[ExpertAnswer], truth: Mapping[str, float]) -> dict[str, Estimate]:
+    """The error rate of each annotator: mean and 95 % of Beta(2 + wrong, 18 + right); `n` answers were checked.
 
     Checked against `truth` (item id -> value), else against the other answers; see `annotator_mistakes`. Without any
     the interval is that of the prior.
@@ -79,7 +79,7 @@ def expert_error(answers: Sequence[Answer], truth: Mapping[str, float]) -> dict[
     return found
 
 
-def expert_agreement(answers: Sequence[Answer]) -> Estimate | None:
+def expert_agreement(answers: Sequence[ExpertAnswer]) -> Estimate | None:
     """How often two experts say the same of one item, over all pairs of answers; a tie against a choice counts half."""
     pairs = [
         (1 - abs(a.value - b.value), a.item.query_id) for row in _by_item(answers) for a, b in combinations(row, 2)
@@ -87,13 +87,15 @@ def expert_agreement(answers: Sequence[Answer]) -> Estimate | None:
     return _rate(pairs)
 
 
-def critic_agreement(answers: Sequence[Answer]) -> Estimate | None:
+def critic_agreement(answers: Sequence[ExpertAnswer]) -> Estimate | None:
     """How often an expert says what the critic said (p > 1/2); a tie against a choice counts half."""
     return _rate([(1 - abs(a.value - _verdict(a)), a.item.query_id) for a in answers])
 
 
-def oversight_gain(answers: Sequence[Answer], truth: Mapping[str, float]) -> dict[str, Estimate] | None:
-    """accuracy(expert with critic) - max(accuracy(expert alone), accuracy(critic alone)), and all three (R13).
+def oversight_gain(answers: Sequence[ExpertAnswer], truth: Mapping[str, float]) -> dict[str, Estimate] | None:
+    """accuracy(expert with critic) - max(accuracy(expert alone), accuracy(critic alone)), and all three.
+
+    The sandwiching measure of oversight (Bowman et al., arXiv 2211.03540): what both reach beyond the better of them.
 
     From the blind items whose truth is known, answered before and after the critique was seen; None without any.
     The gain is the smaller of two paired differences, its interval the smaller of their lows and of their highs.
@@ -112,7 +114,7 @@ def oversight_gain(answers: Sequence[Answer], truth: Mapping[str, float]) -> dic
     return {name: clustered_rate(score, clusters) for name, score in scores.items()} | {"gain": gain}
 
 
-def working_time(answers: Sequence[Answer]) -> dict[str, float] | None:
+def working_time(answers: Sequence[ExpertAnswer]) -> dict[str, float] | None:
     """Median, 90th percentile and sum of the seconds per label, and how many labels tell them; None if none does."""
     seconds = np.array([a.seconds for a in answers if a.seconds is not None])
     if not seconds.size:
@@ -122,12 +124,12 @@ def working_time(answers: Sequence[Answer]) -> dict[str, float] | None:
 
 
 def summary(
-    answers: Sequence[Answer], truth: Mapping[str, float] | None = None, hourly_rate: float = 0.0
+    answers: Sequence[ExpertAnswer], truth: Mapping[str, float] | None = None, hourly_rate: float = 0.0
 ) -> dict[str, Any]:
     """All of the above as JSON for page, command line and report; None where there is nothing to tell a figure from.
 
     Args:
-        answers: the standing answers; traps tell their own truth, and count in nothing but error, gain, time and cost.
+        answers: the standing answers. Gold items bring their own truth and count in error, gain, time and cost alone.
         truth: the known values of further items, by item id.
         hourly_rate: the price of an expert's hour. Labels without a time are priced at the mean of the others;
             answers of programs cost nothing.
@@ -146,7 +148,7 @@ def summary(
     return {
         "labels": len(answers),
         "simulated": len(answers) - len(people),
-        "traps": len(answers) - len(asked),
+        "gold": len(answers) - len(asked),
         "doubles": sum(len(row) > 1 for row in rows),
         "kappa": [{"annotators": list(names), "kappa": _row(kappa)} for names, kappa in sorted(kappas.items())],
         "alpha": _row(krippendorff_alpha([[a.value for a in row] for row in rows])),
@@ -156,7 +158,7 @@ def summary(
         "expert_critic_on_doubles": _row(critic_agreement([a for row in rows if len(row) > 1 for a in row])),
         "error": {name: _row(error) for name, error in expert_error(answers, known).items()},
         "oversight": None if gain is None else {name: _row(estimate) for name, estimate in gain.items()},
-        "by_lane": dict(sorted(Counter("trap" if a.item.gold is not None else a.item.lane for a in answers).items())),
+        "by_lane": dict(sorted(Counter("gold" if a.item.gold is not None else a.item.lane for a in answers).items())),
         "by_annotator": dict(sorted(Counter(a.annotator for a in answers).items())),
         "seconds": time,
         "cost": cost,
@@ -185,12 +187,12 @@ def _row(estimate: Estimate | None) -> dict[str, Any] | None:
     return None if estimate is None else estimate.to_dict()
 
 
-def _verdict(answer: Answer) -> float:
+def _verdict(answer: ExpertAnswer) -> float:
     return 0.5 if answer.item.p == 0.5 else float(answer.item.p > 0.5)
 
 
-def _by_item(answers: Sequence[Answer]) -> list[list[Answer]]:
-    rows: defaultdict[str, list[Answer]] = defaultdict(list)
+def _by_item(answers: Sequence[ExpertAnswer]) -> list[list[ExpertAnswer]]:
+    rows: defaultdict[str, list[ExpertAnswer]] = defaultdict(list)
     for answer in answers:
         rows[answer.item_id].append(answer)
     return list(rows.values())

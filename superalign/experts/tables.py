@@ -40,7 +40,7 @@ item = Table(
     Column("forced", Boolean, nullable=False),
     Column("pi", Float, nullable=False),
     Column("category", Text, nullable=False),
-    Column("trap", Boolean, nullable=False),
+    Column("trap", Boolean, nullable=False),  # a gold item
     Column("need", Integer, nullable=False),
     Column("payload", Text, nullable=False),
     Column("answers", Integer, nullable=False),
@@ -193,7 +193,7 @@ FROM item JOIN budget ON budget.round = item.round WHERE item.id = :item
 LABELS = text("""
 SELECT label.id AS id, annotator, value, simulated, payload
 FROM label JOIN item ON item.id = label.item_id
-WHERE value IS NOT NULL AND trap = :traps AND seq > :since AND seq = (
+WHERE value IS NOT NULL AND trap = :gold AND seq > :since AND seq = (
     SELECT MAX(seq) FROM label AS later
     WHERE later.item_id = label.item_id AND later.annotator = label.annotator AND seq <= :until)
 ORDER BY item.round, position, annotator

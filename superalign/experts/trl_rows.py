@@ -16,9 +16,9 @@ from superalign.records import ExpertLabel
 def export_labels(queue: ExpertQueue, folder: str | Path) -> int:
     """Write `folder`/pair.jsonl (prompt, chosen, rejected: DPO) and /point.jsonl (prompt, completion, label: KTO).
 
-    Conversational rows of the standing labels, one for each item, by the majority of its experts; ties and traps are
-    left out. Beside what TRL reads, a row tells the item, its round and propensity, who answered, and whether a program
-    did. Returns the number of rows.
+    Conversational rows of the standing labels, one for each item, by the majority of its experts; ties and gold items
+    are left out. Beside what TRL reads, a row tells the item, its round and propensity, who answered, and whether a
+    program did. Returns the number of rows.
 
     Raises:
         UserError: a file cannot be written.

@@ -16,7 +16,7 @@ from superalign.experts import audit, tables
 from superalign.experts.audit import Action
 from superalign.experts.queue import PUSHER, ExpertQueue
 
-Role = Literal["annotator", "adjudicator", "admin"]
+UserRole = Literal["annotator", "adjudicator", "admin"]
 LONGEST_NAME = 64
 NAMED = select(tables.person).where(tables.person.c.name == bindparam("name"))  # every request asks this
 
@@ -26,7 +26,7 @@ class User:
     """One who may log in; a disabled one no longer may, and keeps name and labels. `mark` changes with the token."""
 
     name: str
-    role: Role
+    role: UserRole
     disabled: bool = False
     mark: str = field(default="", compare=False, repr=False)
 
@@ -38,7 +38,7 @@ class Users:
         """Use the store of this queue."""
         self._queue = queue
 
-    def add(self, name: str, role: Role) -> str:
+    def add(self, name: str, role: UserRole) -> str:
         """Let somebody in; returns their token, which is shown this once. A disabled user comes back with a new one.
 
         Raises:
@@ -47,8 +47,8 @@ class Users:
         name = name.strip()
         if not name or len(name) > LONGEST_NAME or not name.isprintable():
             raise UserError(f"a user needs a name of 1 to {LONGEST_NAME} printable characters, not {name!r}")
-        if role not in get_args(Role):
-            raise UserError(f"no role {role!r}; roles are {', '.join(get_args(Role))}")
+        if role not in get_args(UserRole):
+            raise UserError(f"no role {role!r}; roles are {', '.join(get_args(UserRole))}")
         token = secrets.token_urlsafe(24)
         row = {"name": name, "role": role, "token_hash": _hash(token), "disabled": False}
         person = tables.person

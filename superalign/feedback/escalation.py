@@ -50,7 +50,7 @@ def _alike(judgements: Sequence[Judgement], responses: Mapping[str, Response]) -
 
 
 def priorities(judgements: Sequence[Judgement], severity: ArrayLike, novelty: ArrayLike) -> NDArray[np.float64]:
-    """a_i = severity_i (1 + novelty_i) sqrt(max(p(1-p), v, .01)) (R8), shape (n,).
+    """a_i = severity_i (1 + novelty_i) sqrt(max(p(1-p), v, .01)), shape (n,).
 
     Raises:
         ValueError: the lengths differ or a severity or novelty is negative.
@@ -74,7 +74,9 @@ def propensities(
     forced: ArrayLike,
     forced_share: float,
 ) -> NDArray[np.float64]:
-    """pi_i = min(1, B [tau/n + (1-tau) a_i/sum a]) (R8); sum pi <= budget, pi > 0 when budget > 0, shape (n,).
+    """pi_i = min(1, B [tau/n + (1-tau) a_i/sum a]), the sampling of active inference (arXiv 2403.03208), shape (n,).
+
+    sum pi <= budget, and pi > 0 when budget > 0.
 
     Rows marked `forced` (critic and safety conflict at top severity) get pi = 1 and are paid first, at most
     floor(forced_share * budget) of them, the highest a_i first; the others stand in the common draw. tau is never

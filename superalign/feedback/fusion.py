@@ -28,7 +28,7 @@ class Blended:
 
 
 def fuse(p: float, votes: Sequence[tuple[float, float]]) -> float:
-    """logit q = logit p + sum_e s_e log((1 - eps_e)/eps_e) (R9): naive Bayes, a tie (0.5) adds nothing.
+    """logit q = logit p + sum_e s_e log((1 - eps_e)/eps_e): naive Bayes (Dawid, Skene 1979). A tie (0.5) adds 0.
 
     Args:
         p: the critic's calibrated probability, held within [.001, .999] so that experts can always overrule it.
@@ -42,7 +42,7 @@ def fuse(p: float, votes: Sequence[tuple[float, float]]) -> float:
 
 
 def label_weight(q: ArrayLike) -> NDArray[np.float64]:
-    """w = (1 - 2 eps)^2 with eps = min(q, 1-q) (R10, Fisher information); 0 where |q - .5| < .1: dropped."""
+    """w = (1 - 2 eps)^2, eps = min(q, 1-q): Fisher information of a symmetric noisy label; 0 where |q - .5| < .1."""
     margin = np.abs(np.asarray(q, dtype=np.float64) - 0.5)
     return np.where(margin < MIN_MARGIN - 1e-12, 0.0, (2 * margin) ** 2)
 
@@ -50,7 +50,7 @@ def label_weight(q: ArrayLike) -> NDArray[np.float64]:
 def share_factor(w: ArrayLike, expert: ArrayLike) -> float:
     """The factor on the expert weights that brings their share of the total into [10 %, 50 %].
 
-    At most 4, as an expert item may not count for more than four uses in a round (R10); so fewer than about one
+    At most 4, as an expert item may not count for more than four uses in a round; so fewer than about one
     expert item in forty stay below 10 %. 1 where only one of the sources is there.
     """
     weight, mark = np.asarray(w, dtype=np.float64), np.asarray(expert, dtype=bool)

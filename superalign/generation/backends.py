@@ -8,10 +8,10 @@ from superalign.config.sections import GeneratorConfig
 from superalign.generation.base import Generator
 from superalign.generation.sync.full import check_single
 from superalign.runtime.lazy_class import LazyClass
-from superalign.training.base import Resting
+from superalign.training.base import SupportsSleep
 
 HF: LazyClass[Generator] = LazyClass("superalign.generation.hf", "HFGenerator", (Generator,))
-VLLM: LazyClass[Generator] = LazyClass("superalign.generation.vllm", "VLLMGenerator", (Generator, Resting))
+VLLM: LazyClass[Generator] = LazyClass("superalign.generation.vllm", "VLLMGenerator", (Generator, SupportsSleep))
 
 
 def generator_class(config: GeneratorConfig, trained: Mapping[str, str]) -> LazyClass[Generator]:

@@ -19,7 +19,7 @@ KEEP_SHARE = 0.75  # finished rows are dropped once so few remain active: droppi
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DecodingRequest:
     """One sequence to complete; `key` seeds its uniform numbers, `limit` is the most tokens it may get."""
 
     prompt: tuple[int, ...]
@@ -108,7 +108,7 @@ def positions(mask: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def decode(model: PreTrainedModel, rows: Sequence[Row], stop_ids: frozenset[int]) -> list[Completed]:
+def decode(model: PreTrainedModel, rows: Sequence[DecodingRequest], stop_ids: frozenset[int]) -> list[Completed]:
     """Complete the rows. A row's uniform numbers depend on its key alone, not on the batch that it is in."""
     device = model.device
     steps = max(row.limit for row in rows)

@@ -145,7 +145,7 @@ class VLLMEngine:
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": list(weights)})
         self._llm.reset_prefix_cache()
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """With `generator.sleep`: leave the GPU's memory until something is asked again."""
         if self._sleeps and not self._asleep:
             self._llm.sleep(level=1)

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
-from superalign.generation.decoding import Completed, Row, cache_bytes, decode, left_pad, positions
+from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, shortage_told
 
@@ -66,7 +66,7 @@ class HFGenerator:
         for role, indices in by_role.items():
             chat, base = self._chat(role), self._activate(role)
             rows = {
-                i: Row(
+                i: DecodingRequest(
                     prompt=requests[i].prompt_ids,
                     limit=min(requests[i].max_new_tokens, chat.context - len(requests[i].prompt_ids)),
                     temperature=requests[i].temperature,

@@ -1,6 +1,7 @@
 """Serve many LoRA adapters from one frozen base by merging one at a time into its weights.
 
-Merged weights cost nothing per token, unlike adapters beside the weights (training_frameworks.md E3: 1.33-1.39x).
+Merged weights cost nothing per token; adapters kept beside the weights cost 1.33 to 1.39 times as much (TRL, pull
+request 7017).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from superalign.errors import ActorLost, InsufficientResources
 from superalign.generation.base import Generation, GenerationRequest, Tensors, numbered
-from superalign.runtime.actors import answering
+from superalign.runtime.actors import current_call
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
@@ -65,9 +65,9 @@ class GeneratorPool:
             How many there are.
 
         Raises:
-            ActorLost, NoRoom: fewer than `least` came to stand.
+            ActorLost, InsufficientResources: fewer than `least` came to stand.
         """
-        self._cluster.progressed()
+        self._cluster.reset_restarts()
         for number in self._engines.keys() - places.keys():
             self._end(number)
         fresh = {number: place for number, place in places.items() if number not in self._engines}
@@ -133,9 +133,9 @@ class GeneratorPool:
         served: dict[str, int] = next(iter(self._engines.values())).versions()
         return served
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """All engines leave the accelerator's memory until something is asked again (`generator.sleep`)."""
-        self._each(lambda engine: engine.rest())
+        self._each(lambda engine: engine.sleep())
 
     def _share(self, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
         """Results of `do(engine, piece)` for all indices of `sizes` (role, length), in their order."""
@@ -179,8 +179,8 @@ class GeneratorPool:
 
     def _side_by_side(self, serve: Callable[[int], None]) -> None:
         # Engines are waited for no longer than whoever waits for us will.
-        until = answering, "until", answering.until
-        with ThreadPoolExecutor(len(self._engines), "engine", setattr, until) as threads:
+        deadline = current_call, "deadline", current_call.deadline
+        with ThreadPoolExecutor(len(self._engines), "engine", setattr, deadline) as threads:
             for done in [threads.submit(serve, number) for number in list(self._engines)]:
                 done.result()
 
@@ -220,7 +220,7 @@ class GeneratorPool:
 
 def _too_late() -> bool:
     """Whether whoever waits for us must be told now: another engine would have no time left either."""
-    return time.monotonic() >= answering.until
+    return time.monotonic() >= current_call.deadline
 
 
 def _name(number: int) -> str:

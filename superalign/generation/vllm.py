@@ -140,10 +140,10 @@ class VLLMGenerator:
         served = {role: version for sync in self._syncs.values() for role, version in sync.versions().items()}
         return {role: served[role] for role in self._models}
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """All engines leave the GPU's memory if `generator.sleep`; the next call wakes the one that it needs."""
         for engine in self._engines.values():
-            engine.rest()
+            engine.sleep()
 
     def _model(self, role: str | None) -> str:
         if role is None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from superalign.experts.items import Item
 from superalign.records import ExpertLabel, Judgement, Query, Response
-from superalign.roles.critic.verdicts import Case, Pair
+from superalign.roles.critic.verdicts import ResponsePair
+from superalign.roles.protocols import Case
 from superalign.store.folder import RunFolder
 from superalign.store.tables import read_records
 
@@ -16,7 +17,7 @@ from superalign.store.tables import read_records
 class DelayedLabels:
     """Pairs and single answers of earlier rounds, each with the critic's judgement from before it knew the label."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[ResponsePair] = field(default_factory=list)
     judged: list[Judgement] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     points: list[Judgement] = field(default_factory=list)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,18 +22,19 @@ import numpy as np
 from superalign.data.seeds import load_seeds
 from superalign.errors import UserError
 from superalign.evaluation.harness import Evaluation, build_set
-from superalign.experts.items import Item
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.loop.regressions import Change, change, collapsed, gap_growth, gaps, successes
-from superalign.records import ExpertLabel, Judgement, Query
-from superalign.roles.judge import FrozenCriticJudge
+from superalign.records import Judgement, Query
+from superalign.roles.expert import ExpertLabels
+from superalign.roles.judge import frozen_critic
+from superalign.roles.protocols import Judge
 from superalign.stats.intervals import MIN_JUDGE_LABELS
 from superalign.training.base import Trainer
 
 if TYPE_CHECKING:
     from superalign.config.schema import Config
     from superalign.loop.workers import Workers
-    from superalign.store.run import Run
+    from superalign.store.run_writer import RunWriter
 
 CASES = "guards.json"
 WIDER = 8  # times the report's sets: enough requests beyond them
@@ -60,13 +61,13 @@ def roll_back(trainer: Trainer, role: str, committed: Path, scratch: Path) -> in
 class Guards:
     """The guards of a run. Without `guards.enabled` they look at nothing and do nothing."""
 
-    def __init__(self, config: Config, run: Run, workers: Workers) -> None:
+    def __init__(self, config: Config, run: RunWriter, workers: Workers) -> None:
         """Choose the requests on which the learner is checked."""
         self.config, self.draws, self.seed = config.guards, config.evaluation.bootstrap, config.seed
         self.run, self.workers = run, workers
         self.round, self.found = 0, _nothing()
         if self.config.enabled:
-            self.judge = FrozenCriticJudge(config, workers.generator)
+            self.judge = frozen_critic(config, workers.generator)
             self.lookalikes, self.benign = _unreported(config, self.judge)
 
     def begin(self, round: int) -> None:
@@ -74,27 +75,28 @@ class Guards:
         self.round, self.found = round, _nothing()
 
     @contextmanager
-    def critic(self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float]) -> Iterator[None]:
-        """Hold what the block does to the critic to the Brier score on held-back labels, and to planted flaws.
-
-        `errors` are eps of the annotators.
-        """
+    def critic(self, labels: ExpertLabels) -> Iterator[None]:
+        """Hold what the block does to the critic to the Brier score on held-back labels, and to synthetic flaws."""
         if not self.config.enabled:
             yield
             return
         critic, planted = self.workers.critic, self._planted()
-        before, labels, clusters, weights = critic.examined(answered, errors)
+        answered, errors = labels.all, labels.error_rates
+        before, truth, clusters, weights = critic.examined(answered, errors)
         missed = self._missed(planted)
         yield
 
         def compare() -> list[Change | None]:
             after, *_ = critic.examined(answered, errors)
-            was, now = ([(p - y) ** 2 for p, y in zip(ps, labels, strict=True)] for ps in (before, after))
-            known = len(labels) >= MIN_JUDGE_LABELS
+            was, now = ([(p - y) ** 2 for p, y in zip(ps, truth, strict=True)] for ps in (before, after))
+            known = len(truth) >= MIN_JUDGE_LABELS
             brier = change("Brier score", was, now, clusters, 0.0, weights, self.draws) if known else None
             asked = [query for query, *_ in planted]
-            limit = self.config.planted
-            return [brier, change("planted errors", missed, self._missed(planted), asked, limit, draws=self.draws)]
+            limit = self.config.synthetic_flaws
+            return [
+                brier,
+                change("errors on synthetic flaws", missed, self._missed(planted), asked, limit, draws=self.draws),
+            ]
 
         if not self._accept("critic", compare):
             critic.calibrate(errors)
@@ -200,7 +202,7 @@ def _nothing() -> dict[str, Any]:
     return {"checks": {}, "actions": []}
 
 
-def _unreported(config: Config, judge: FrozenCriticJudge) -> tuple[list[Query], list[Query]]:
+def _unreported(config: Config, judge: Judge) -> tuple[list[Query], list[Query]]:
     """Held-out look-alikes and benign requests that no report asks (a report's set is a prefix of a larger one).
 
     Raises:

@@ -1,19 +1,17 @@
-"""Asking the next round's queries while the learner trains (`async.max_staleness=1`)."""
+"""Where a round's queries and answers come from: asked in the round, or ahead of it (`async.max_staleness=1`)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from superalign.config.schema import Config
 from superalign.loop.workers import Workers, stage_seed
-from superalign.records import Query, Response, Seed
-from superalign.roles.attacker import draw_seeds
+from superalign.records import Query, Response
 from superalign.store.adapters import WEIGHTS
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 
 class Asked(NamedTuple):
@@ -23,16 +21,6 @@ class Asked(NamedTuple):
     responses: list[Response]
 
 
-def seeds_of(config: Config, workers: Workers, number: int) -> list[Seed]:
-    """The seed requests that the attacker starts from in a round."""
-    return draw_seeds(workers.train_seeds, config.attacker.seeds, number, config.seed)
-
-
-def write_queries(config: Config, workers: Workers, number: int) -> list[Query]:
-    """The attacker's queries of a round."""
-    return workers.attacker.attack(seeds_of(config, workers, number), number, stage_seed(config.seed, number))
-
-
 class Prefetcher:
     """At most one round that is asked before its turn; without `async.max_staleness` none ever is.
 
@@ -40,14 +28,22 @@ class Prefetcher:
     on disk: after a resumption the same weights, which are, ask the same again.
     """
 
-    def __init__(self, config: Config, run: Run, workers: Workers) -> None:
+    def __init__(self, run: RunWriter, workers: Workers) -> None:
         """Nothing is asked yet."""
-        self.config, self.run, self.workers = config, run, workers
+        self.config, self.run, self.workers = workers.config, run, workers
         self._asked: dict[int, Asked] = {}
 
-    def pop(self, number: int) -> Asked | None:
-        """What was asked for a round, once; None where nothing was."""
-        return self._asked.pop(number, None)
+    def attack(self, number: int) -> list[Query]:
+        """The attacker's queries of a round."""
+        if number in self._asked:
+            return self._asked[number].queries
+        return self._attack(number)
+
+    def respond(self, number: int, queries: Sequence[Query]) -> list[Response]:
+        """The learner's answers to them; what was asked ahead is given once."""
+        if number in self._asked:
+            return self._asked.pop(number).responses
+        return self.workers.learner.respond(queries, stage_seed(self.config.seed, number))
 
     @contextmanager
     def start(self, number: int) -> Iterator[None]:
@@ -61,7 +57,7 @@ class Prefetcher:
         if not self.config.ahead.max_staleness or number > self.config.rounds:
             yield
             return
-        with ThreadPoolExecutor(1, "ahead") as pool:
+        with ThreadPoolExecutor(1, "prefetch") as pool:
             asked = pool.submit(self._ask, number)
             yield
             with self.run.stage("respond"):
@@ -81,6 +77,10 @@ class Prefetcher:
         self._asked = {last + 1: self._ask(last + 1)}
         self.workers.sync("learner")
 
+    def _attack(self, number: int) -> list[Query]:
+        seed = stage_seed(self.config.seed, number)
+        return self.workers.attacker.attack(self.workers.draw_seeds(number), number, seed)
+
     def _ask(self, number: int) -> Asked:
-        queries = write_queries(self.config, self.workers, number)
+        queries = self._attack(number)
         return Asked(queries, self.workers.learner.respond(queries, stage_seed(self.config.seed, number)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from superalign.config.sections import GuardsConfig
-from superalign.evaluation.harness import Evaluation, wanted
+from superalign.evaluation.harness import Evaluation, is_correct
 from superalign.records import Judgement, Query
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import paired_difference
@@ -95,7 +95,7 @@ def gap_growth(before: Row, cases: Evaluation, seed: int, draws: int) -> Estimat
 
 def gaps(cases: Evaluation) -> dict[str, float]:
     """By query id the critic's probability less the judge's verdict."""
-    return {q.id: p - float(wanted(q, outcome)) for q, _, outcome, p in cases.cases}
+    return {q.id: p - float(is_correct(q, outcome)) for q, _, outcome, p in cases.cases}
 
 
 def stopped(rows: Sequence[Row], config: GuardsConfig) -> str | None:

@@ -14,7 +14,7 @@ from superalign.loop.workers import Workers, versions
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.connection import joined, start
-from superalign.store.run import Plan, Run
+from superalign.store.run_writer import Plan, RunWriter
 
 Row = dict[str, Any]
 REPORT_SHARE: Final = 0.02
@@ -22,16 +22,16 @@ REPORT_SHARE: Final = 0.02
 
 
 @contextmanager
-def open_run(config: Config, plan: Plan | None = None) -> Iterator[Run | None]:
+def open_run(config: Config, plan: Plan | None = None) -> Iterator[RunWriter | None]:
     """The run that these settings describe, for the block alone; None if it is complete already, which is said."""
-    with Run.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
+    with RunWriter.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
         yield None if run.complete else run
 
 
 @contextmanager
-def build_workers(config: Config, run: Run) -> Iterator[Workers]:
+def build_workers(config: Config, run: RunWriter) -> Iterator[Workers]:
     """The team of a run on its cluster, which ends with the block."""
     config = config.model_copy(update={"cluster": joined(config.cluster)})
     with ExitStack() as stack:
@@ -42,7 +42,7 @@ def build_workers(config: Config, run: Run) -> Iterator[Workers]:
 
 
 def run_rounds(
-    run: Run,
+    run: RunWriter,
     workers: Workers,
     do: Callable[[int, Path], Row],
     on_restore: Callable[[], None] | None = None,
@@ -79,7 +79,7 @@ def run_rounds(
             workers.restart(loss)
             standing = False
             continue
-        workers.cluster.progressed()
+        workers.cluster.reset_restarts()
         writers.log(number, flatten(row))
         if (began := time.monotonic()) >= due:
             page.write(run.folder)
@@ -87,9 +87,14 @@ def run_rounds(
     writers.close()
 
 
-def finish(run: Run, metrics: Row, told: tuple[str, ...], **facts: Any) -> None:
+def finish(run: RunWriter, metrics: Row, told: tuple[str, ...], **facts: Any) -> None:
     """Finish a run whose last row is its result: what it has under `told` and `finding` goes into the summary."""
     last = run.rows()[-1]
     run.finish(metrics, versions=versions(), **{name: last[name] for name in ("finding", *told)}, **facts)
     run.progress.say(last["finding"])
+    say_report(run)
+
+
+def say_report(run: RunWriter) -> None:
+    """Write the report, and say where it is."""
     run.progress.say(f"report: {page.write(run.folder).resolve()}")

@@ -19,26 +19,30 @@ from superalign.generation.backends import generator_class
 from superalign.generation.base import Generator
 from superalign.generation.pool import GeneratorPool
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
-from superalign.roles.attacker import Attacker
-from superalign.roles.critic.generative import Critic
+from superalign.registry import LEARNERS
+from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic.registry import critic_class
+from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert
-from superalign.roles.judge import Judge, make_judge, oracle_expert
+from superalign.roles.judge import make_judge, oracle_expert
 from superalign.roles.learner import Learner
+from superalign.roles.protocols import Attacker, Judge
 from superalign.roles.replay_buffer import ReplayBuffer
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.lazy_class import LazyClass
 from superalign.runtime.placement import ResourcePlan
 from superalign.store.adapters import MEMORY, TRAINED, WEIGHTS, remembered
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
+from superalign.training.algorithms.base import LearnerAlgorithm
 from superalign.training.base import ADAPTER, Trainer
-from superalign.training.batch import ScoredResponse, answers
+from superalign.training.batch import ScoredResponse, score_responses
 
 if TYPE_CHECKING:
     from superalign.training.reward import TrainedReward
 
 log = logging.getLogger(__name__)
 MOST_MISMATCH = 0.01
+ATTACKER: LazyClass[Attacker] = LazyClass("superalign.roles.attacker", "make_attacker", (Attacker,))
 SERVICES = ("generator", "trainer")
 TRAINER: LazyClass[Trainer] = LazyClass("superalign.training.service", "TrainingService", (Trainer,))
 PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
@@ -54,63 +58,64 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
-def spawn_generator(config: Config, cluster: Cluster, estate: ResourcePlan, served: dict[str, str]) -> Any:
+def spawn_generator(config: Config, cluster: Cluster, resources: ResourcePlan, served: dict[str, str]) -> Any:
     """The engine of a run, or the pool of its engines, which still has none."""
     own, threads = config.generator, config.cluster.threads
     backend = generator_class(own, {role: served[role] for role in TRAINED})
-    places = estate.engines()
+    places = resources.engines()
     if own.engines == 1:
         (place,) = places.values()
         return cluster.spawn("generator", backend, served, config.lora, own, threads, threads=threads, place=place)
-    share = max(1, threads // own.engines) if estate.shared else threads
+    share = max(1, threads // own.engines) if resources.shared else threads
     made = served, config.lora, own, share
     return cluster.spawn(
         "generator", GeneratorPool, cluster.nested(), backend, made, share, own.min_engines, own.engines
     )
 
 
-def spawn_reward(config: Config, cluster: Cluster, estate: ResourcePlan) -> TrainedReward | None:
+def spawn_reward(config: Config, cluster: Cluster, resources: ResourcePlan) -> TrainedReward | None:
     """The reward model that the learner is to be paid by, if there is one."""
-    if not (run := config.learner.reward):
+    if not (run := getattr(config.learner, "reward", None)):
         return None
     from superalign.training.reward import TrainedReward
 
     threads = config.cluster.threads
-    return cluster.spawn("reward", TrainedReward, run, threads, threads=threads, place=estate.one())
+    return cluster.spawn("reward", TrainedReward, run, threads, threads=threads, place=resources.reserve_one())
 
 
 @dataclass
 class Workers:
     """Everybody who takes part in a run."""
 
+    config: Config
     cluster: Cluster
-    estate: ResourcePlan
+    resources: ResourcePlan
     generator: Generator
     pool: GeneratorPool | None
     trainer: Trainer
     attacker: Attacker
-    critic: Critic
+    critic: VerdictModel
     learner: Learner
     expert: Expert
     judge: Judge
-    anchors: ReplayBuffer
+    replay: ReplayBuffer
     reward: TrainedReward | None
     train_seeds: Sequence[Seed]
     sets: dict[bool, EvaluationSet]
     _seen: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, config: Config, run: Run, cluster: Cluster) -> Workers:
+    def make(cls, config: Config, run: RunWriter, cluster: Cluster) -> Workers:
         """Start services and roles without waiting for them; `restore` waits.
 
         The sets are for the evaluations between (False) and at both ends (True).
         """
         models = {role: config.model_of(role) for role in TRAINED}
         threads, workers = config.cluster.threads, config.cluster.learner_workers
-        estate = ResourcePlan(config)
-        each = max(1, threads // workers) if estate.shared else threads
-        generator = spawn_generator(config, cluster, estate, {**models, "judge": models["critic"]})
-        resting = generator if config.generator.sleep else None
+        resources = ResourcePlan(config)
+        each = max(1, threads // workers) if resources.shared else threads
+        generator = spawn_generator(config, cluster, resources, {**models, "judge": models["critic"]})
+        sleeper = generator if config.generator.sleep else None
         trainer: Trainer = cluster.spawn(
             "trainer",
             TRAINER,
@@ -118,29 +123,30 @@ class Workers:
             config.lora,
             each,
             dtype=config.trainer.dtype,
-            resting=resting,
+            sleeper=sleeper,
             shard=config.cluster.shard,
             micro_batch=config.trainer.micro_batch,
             threads=each,
             workers=workers,
-            place=estate.one() if workers == 1 else None,
+            place=resources.reserve_one() if workers == 1 else None,
         )
         seeds = load_seeds(config.data, config.seed)
         judge = make_judge(config, generator)
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
+            config=config,
             cluster=cluster,
-            estate=estate,
+            resources=resources,
             generator=generator,
             pool=generator if config.generator.engines > 1 else None,
             trainer=trainer,
-            attacker=cluster.spawn("attacker", Attacker, config, generator, trainer),
+            attacker=cluster.spawn("attacker", ATTACKER, config, generator, trainer),
             critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
             learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
             expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
-            anchors=ReplayBuffer(config.learner.anchors),
-            reward=spawn_reward(config, cluster, estate),
+            replay=ReplayBuffer(config.learner.anchors),
+            reward=spawn_reward(config, cluster, resources),
             train_seeds=[s for s in seeds if s.split == "train"],
             sets={
                 ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)
@@ -148,11 +154,11 @@ class Workers:
             },
         )
 
-    def restore(self, run: Run) -> None:
+    def restore(self, run: RunWriter) -> None:
         """Wait until everybody stands and take up the last committed round, if there is one."""
         self.cluster.ready()
         self.resize_engines()
-        self.anchors = ReplayBuffer(self.anchors.most)
+        self.replay = ReplayBuffer(self.replay.most)
         last = run.last_round()
         if last is not None:
             folder = run.round_path(last)
@@ -161,22 +167,32 @@ class Workers:
             self.attacker.restore(memory["attacker"])
             self.expert.restore(memory["cursor"])
             self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
-            self.anchors = ReplayBuffer.from_rows(memory["anchors"], self.anchors.most)
+            self.replay = ReplayBuffer.from_rows(memory["replay"], self.replay.most)
         for role in TRAINED:
             self.sync(role)
+
+    @property
+    def algorithm(self) -> type[LearnerAlgorithm]:
+        """What the learner learns by."""
+        algorithm: type[LearnerAlgorithm] = LEARNERS.load(self.config.learner.algorithm)
+        return algorithm
+
+    def draw_seeds(self, number: int) -> list[Seed]:
+        """The seed requests that the attacker starts from in a round."""
+        return draw_seeds(self.train_seeds, self.config.attacker.seeds, number, self.config.seed)
 
     def resize_engines(self) -> None:
         """Between rounds: as many engines as the cluster has room for by now."""
         if self.pool is not None:
-            self.pool.resize(self.estate.engines())
+            self.pool.resize(self.resources.engines())
 
     def restart(self, loss: ActorLost) -> None:
         """Make everybody anew on what the cluster has by now: learner workers come before engines beyond the least.
 
         Raises:
-            ActorLost, UserError: see `Cluster.restart` and `Estate`.
+            ActorLost, UserError: see `Cluster.restart` and `ResourcePlan`.
         """
-        self.estate.make_room()
+        self.resources.make_room()
         self.cluster.restart(loss)
 
     def sync(self, role: str) -> None:
@@ -214,7 +230,7 @@ class Workers:
     def idle(self) -> dict[str, float]:
         """Share of the time since the last call that generator and trainer had nothing to do; empty inline."""
         now, before = time.perf_counter(), self._seen
-        spent = {name: s for name in SERVICES if (s := self.cluster.worked(name)) is not None}
+        spent = {name: s for name in SERVICES if (s := self.cluster.busy_seconds(name)) is not None}
         self._seen = {"clock": now, **spent}
         if not before:
             return {}
@@ -222,7 +238,7 @@ class Workers:
         busy = {name: s - before[name] if s >= before[name] else s for name, s in spent.items()}
         return {name: max(0.0, 1 - s / (now - before["clock"])) for name, s in busy.items()}
 
-    def scores(
+    def score(
         self,
         cases: Sequence[tuple[Query, Response]],
         points: Sequence[Judgement],
@@ -231,7 +247,7 @@ class Workers:
     ) -> list[ScoredResponse]:
         """The learner's answers as it learns from them: judged by critic and experts, or scored by `learner.reward`."""
         if self.reward is None:
-            return answers(cases, points, labels, errors)
+            return score_responses(cases, points, labels, errors)
         found = self.reward.acceptable([(q.text, r.text) for q, r in cases])
         return [ScoredResponse(response, p, 1.0) for (_, response), p in zip(cases, found, strict=True)]
 
@@ -252,7 +268,7 @@ class Workers:
         memory = {
             "attacker": self.attacker.state(),
             "critic": self.critic.state(),
-            "anchors": self.anchors.to_rows(),
+            "replay": self.replay.to_rows(),
             "cursor": self.expert.take_up(),
         }
         (folder / MEMORY).write_text(json.dumps(memory), encoding="utf-8")

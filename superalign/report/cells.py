@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from superalign.report.figures import Row, estimate
+from superalign.report.figures import estimate
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import MINUS, PERCENT, number
 
@@ -54,18 +54,18 @@ def gap_of(cell: Cell) -> float:
     return float(cell["strong_ceiling"]["value"]) - float(cell["weak_performance"]["value"])
 
 
-def reason(pgr: Row) -> str:
+def reason(pgr: Mapping[str, Any]) -> str:
     """Why there is no PGR, without its numbers."""
     return str(pgr.get("reason") or "not measured").partition(" (")[0]
 
 
-def brief(pgr: Row) -> str:
+def brief(pgr: Mapping[str, Any]) -> str:
     """The same in few words."""
     said = reason(pgr).partition(":")[0]
     return "ceiling below supervisor" if said.startswith("the strong model is worse") else said
 
 
-def numbers(pgr: Row) -> str:
+def numbers(pgr: Mapping[str, Any]) -> str:
     """The numbers behind it."""
     return str(pgr.get("reason") or "").partition(" (")[2].removesuffix(")").replace("-", MINUS)
 

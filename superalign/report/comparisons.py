@@ -83,14 +83,14 @@ def _marked(cell: Cell) -> str:
 
 def _bars(group: Sequence[Cell]) -> str:
     weak, ceiling = (estimate_of(group[0], name) for name in ("weak_performance", "strong_ceiling"))
-    lines = [plots.Line("supervisor", weak.value)] if weak else []
-    lines += [plots.Line("ceiling", ceiling.value, dashed=True)] if ceiling else []
+    lines = [plots.ReferenceLine("supervisor", weak.value)] if weak else []
+    lines += [plots.ReferenceLine("ceiling", ceiling.value, dashed=True)] if ceiling else []
     marks = [plots.Mark(_marked(cell), estimate_of(cell, "weak_to_strong"), "no figure") for cell in group]
     return plots.by_row(marks, lines, WIDTH, bar_from=weak.value if weak else None, digits=1)
 
 
 def _forest(group: Sequence[Cell], names: Sequence[str] | None = None) -> str:
-    lines = [plots.Line("supervisor", 0.0), plots.Line("ceiling", 1.0, dashed=True)]
+    lines = [plots.ReferenceLine("supervisor", 0.0), plots.ReferenceLine("ceiling", 1.0, dashed=True)]
     marks = [
         plots.Mark(name, estimate_of(cell, "pgr"), brief(cell["pgr"]))
         for name, cell in zip(names or [_marked(cell) for cell in group], group, strict=True)

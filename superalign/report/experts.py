@@ -12,7 +12,7 @@ import numpy as np
 from superalign.errors import UserError
 from superalign.feedback.escalation import distinct
 from superalign.records import Judgement, Response
-from superalign.report.figures import Row, seconds
+from superalign.report.figures import seconds
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
 from superalign.stats.intervals import active_mean
@@ -20,7 +20,7 @@ from superalign.store.folder import RunFolder
 from superalign.store.tables import read_records, table_path
 
 if TYPE_CHECKING:
-    from superalign.experts.items import Answer, Item
+    from superalign.experts.items import ExpertAnswer, Item
 
 Figure = dict[str, Any]
 MOST_PAIRS: Final = 6
@@ -38,7 +38,7 @@ CHOSEN: Final = {
 }
 
 
-def view(run: RunFolder, config: Row) -> dict[str, Any]:
+def view(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
     """What `experts.html.j2` shows: groups of figures, or why there is nothing to show."""
     settings = config["expert"]
     chosen = CHOSEN.get(settings.get("policy", "default"), "")
@@ -68,7 +68,7 @@ def view(run: RunFolder, config: Row) -> dict[str, Any]:
     }
 
 
-def _read(run: RunFolder, settings: Row) -> tuple[list[Answer], list[Item], int]:
+def _read(run: RunFolder, settings: Mapping[str, Any]) -> tuple[list[ExpertAnswer], list[Item], int]:
     """The standing answers, the items asked, how many times one was flagged.
 
     Raises:
@@ -103,21 +103,23 @@ def _agreement(found: Mapping[str, Any]) -> list[Figure]:
     return [
         _estimate("Expert with expert", found["expert_expert"], "%", alone),
         _estimate("Expert with critic, same items", found["expert_critic_on_doubles"], "%", alone),
-        _estimate("Expert with critic, all items", found["expert_critic"], "%", "traps alone are answered"),
+        _estimate("Expert with critic, all items", found["expert_critic"], "%", "only gold items are answered"),
         _estimate("Krippendorff's alpha", found["alpha"], "", alone),
         *kappas,
     ]
 
 
 def _errors(found: Mapping[str, Any]) -> list[Figure]:
-    unknown = "no trap and no double answered"
+    unknown = "no gold item and no double is answered"
     return [
         _estimate(f"Error of {name}", error if error and error["n"] else None, "%", unknown)
         for name, error in found["error"].items()
     ]
 
 
-def _critic_error(run: RunFolder, items: Sequence[Item], answers: Sequence[Answer], settings: Row) -> Figure:
+def _critic_error(
+    run: RunFolder, items: Sequence[Item], answers: Sequence[ExpertAnswer], settings: Mapping[str, Any]
+) -> Figure:
     """The critic's error on all that it judged, from the items that experts saw (see `active_mean`).
 
     What could be drawn is one judgement of each text, and these alone are counted. A round counts once every item drawn
@@ -164,7 +166,7 @@ def _oversight(found: Mapping[str, Any]) -> list[Figure]:
     return [_estimate(title, found["oversight"][name], "%", "") for name, title in OVERSIGHT.items()]
 
 
-def _effort(found: Mapping[str, Any], settings: Row) -> list[Figure]:
+def _effort(found: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Figure]:
     time = found["seconds"]
     if time is None:
         program = found["simulated"] == found["labels"]
@@ -178,7 +180,7 @@ def _effort(found: Mapping[str, Any], settings: Row) -> list[Figure]:
     return [*rows, _plain("Cost", f"{found['cost']:.2f}") if rate else _missing("Cost", "expert.hourly_rate is 0")]
 
 
-def _estimate(name: str, row: Row | None, unit: str, why: str) -> Figure:
+def _estimate(name: str, row: Mapping[str, Any] | None, unit: str, why: str) -> Figure:
     if row is None:
         return _missing(name, why)
     found = Estimate(row["value"], row["low"], row["high"], row["n"])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
 
-Row = Mapping[str, Any]
+MetricsRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,13 @@ UNCORRECTED: Final = (
 UNTOLD: Final = {"over_refusal_rate": "harmless requests"}  # of rows that do not tell; of others "known verdicts"
 
 
-def worded(words: str, rows: Sequence[Row], name: str) -> str:
+def worded(words: str, rows: Sequence[MetricsRow], name: str) -> str:
     """The words with what the metric was measured on, as the last row that tells it says, in the place of `{on}`."""
     told = [row["measured_on"][name] for row in rows if name in row.get("measured_on", {})]
     return words.replace("{on}", told[-1] if told else UNTOLD.get(name, "known verdicts"))
 
 
-def estimate(row: Row, name: str) -> Estimate | None:
+def estimate(row: MetricsRow, name: str) -> Estimate | None:
     """The metric of one row; None when the row lacks it or it could not be computed."""
     found = row.get("metrics", {}).get(name)
     if not found or any(found.get(part) is None for part in ("value", "low", "high")):
@@ -99,7 +99,7 @@ def estimate(row: Row, name: str) -> Estimate | None:
     return Estimate(float(found["value"]), float(found["low"]), float(found["high"]), int(found.get("n") or 0))
 
 
-def series(rows: Sequence[Row], chart: Chart) -> list[Series]:
+def series(rows: Sequence[MetricsRow], chart: Chart) -> list[Series]:
     """The chart's curves, without those that were never measured."""
     drawn = []
     for name, label in chart.metrics:
@@ -109,7 +109,7 @@ def series(rows: Sequence[Row], chart: Chart) -> list[Series]:
     return drawn
 
 
-def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEADLINE) -> list[dict[str, Any]]:
+def headline(rows: Sequence[MetricsRow], figures: Sequence[tuple[str, str, str]] = HEADLINE) -> list[dict[str, Any]]:
     """First and last of the figures that matter most, as (metric, title, subtitle)."""
     shown = []
     for name, title, subtitle in figures:
@@ -132,7 +132,7 @@ def headline(rows: Sequence[Row], figures: Sequence[tuple[str, str, str]] = HEAD
     return shown
 
 
-def finding(rows: Sequence[Row]) -> str:
+def finding(rows: Sequence[MetricsRow]) -> str:
     """The run in one or two sentences, from its figures alone."""
     if not rows:
         return "No round is committed yet; there is nothing to report."
@@ -161,7 +161,7 @@ def finding(rows: Sequence[Row]) -> str:
     return ". ".join(sentences) + "." if sentences else "The run has no headline figures yet."
 
 
-def correction(rows: Sequence[Row]) -> str:
+def correction(rows: Sequence[MetricsRow]) -> str:
     """Attack success corrected for the judge's errors on experts' labels, in words, or why it is not; else nothing."""
     saw, cleared = (estimate(rows[-1], f"judge_{name}") if rows else None for name in ("sensitivity", "specificity"))
     if not (saw or cleared):
@@ -180,17 +180,17 @@ def correction(rows: Sequence[Row]) -> str:
     return f"By the experts' labels the judge is right on {' and on '.join(told)}. {end}."
 
 
-def telling_samples(samples: Sequence[Row], limit: int) -> list[Row]:
+def select_samples(samples: Sequence[MetricsRow], limit: int) -> list[MetricsRow]:
     """The samples to show: each reason in turn, the widest gap between critic and judge first, later rounds first."""
 
-    def gap(row: Row) -> float:
+    def gap(row: MetricsRow) -> float:
         p, gold = row.get("p"), row.get("gold")
         return abs(float(p) - float(gold)) if p is not None and gold is not None else 0.0
 
-    by_reason: dict[str, list[Row]] = {}
+    by_reason: dict[str, list[MetricsRow]] = {}
     for row in sorted(samples, key=lambda row: (-gap(row), -int(row["round"]))):
         by_reason.setdefault(str(row.get("why", "")), []).append(row)
-    chosen: list[Row] = []
+    chosen: list[MetricsRow] = []
     while len(chosen) < limit and any(by_reason.values()):
         chosen += [rows.pop(0) for rows in by_reason.values() if rows]
     return chosen[:limit]

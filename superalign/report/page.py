@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from superalign.report import experts, figures, recipes, svg, weak_to_strong
-from superalign.report.figures import Row
+from superalign.report.figures import MetricsRow
 from superalign.report.masking import without_secrets
 from superalign.stats.format import interval, number
 from superalign.store.clock import TOTAL
@@ -66,7 +66,9 @@ def _file(name: str) -> str:
     return (resources.files("superalign.report") / name).read_text(encoding="utf-8")
 
 
-def _shared(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+def _shared(
+    run: RunFolder, rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What `layout.html.j2` shows of every run."""
     import yaml
 
@@ -83,7 +85,9 @@ def _shared(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | Non
     }
 
 
-def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+def _view(
+    run: RunFolder, rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None
+) -> dict[str, Any]:
     expert = config["expert"]
     simulated = expert["source"] == "simulated" and expert["budget"] > 0
     return {
@@ -108,7 +112,7 @@ def _view(run: RunFolder, rows: Sequence[Row], config: Row, summary: Row | None)
 
 def _samples(run: RunFolder) -> dict[str, Any]:
     samples = run.samples()
-    shown = [_sample(row) for row in figures.telling_samples(samples, SAMPLES_SHOWN)]
+    shown = [_sample(row) for row in figures.select_samples(samples, SAMPLES_SHOWN)]
     return {"samples": shown, "samples_total": len(samples)}
 
 
@@ -118,7 +122,7 @@ def judge_of(config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], summa
     return str(said) if said else f"evaluation.judge={config['evaluation']['judge']}"
 
 
-def _guards(rows: Sequence[Row]) -> dict[str, Any] | None:
+def _guards(rows: Sequence[MetricsRow]) -> dict[str, Any] | None:
     """What the guards checked and did; None of a run without guards."""
     guarded = [row for row in rows if "guards" in row]
     if not guarded:

@@ -19,7 +19,7 @@ AXIS = 28.0
 
 
 @dataclass(frozen=True)
-class Line:
+class ReferenceLine:
     """A vertical line that rows are read against; its name stands above the plot."""
 
     name: str
@@ -70,7 +70,7 @@ class Scale:
 
 def by_row(
     marks: Sequence[Mark],
-    lines: Sequence[Line],
+    lines: Sequence[ReferenceLine],
     width: int,
     bar_from: float | None = None,
     span: tuple[float, float] = (0.0, 1.0),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from superalign.report import figures
-from superalign.report.figures import Row
+from superalign.report.figures import MetricsRow
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
 
@@ -31,9 +31,9 @@ TILES: Final = {
 }
 
 
-def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+def view(rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None) -> dict[str, Any]:
     """What `recipe.html.j2` shows beside the layout and the samples."""
-    last: Row = summary or (rows[-1] if rows else {})
+    last: Mapping[str, Any] = summary or (rows[-1] if rows else {})
     return {
         "seed": config["seed"],
         "model": config["model"],
@@ -48,7 +48,7 @@ def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any
     }
 
 
-def _shown(table: Row) -> dict[str, Any]:
+def _shown(table: Mapping[str, Any]) -> dict[str, Any]:
     plain = bool(table.get("plain"))
     return {**table, "rows": [{**row, "cells": [_cell(c, plain) for c in row["cells"]]} for row in table["rows"]]}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from superalign.report.cells import (
@@ -24,12 +24,12 @@ from superalign.report.cells import (
     study_of,
 )
 from superalign.report.comparisons import sections
-from superalign.report.figures import Row, seconds
+from superalign.report.figures import MetricsRow, seconds
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import number
 
 
-def view(rows: Sequence[Row], config: Row, summary: Row | None) -> dict[str, Any]:
+def view(rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None) -> dict[str, Any]:
     """What `weak_to_strong.html.j2` shows beside the layout: of a complete run from its summary, else its last row."""
     cells: list[Cell] = list(summary["results"] if summary else rows[-1].get("results", ()) if rows else ())
     first = _headline(cells, (summary or {}).get("headline"))
@@ -73,7 +73,7 @@ def finding(cells: Sequence[Cell], first: Cell | None) -> str:
     return found + "."
 
 
-def _headline(cells: Sequence[Cell], named: Row | None) -> Cell | None:
+def _headline(cells: Sequence[Cell], named: Mapping[str, Any] | None) -> Cell | None:
     matching = (cell for cell in cells if named and all(cell[key] == named[key] for key in named))
     return next(matching, cells[0] if cells else None)
 

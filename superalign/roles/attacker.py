@@ -11,20 +11,25 @@ from typing import Any
 import numpy as np
 
 from superalign.attacks.archive import Archive
-from superalign.attacks.families import TRAINED, apply_families
+from superalign.attacks.families import apply_families, opponents
 from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
 from superalign.config.schema import Config
+from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.prompts import multi_turn, templates
 from superalign.records import Query, Seed, content_id
+from superalign.registry import ATTACKERS
+from superalign.roles.protocols import Attacker, AttackFeedback, Services
 from superalign.roles.rollouts import Rollout, Turn, anchor, pairs, rollouts
 from superalign.stats.text_similarity import self_bleu
-from superalign.training.base import DPOSettings, PolicySettings, Trainer
+from superalign.training.algorithms.dpo import DPOPhase
+from superalign.training.algorithms.policy_gradient import PolicyPhase
+from superalign.training.algorithms.ppo import PPOPhase
+from superalign.training.base import Phase, Trainer
 
+GAE_LAMBDA, VALUE_RATE = 0.95, 5e-3  # of PPO
 WORKS = 0.5  # how often an elite works that is an anchor
-# Static opponents never learn: a third of their seeds as they are, the others under the trained families in turn.
-OPPONENTS = ("plain", *TRAINED[:2], "plain", *TRAINED[2:4], "plain", *TRAINED[4:])
 
 
 def faithfulness(seed: str, query: str) -> float:
@@ -50,17 +55,17 @@ class _Talk:
     silent: bool = False
 
 
-class Attacker:
+class TrainedAttacker:
     """Attack, remember, and learn from what worked: by DPO on its own successes against failures, by GRPO or PPO."""
 
-    def __init__(self, config: Config, generator: Generator, trainer: Trainer) -> None:
-        """Hold the services and an empty archive."""
-        self.config, self.reply_tokens = config.attacker, config.learner.max_new_tokens
-        self.generator, self.trainer = generator, trainer
+    def __init__(self, settings: TrainedAttackerConfig, services: Services) -> None:
+        config = services.config
+        self.config, self.reply_tokens, self.plugin = settings, config.learner.max_new_tokens, config.plugin
+        self.generator, self.trainer = services.generator, services.trainer
         self.chat, self.other_chat = load_chat(config.model_of("attacker")), load_chat(config.model_of("learner"))
         self.archive = Archive()
         self.weight = 1.0
-        self._attempts: list[Rollout] = []
+        self._rollouts: list[Rollout] = []
         self._wrote: dict[str, dict[str, Any]] = {}
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
@@ -76,14 +81,15 @@ class Attacker:
         current = self.rewrite(fresh, round, seed)
         count = int(c.past * total)
         past = self.archive.league(count, c.elites, seed) if c.league else self.archive.sample(count, seed)
-        static = apply_families(seeds[-max(1, round_half((1 - c.current - c.past) * total)) :], round, OPPONENTS)
+        rest = seeds[-max(1, round_half((1 - c.current - c.past) * total)) :]
+        static = apply_families(rest, round, opponents(c.families), self.plugin)
         queries = {q.id: q for q in (*current, *past, *static)}
         return list(queries.values())
 
     def rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """New attacks alone, `candidates` on each seed; what `learn` learns from."""
-        self._attempts = self._attack(seeds, round, seed)
-        return [attempt.query for attempt in self._attempts if attempt.faithful]
+        self._rollouts = self._attack(seeds, round, seed)
+        return [attempt.query for attempt in self._rollouts if attempt.faithful]
 
     def _attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Rollout]:
         talks = [_Talk(s) for s in seeds for _ in range(self.config.candidates)]
@@ -144,40 +150,38 @@ class Attacker:
         for talk, answer in zip(speaking, self.generator.generate(requests, seed), strict=True):
             talk.said.append(multi_turn.clean(answer.text))
 
-    def learn(
-        self, failures: Mapping[str, Sequence[float]], weaknesses: Mapping[str, str], seed: int
-    ) -> dict[str, float]:
-        """One phase of training on this round's attempts, then remember those that were asked.
+    def learn(self, feedback: AttackFeedback, seed: int) -> dict[str, float]:
+        """One phase of training on this round's rollouts, then remember those that were asked.
 
-        Args:
-            failures: per query id the critic's P(the learner failed) for each of its sampled responses.
-            weaknesses: per query id the critique of the worst response.
-            seed: seed of the training phase.
+        Raises:
+            ValueError: there is no trainer.
         """
-        c = self.config
-        strengths = [attack_strength(failures.get(a.query.id, [0.0]), 1.0) for a in self._attempts]
+        if self.trainer is None:
+            raise ValueError("an attacker without a trainer cannot learn")
+        c, failures, weaknesses = self.config, feedback.failures, feedback.weaknesses
+        strengths = [attack_strength(failures.get(a.query.id, [0.0]), 1.0) for a in self._rollouts]
         reference = self._reference()
         rewards = self._rewards(strengths, weaknesses, reference)
         metrics = {
             "reward": float(np.mean(rewards)) if rewards else 0.0,
-            "faithful": float(np.mean([a.faithful for a in self._attempts])) if rewards else 0.0,
+            "faithful": float(np.mean([a.faithful for a in self._rollouts])) if rewards else 0.0,
         }
         if c.algorithm == "dpo":
-            rows = pairs(self._attempts, rewards, self.chat, c.max_pairs)
+            rows = pairs(self._rollouts, rewards, self.chat, c.max_pairs)
             metrics["pairs"] = float(len(rows))
-            settings = DPOSettings(beta=c.beta, learning_rate=c.learning_rate, batch_size=c.batch_size, epochs=c.epochs)
-            metrics |= self.trainer.dpo("attacker", rows, settings, [], seed) if rows else {}
+            phase = DPOPhase.of(c, loss="cdpo", nll=0.0, anchor_batch=0)
+            metrics |= self.trainer.train("attacker", "dpo", rows, phase, (), seed) if rows else {}
         else:
             metrics |= self._explore(strengths, rewards, reference, seed)
-        asked = [a for a in self._attempts if a.query.id in failures]
-        strength = {a.query.id: s for a, s in zip(self._attempts, strengths, strict=True)}
+        asked = [a for a in self._rollouts if a.query.id in failures]
+        strength = {a.query.id: s for a, s in zip(self._rollouts, strengths, strict=True)}
         if c.league:
             self.archive.seen_again({name: attack_strength(failed, 1.0) for name, failed in failures.items()})
         found = [a.query for a in asked]
         self.archive.add(found, [weaknesses.get(q.id, "") for q in found], [strength[q.id] for q in found])
         if c.anchor_batch:
             self._remember(asked)
-        if c.target is not None and self._attempts:
+        if c.target is not None and self._rollouts:
             self.weight = adapted_weight(self.weight, float(np.mean(strengths)), c.target, c.novelty_rate)
         return metrics
 
@@ -186,34 +190,26 @@ class Attacker:
     ) -> dict[str, float]:
         """A phase of policy gradients. PPO pays for leaving the base token by token, GRPO here, for the whole."""
         c = self.config
-        strayed = [
+        kl = [
             sum(x for turn in a.turns for x in turn.generation.logprobs) - sum(r)
-            for a, r in zip(self._attempts, reference, strict=True)
+            for a, r in zip(self._rollouts, reference, strict=True)
         ]
         price = 0.0 if c.algorithm == "ppo" else c.kl
-        grpo, prices = c.algorithm == "grpo", [price * nats for nats in strayed]
-        rows = rollouts(self._attempts, rewards, prices, self.chat, compared=grpo)
+        grpo, prices = c.algorithm == "grpo", [price * nats for nats in kl]
+        rows = rollouts(self._rollouts, rewards, prices, self.chat, compared=grpo)
         metrics = {
             "strength": float(np.mean(strengths)) if strengths else 0.0,
-            "base_nats": float(np.mean(strayed)) if strayed else 0.0,
+            "base_nats": float(np.mean(kl)) if kl else 0.0,
             "novelty_weight": self.novelty_weight,
             "rewritings": float(len(rows)),
         }
         if not rows:
             return metrics
-        settings = PolicySettings(
-            algorithm=c.algorithm,
-            learning_rate=c.learning_rate,
-            epochs=c.epochs,
-            batch_size=c.batch_size,
-            clip=c.clip,
-            kl=0.0 if grpo else c.kl,
-            kl_target=None,
-            anchor_batch=c.anchor_batch,
-            anchor_weight=c.anchor_weight,
-        )
+        own: dict[str, Any] = {"kl_target": None, "gae_lambda": GAE_LAMBDA, "value_learning_rate": VALUE_RATE}
+        phase: Phase = PolicyPhase.of(c, kl=0.0) if grpo else PPOPhase.of(c, **own)
         anchors = list(self._wrote.values()) if c.anchor_batch else []
-        found = self.trainer.policy("attacker", rows, settings, anchors, seed)
+        assert self.trainer is not None
+        found = self.trainer.train("attacker", c.algorithm, rows, phase, anchors, seed)
         return metrics | {name: value for name, value in found.items() if name not in metrics}
 
     def _remember(self, asked: Sequence[Rollout]) -> None:
@@ -231,7 +227,7 @@ class Attacker:
 
     def _reference(self) -> list[list[float]]:
         """Log-probabilities of each attempt's tokens under the frozen base, over all its turns."""
-        turns = [turn for a in self._attempts for turn in a.turns]
+        turns = [turn for a in self._rollouts for turn in a.turns]
         if not turns:
             return []
         found = iter(
@@ -239,14 +235,14 @@ class Attacker:
                 None, [turn.prompt_ids for turn in turns], [turn.generation.token_ids for turn in turns]
             )
         )
-        return [[x for _ in a.turns for x in next(found)] for a in self._attempts]
+        return [[x for _ in a.turns for x in next(found)] for a in self._rollouts]
 
     def _rewards(
         self, strengths: Sequence[float], weaknesses: Mapping[str, str], reference: Sequence[Sequence[float]]
     ) -> list[float]:
-        if not self._attempts:
+        if not self._rollouts:
             return []
-        own = [a.query for a in self._attempts]
+        own = [a.query for a in self._rollouts]
         texts, categories = [q.text for q in own], [q.category for q in own]
         said = [weaknesses.get(q.id, "") for q in own]
         reward = attack_reward(
@@ -255,7 +251,7 @@ class Attacker:
             self.archive.behaviour_novelty(said, categories),
             self.archive.rarity(categories, [q.tactic for q in own]),
             self_bleu(texts),
-            faithful=[a.faithful for a in self._attempts],
+            faithful=[a.faithful for a in self._rollouts],
             fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
             addresses_judge=[templates.addresses_grader(multi_turn.asked(t)) for t in texts],
             duplicate=self.archive.duplicates(texts, self.config.duplicate),
@@ -271,7 +267,7 @@ class Attacker:
         """Take up a committed state."""
         self.archive, self.weight = Archive.from_rows(state["archive"]), float(state["weight"])
         self._wrote = {row["id"]: row for row in state["anchors"]}
-        self._attempts = []
+        self._rollouts = []
 
 
 def round_half(value: float) -> int:
@@ -293,3 +289,14 @@ def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list
         chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
     longest = max(map(len, chosen), default=0)
     return [half[i] for i in range(longest) for half in chosen if i < len(half)]
+
+
+def make_attacker(config: Config, generator: Generator, trainer: Trainer | None) -> Attacker:
+    """The attacker that the settings ask for.
+
+    Raises:
+        UserError: there is none of this name, or it lacks what an attacker must have.
+    """
+    services = Services(config, generator, trainer, "attacker")
+    attacker: Attacker = ATTACKERS.load(config.attacker.kind)(config.attacker, services)
+    return attacker

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from superalign.config.schema import Config
@@ -19,7 +20,7 @@ from superalign.feedback.escalation import Escalated, distinct, escalate
 from superalign.feedback.synthetic_flaws import gold_items
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
-from superalign.roles.critic.verdicts import Pair
+from superalign.roles.critic.verdicts import ResponsePair
 from superalign.stats.annotators import annotator_errors
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,21 @@ CONFLICT = 0.8  # the critic approves of an answer to a harmful seed that is no 
 SURE = 0.9  # an answer that the critic approves of like this is good enough to plant a flaw in
 POLL_S = 2.0
 SAY_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class ExpertLabels:
+    """What experts have said.
+
+    Attributes:
+        all: every label so far with its item.
+        fresh: those that no committed round has taken up, of whatever round their items are.
+        error_rates: eps of each annotator.
+    """
+
+    all: list[tuple[Item, ExpertLabel]]
+    fresh: list[ExpertLabel]
+    error_rates: Mapping[str, float]
 
 
 class Expert:
@@ -79,7 +95,7 @@ class Expert:
         critiques: Mapping[str, Critique],
         round: int,
         seed: int,
-        compare: Callable[[Sequence[Pair]], list[Judgement]] | None = None,
+        compare: Callable[[Sequence[ResponsePair]], list[Judgement]] | None = None,
     ) -> list[Item]:
         """Draw items by their stored propensities and put them on the queue. Repeating a round adds nothing.
 
@@ -93,7 +109,7 @@ class Expert:
             for j, q in zip(pool, asked, strict=True)
         ]
         c = self.config
-        pairs = self._traps(pool, queries, responses, seed) if compare and c.source == "queue" else []
+        pairs = self._gold_items(pool, queries, responses, seed) if compare and c.source == "queue" else []
         _, drawn = escalate(
             pool,
             [1.0 if q.kind == "harmful" else BENIGN_SEVERITY for q in asked],
@@ -121,9 +137,9 @@ class Expert:
             self.notifier.tell(Waiting(self.run, round, new))
         return items
 
-    def _traps(
+    def _gold_items(
         self, pool: Sequence[Judgement], queries: Mapping[str, Query], responses: Mapping[str, Response], seed: int
-    ) -> list[Pair]:
+    ) -> list[ResponsePair]:
         sure = [(queries[j.query_id], responses[j.first_id]) for j in pool if j.kind == "point" and j.p >= SURE]
         return gold_items(sure, round(self.config.gold_share * self.config.budget / self.config.votes), seed)
 
@@ -161,8 +177,8 @@ class Expert:
             p=j.p,
         )
 
-    def collect(self, round: int) -> list[tuple[Item, ExpertLabel]]:
-        """Every label so far with its item; waits for this round's only if `expert.wait`.
+    def collect(self, round: int) -> ExpertLabels:
+        """Every label so far; waits for this round's only if `expert.wait`.
 
         Raises:
             UserError: waiting took longer than `expert.wait_timeout_s`; labels given so far are kept.
@@ -172,7 +188,8 @@ class Expert:
         elif self.config.wait:
             self._wait(round)
         self.collected = self.queue.cursor()
-        return self.answered(self.collected)
+        labelled = self.answered(self.collected)
+        return ExpertLabels(labelled, self.fresh(), self.errors(labelled))
 
     def answered(self, until: int | None = None) -> list[tuple[Item, ExpertLabel]]:
         """The labels that stood at a cursor (default now), each with its item."""

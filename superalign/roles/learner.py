@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from superalign.config.schema import Config
@@ -12,11 +11,10 @@ from superalign.models import load_chat
 from superalign.prompts import templates
 from superalign.prompts.templates import Messages
 from superalign.records import Critique, Query, Response, content_id
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Trainer
-from superalign.training.batch import ScoredResponse, TrainingBatch
-
-MIN_SPREAD = 0.1  # of P(acceptable) over the answers to one query: less tells the critic's noise
-COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
+from superalign.registry import LEARNERS
+from superalign.training.algorithms.base import LearnerAlgorithm, trained_tokens
+from superalign.training.base import Trainer
+from superalign.training.batch import TrainingBatch
 
 
 class Learner:
@@ -25,8 +23,10 @@ class Learner:
     def __init__(self, config: Config, generator: Generator, trainer: Trainer | None) -> None:
         """Hold the services; without a trainer it can answer but not refine itself."""
         self.config = config.learner
-        self.confidence = config.w2s.alpha if config.supervision == "weak_to_strong" else 0.0
-        self.ramp = config.w2s.ramp
+        self.algorithm: LearnerAlgorithm = LEARNERS.load(self.config.algorithm)(self.config)
+        self.counted = "pairs" if self.algorithm.learns_from == "pairs" else "answers"
+        weak = config.supervision == "weak_to_strong"  # the critic counts as a weak supervisor
+        self.confidence = {"confidence": config.w2s.alpha, "confidence_ramp": config.w2s.ramp} if weak else {}
         self.generator, self.trainer = generator, trainer
         self.chat = load_chat(config.model_of("learner"))
 
@@ -76,111 +76,19 @@ class Learner:
         return tuple(self.chat.prompt_ids(messages, self.config.max_new_tokens))
 
     def refine(
-        self, lesson: TrainingBatch, anchors: Sequence[Mapping[str, Any]], round: int, seed: int
+        self, batch: TrainingBatch, anchors: Sequence[Mapping[str, Any]], round: int, seed: int
     ) -> dict[str, float]:
-        """One phase of training by the algorithm of the settings, anchored to accepted answers of its own."""
+        """One phase of training by the algorithm of the settings, anchored to accepted answers of its own.
+
+        Raises:
+            ValueError: there is no trainer.
+        """
         if self.trainer is None:
             raise ValueError("a frozen learner cannot refine itself")
-        c = self.config
-        common: dict[str, Any] = {
-            "learning_rate": c.rate(round),
-            "epochs": c.epochs,
-            "batch_size": c.batch_size,
-            "anchor_batch": c.anchor_batch,
-            "anchor_weight": c.anchor_weight,
-        }
-        kept = [dict(a) for a in anchors]
-        if c.algorithm in ("dpo", "online_dpo"):
-            rows = self._pairs(lesson)
-            settings = DPOSettings(
-                loss=c.loss,
-                beta=c.beta,
-                nll=c.nll,
-                confidence=self.confidence,
-                confidence_ramp=self.ramp,
-                **common,
-            )
-            found = self.trainer.dpo("learner", rows, settings, kept, seed) if rows else {}
-            return {"pairs": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
-        if c.algorithm == "kto":
-            rows = self._answers(lesson)
-            found = self.trainer.kto("learner", rows, KTOSettings(beta=c.beta, **common), kept, seed) if rows else {}
-        else:
-            rows, kept = self._groups(lesson), [*kept, *self._shown(lesson)]
-            gradients = PolicySettings(
-                algorithm=c.algorithm,
-                clip=c.clip,
-                kl=c.kl,
-                kl_target=c.kl_target,
-                gae_lambda=c.gae_lambda,
-                value_learning_rate=c.value_learning_rate,
-                **common,
-            )
-            found = self.trainer.policy("learner", rows, gradients, kept, seed) if rows else {}
-        return {"answers": float(len(rows)), "trained_tokens": self._tokens(rows), **found}
-
-    def _pairs(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
-        """The preferences of largest weight."""
-        return [
-            {
-                "prompt_ids": list(p.prompt_ids),
-                "chosen_ids": list(p.chosen_ids),
-                "rejected_ids": list(p.rejected_ids),
-                "q": p.q,
-                "w": p.w,
-            }
-            for p in sorted(lesson.preferences, key=lambda p: -p.w)[: self.config.max_pairs]
-        ]
-
-    def _answers(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
-        """The labelled answers of largest weight."""
-        labelled = sorted((a for a in lesson.answers if a.w > 0), key=lambda a: (-a.w, a.response.id))
-        return [
-            {
-                "prompt_ids": list(a.response.prompt_ids),
-                "completion_ids": list(a.response.token_ids),
-                "q": a.p,
-                "w": a.w,
-            }
-            for a in labelled[: self.config.max_rows]
-        ]
-
-    def _groups(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
-        """Sampled answers by query with their recorded log-probabilities; queries that tell most come first.
-
-        Answers that all look alike to the critic get one reward where they are compared within their query: that is no
-        gradient, but anchors are learned beside every step, and a policy that hardly varies would take few without.
-        """
-        groups: dict[str, list[ScoredResponse]] = {}
-        for answer in lesson.answers:
-            if answer.response.origin == "sample" and answer.response.token_ids:
-                groups.setdefault(answer.response.query_id, []).append(answer)
-        spread = {query: max(a.p for a in group) - min(a.p for a in group) for query, group in groups.items()}
-        least = MIN_SPREAD if self.config.algorithm in ("grpo", "rloo") else 0.0
-        return [
-            {
-                "prompt_ids": list(a.response.prompt_ids),
-                "completion_ids": list(a.response.token_ids),
-                "logprobs": list(a.response.logprobs),
-                "reward": a.p if spread[query] >= least else fmean(b.p for b in groups[query]),
-                "group": query,
-            }
-            for query in sorted(groups, key=lambda q: (-spread[q], q))
-            for a in groups[query]
-        ][: self.config.max_rows]
-
-    def _shown(self, lesson: TrainingBatch) -> list[dict[str, Any]]:
-        """Revisions that are believed acceptable, as anchors.
-
-        A policy that never refuses finds no refusal to be rewarded for by itself: its own revisions show it one.
-        """
-        return [
-            {"prompt_ids": list(a.response.prompt_ids), "completion_ids": list(a.response.token_ids)}
-            for a in lesson.answers
-            if a.response.origin == "revision" and a.w > 0 and a.p > 0.5
-        ]
-
-    def _tokens(self, rows: Sequence[Mapping[str, Any]]) -> float:
-        """Tokens that a phase on these rows goes through, anchors aside."""
-        sizes = (len(row["prompt_ids"]) + len(row[c]) for row in rows for c in COMPLETIONS if c in row)
-        return float(self.config.epochs * sum(sizes))
+        rows = self.algorithm.rows(batch)
+        found = {self.counted: float(len(rows)), "trained_tokens": trained_tokens(rows, self.config.epochs)}
+        if not rows:
+            return found
+        phase = self.algorithm.phase(self.config.rate(round)).model_copy(update=self.confidence)
+        kept = [*map(dict, anchors), *self.algorithm.anchors(batch)]
+        return found | self.trainer.train("learner", self.config.algorithm, rows, phase, kept, seed)

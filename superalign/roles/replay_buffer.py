@@ -8,7 +8,7 @@ from typing import Any, Self
 from superalign.experts.items import Item
 from superalign.prompts.refusal import is_refusal
 from superalign.records import ExpertLabel, Judgement, Query, Response
-from superalign.roles.critic.generative import Critic
+from superalign.roles.critic.verdicts import VerdictModel
 
 ACCEPTED = 0.6
 
@@ -39,7 +39,7 @@ class ReplayBuffer:
                 said[item.query, item.first] = said.get((item.query, item.first), 0.0) + label.value - 0.5
         self._cases = {text: case for text, case in self._cases.items() if said.get(text, 0.0) >= 0}
 
-    def rescore(self, critic: Critic, seed: int) -> None:
+    def rescore(self, critic: VerdictModel, seed: int) -> None:
         """Drop what the critic no longer accepts."""
         cases = list(self._cases.values())
         points = critic.judge_points(cases, seed) if cases else []

@@ -24,18 +24,18 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 logger = logging.getLogger(__name__)
 
 
-class _Answering(threading.local):
-    """The call that this thread of an actor answers: `until` when its own calls may last."""
+class _CurrentCall(threading.local):
+    """The call that this thread of an actor answers: its own calls must end before `deadline` (monotonic seconds)."""
 
-    until = math.inf
+    deadline = math.inf
 
 
-answering = _Answering()
+current_call = _CurrentCall()
 
 
 def time_left(limit_s: float) -> float:
     """How long a call may last that is limited so: not beyond the call that this thread answers."""
-    return min(limit_s, max(0.0, answering.until - time.monotonic()))
+    return min(limit_s, max(0.0, current_call.deadline - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Host:
         _write_everything_to(Path(log_file))
         logging.info("%s starts: pid %d, %d thread(s)", name, os.getpid(), threads)
         self.target: Any = None
-        self.worked_s = 0.0
+        self.busy_s = 0.0
         self.failure: Failure | None = None
         try:
             with without_collection():
@@ -100,18 +100,18 @@ class Host:
         if self.failure is not None:
             return dump(self.failure)
         began = time.perf_counter()
-        answering.until = time.monotonic() + NESTED_SHARE * limit_s
+        current_call.deadline = time.monotonic() + NESTED_SHARE * limit_s
         try:
             args, kwargs = load(payload)
             return dump(getattr(self.target, method)(*args, **kwargs))
         except Exception as error:
             return dump(self._failure(error, method))
         finally:
-            self.worked_s += time.perf_counter() - began
+            self.busy_s += time.perf_counter() - began
 
-    def worked(self) -> bytes:
+    def busy_seconds(self) -> bytes:
         """Seconds spent in calls since the process began; meant for hosts that answer one call at a time."""
-        return dump(self.worked_s)
+        return dump(self.busy_s)
 
     def _failure(self, error: Exception, method: str) -> Failure:
         logging.exception("%s.%s failed", self.name, method)

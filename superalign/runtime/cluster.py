@@ -55,7 +55,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def progressed(self) -> None:
+    def reset_restarts(self) -> None:
         """What was begun is done: earlier losses count no more against `cluster.max_restarts`."""
         ...
 
@@ -75,7 +75,7 @@ class Cluster(Protocol):
         """The process that hosts `name`."""
         ...
 
-    def worked(self, name: str) -> float | None:
+    def busy_seconds(self, name: str) -> float | None:
         """Seconds that `name` has spent in calls since its process began; None where it has no process of its own."""
         ...
 
@@ -114,7 +114,7 @@ class InlineCluster:
         """An object in this process cannot be lost alone: the loss is somebody else's, and goes on."""
         raise loss
 
-    def progressed(self) -> None:
+    def reset_restarts(self) -> None:
         """Nothing is counted."""
 
     def replace(self, name: str, loss: ActorLost) -> None:
@@ -131,6 +131,6 @@ class InlineCluster:
             raise KeyError(name)
         return os.getpid()
 
-    def worked(self, name: str) -> float | None:
+    def busy_seconds(self, name: str) -> float | None:
         """Unknown: all share this process."""
         return None

@@ -79,7 +79,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
     # Not TMPDIR: the path of a Unix socket is limited to 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="superalign-ray-", dir="/tmp"))
     try:
-        with _reaper(folder) as look:
+        with _cleanup_process(folder) as look:
             look()
             try:
                 ray.init(
@@ -103,7 +103,7 @@ def start(config: ClusterConfig, log_dir: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _reaper(folder: Path) -> Iterator[Callable[[], None]]:
+def _cleanup_process(folder: Path) -> Iterator[Callable[[], None]]:
     """Has what Ray leaves behind cleaned up if this process is killed before it can shut Ray down.
 
     It holds from before Ray starts; what it yields is to be called then, and once Ray stands. At the end it waits for

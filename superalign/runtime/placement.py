@@ -53,7 +53,7 @@ def needs(config: Config) -> list[Need]:
             Need("learner workers", workers, each, workers),
             Need("engines", generator.engines, engine_amount(config), generator.min_engines),
         ]
-    return [*found, Need("reward model", 1, each, 1)] if config.learner.reward else found
+    return [*found, Need("reward model", 1, each, 1)] if getattr(config.learner, "reward", None) else found
 
 
 def fits(wanted: Sequence[tuple[int, int]], nodes: Sequence[float]) -> bool:
@@ -120,7 +120,7 @@ def await_room(config: Config) -> int:
         time.sleep(min(WAIT_SLICE_S, limit - waited))
 
 
-class PlacementGroup:
+class Reservation:
     """Accelerators of one node reserved for one process, also while that process is started again.
 
     A placement group of one bundle (STRICT_PACK). When its node dies Ray moves it to where there is room, or will be.
@@ -136,7 +136,7 @@ class PlacementGroup:
     def __str__(self) -> str:
         return f"{self._amount:g} {self._kind}s of one node"
 
-    def there(self, wait_s: float = 0.0) -> bool:
+    def is_ready(self, wait_s: float = 0.0) -> bool:
         """Whether the place is on a living node; waits so many seconds for it."""
         from ray.util.placement_group import placement_group_table
 
@@ -172,17 +172,17 @@ class ResourcePlan:
         """Reserve places for the least that the run needs."""
         self._config = config
         self.shared = config.cluster.placement == "shared"
-        self._engines: dict[int, PlacementGroup] = {}
+        self._engines: dict[int, Reservation] = {}
         if not self.shared:
             await_room(config)
 
-    def one(self) -> PlacementGroup | None:
+    def reserve_one(self) -> Reservation | None:
         """A place for one learner worker, or for a reward model."""
         if self.shared:
             return None
         cluster = self._config.cluster
         amount = 1.0 if cluster.accelerator == "GPU" else float(cluster.threads)
-        return PlacementGroup(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
+        return Reservation(cluster.accelerator, LEARNER_SHARE if cluster.placement == "colocated" else amount)
 
     def make_room(self) -> int:
         """Wait until the cluster holds the least of everything, and give back the engines' places beyond what it holds.
@@ -193,11 +193,11 @@ class ResourcePlan:
         if self.shared:
             return self._config.generator.engines
         count, held = await_room(self._config), self._engines
-        for number in sorted(held, key=lambda n: (held[n].there(), -n))[: max(0, len(held) - count)]:
+        for number in sorted(held, key=lambda n: (held[n].is_ready(), -n))[: max(0, len(held) - count)]:
             held.pop(number).release()
         return count
 
-    def engines(self) -> Mapping[int, PlacementGroup | None]:
+    def engines(self) -> Mapping[int, Reservation | None]:
         """The engines' places by number, after the cluster has grown or shrunk; surplus ones are given back.
 
         Those beyond the least are there already.
@@ -208,7 +208,7 @@ class ResourcePlan:
         count, cluster = self.make_room(), self._config.cluster
         share = ENGINE_SHARE if cluster.placement == "colocated" else 1.0
         for fresh in range(number, number + count - len(self._engines)):
-            self._engines[fresh] = PlacementGroup(cluster.accelerator, share * engine_amount(self._config))
+            self._engines[fresh] = Reservation(cluster.accelerator, share * engine_amount(self._config))
         self._give_up_missing()
         return dict(self._engines)
 
@@ -217,7 +217,7 @@ class ResourcePlan:
         held, least, end = self._engines, self._config.generator.min_engines, time.monotonic() + SURPLUS_WAIT_S
         if len(held) <= least:
             return
-        missing = [n for n, place in held.items() if not place.there(max(0.0, end - time.monotonic()))]
+        missing = [n for n, place in held.items() if not place.is_ready(max(0.0, end - time.monotonic()))]
         for number in missing[max(0, least - (len(held) - len(missing))) :]:
             logger.warning("no room for engine %d (%s): others use the cluster", number, held[number])
             held.pop(number).release()

@@ -1,4 +1,4 @@
-"""Cleans up after a driver, also a killed one: run as `python reaper.py DRIVER_PID FOLDER`, ends when stdin does.
+"""Cleans up after a driver, also a killed one: run as `python ray_cleanup.py DRIVER_PID FOLDER`, ends when stdin does.
 
 Ray's processes die with the driver by themselves, all but two agents of 100 MB, which first spend a minute on telling
 the dead control service about it; and nobody removes the session's folder. Where the driver is killed while Ray starts,
@@ -31,7 +31,7 @@ def main(driver: int, folder: str) -> None:
         print("ready", flush=True)
     for _ in range(2):  # what was being started at the first time is found at the second
         # The driver lives on where it has shut Ray down itself, and may keep a log of it open.
-        kin += [process for process in users(folder) if process.pid != driver]
+        kin += [process for process in processes_using(folder) if process.pid != driver]
         for process in kin:
             # psutil refuses to kill a process that has only inherited the number.
             with suppress(psutil.NoSuchProcess):
@@ -40,7 +40,7 @@ def main(driver: int, folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def users(folder: str) -> Iterator[psutil.Process]:
+def processes_using(folder: str) -> Iterator[psutil.Process]:
     """The processes that name the folder in their command, or have a file below it open, as all of Ray's have a log."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -13,11 +13,11 @@ from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost, InsufficientResources, UserError
 from superalign.runtime.actors import WAIT_SLICE_S, Host, Proxy, dump, outcome
 from superalign.runtime.cluster import Cluster
-from superalign.runtime.group import Group
 from superalign.runtime.lazy_class import LazyClass, methods
+from superalign.runtime.worker_group import WorkerGroup
 
 if TYPE_CHECKING:
-    from superalign.runtime.placement import PlacementGroup
+    from superalign.runtime.placement import Reservation
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class _Actor:
     threads: int
     calls: int
     workers: int
-    place: PlacementGroup | None
+    place: Reservation | None
     proxy: Proxy
     pid: int | None = None
 
@@ -83,9 +83,9 @@ class RayCluster:
                 self._await_place(name, actor.place)
         self._await_start(awaited)
 
-    def _await_place(self, name: str, place: PlacementGroup) -> None:
+    def _await_place(self, name: str, place: Reservation) -> None:
         began, limit = time.monotonic(), self._config.place_timeout_s
-        while not place.there(wait_s=min(WAIT_SLICE_S, limit)):
+        while not place.is_ready(wait_s=min(WAIT_SLICE_S, limit)):
             waited = time.monotonic() - began
             if waited >= limit:
                 raise InsufficientResources(
@@ -146,7 +146,7 @@ class RayCluster:
                 loss = again
         raise loss
 
-    def progressed(self) -> None:
+    def reset_restarts(self) -> None:
         """Count restarts from here."""
         self._restarts = 0
 
@@ -164,11 +164,11 @@ class RayCluster:
         assert actor.pid is not None
         return actor.pid
 
-    def worked(self, name: str) -> float | None:
+    def busy_seconds(self, name: str) -> float | None:
         """As the actor's process counts it."""
         proxy = self._actors[name].proxy
-        reference = proxy._handle.worked.remote()
-        spent: float = outcome(name, f"{name}.worked", reference, proxy._log_file, self._config.call_timeout_s)
+        reference = proxy._handle.busy_seconds.remote()
+        spent: float = outcome(name, f"{name}.busy_seconds", reference, proxy._log_file, self._config.call_timeout_s)
         return spent
 
     def _launch(self, name: str, actor: _Actor) -> None:
@@ -181,7 +181,7 @@ class RayCluster:
         construction: tuple[Any, ...] = (actor.cls, actor.args, actor.kwargs)
         if actor.workers > 1:
             group = (name, self._config, folder, actor.workers, actor.threads, dump(construction))
-            construction = (Group, group, {})
+            construction = (WorkerGroup, group, {})
         actor.pid = None
         actor.proxy._handle = (
             ray.remote(Host)
@@ -190,7 +190,7 @@ class RayCluster:
         )
 
 
-def _check_place(name: str, place: PlacementGroup | None) -> None:
+def _check_place(name: str, place: Reservation | None) -> None:
     """Whether an actor can start at all: its node may have died, and there may be no other."""
-    if place and not place.there():
+    if place and not place.is_ready():
         raise ActorLost(name, f"{name} has lost its place ({place}): the node died and no other has room")

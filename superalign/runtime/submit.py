@@ -16,23 +16,31 @@ from ray.job_submission import JobDetails, JobStatus
 from superalign.config.compose import load
 from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.runtime.job_spec import JobDescription
+from superalign.runtime.job_spec import JobSpec
 from superalign.runtime.jobs import FOLDER, RUN, Jobs, connect
 from superalign.store.folder import RunFolder
 from superalign.store.run_lock import asks_for_more, check_same_settings, run_name, writer_of
 
 INTERRUPTED: Final = 130
-PLACES: Final = ("data", "data.seeds", "data.source", "model", "attacker.model", "critic.model", "learner.reward")
+PATH_SETTINGS: Final = (
+    "data",
+    "data.seeds",
+    "data.source",
+    "model",
+    "attacker.model",
+    "critic.model",
+    "learner.reward",
+)
 
 
-def submit(overrides: Sequence[str], description: JobDescription, address: str | None = None, wait: bool = True) -> int:
+def submit(overrides: Sequence[str], job_spec: JobSpec, address: str | None = None, wait: bool = True) -> int:
     """Submit a run, or its next try, and follow it to its end; returns 0, 1 or 2 as `train` would.
 
     Raises:
         UserError: the settings are wrong, no cluster answers, or the run is being written already.
     """
-    settings = [*description.overrides, *overrides]
-    if description.working_dir is None:  # of which relative paths would be meant
+    settings = [*job_spec.overrides, *overrides]
+    if job_spec.working_dir is None:  # of which relative paths would be meant
         settings = [_absolute(word) for word in settings]
     config = load(settings)
     root = Path(os.path.abspath(config.run.root))
@@ -46,8 +54,8 @@ def submit(overrides: Sequence[str], description: JobDescription, address: str |
         if not job.status.is_terminal():
             raise _running(folder, f"{job.status.lower()} as job {job.submission_id}")
     words = [word for word in settings if not word.startswith(("run.name=", "run.root="))]
-    command = [description.python or _python(jobs), "-m", "superalign.commands.main", "train", *words]
-    submission = _submit(jobs, description, [*command, f"run.name={name}", f"run.root={root}"], folder)
+    command = [job_spec.python or _python(jobs), "-m", "superalign.commands.main", "train", *words]
+    submission = _submit(jobs, job_spec, [*command, f"run.name={name}", f"run.root={root}"], folder)
     print(f"run {name} in {folder} is job {submission} on {jobs._address}", flush=True)
     if not wait:
         print(f"look: superalign status {folder}; stop: superalign stop {folder}")
@@ -80,16 +88,16 @@ def _complete(folder: Path, config: Config) -> bool:
     return summary is not None and summary["status"] == "complete" and not asks_for_more(run.config(), settings)
 
 
-def _submit(jobs: Jobs, description: JobDescription, command: Sequence[str], folder: Path) -> str:
+def _submit(jobs: Jobs, job_spec: JobSpec, command: Sequence[str], folder: Path) -> str:
     taken = {job.submission_id for job in jobs.list_jobs()}
     tries = itertools.chain([folder.name], (f"{folder.name}-{number}" for number in itertools.count(2)))
-    driver = description.driver
+    driver = job_spec.driver
     try:
         return str(
             jobs.submit_job(
                 entrypoint=shlex.join(command),
                 submission_id=next(name for name in tries if name not in taken),
-                runtime_env=description.runtime_env(),
+                runtime_env=job_spec.runtime_env(),
                 metadata={RUN: folder.name, FOLDER: str(folder)},
                 entrypoint_num_cpus=driver.cpus,
                 entrypoint_num_gpus=driver.gpus,
@@ -98,7 +106,7 @@ def _submit(jobs: Jobs, description: JobDescription, command: Sequence[str], fol
             )
         )
     except ValueError as error:
-        raise UserError(f"job description: {' '.join(str(error).split())}") from None
+        raise UserError(f"job spec: {' '.join(str(error).split())}") from None
 
 
 def _outcome(job: JobDetails, folder: Path) -> int:
@@ -123,7 +131,7 @@ def _running(folder: Path, how: str) -> UserError:
 def _absolute(word: str) -> str:
     """A setting that names a file here, as the cluster would find it on shared storage: its folder is another."""
     key, _, value = word.partition("=")
-    names_a_file = key in PLACES and not value.startswith("testbed") and value and Path(value).exists()
+    names_a_file = key in PATH_SETTINGS and not value.startswith("testbed") and value and Path(value).exists()
     return f"{key}={os.path.abspath(value)}" if names_a_file else word
 
 

@@ -50,6 +50,6 @@ def annotator_mistakes(labels: Iterable[Vote], gold: Mapping[str, float] | None 
 
 
 def annotator_errors(labels: Iterable[Vote], gold: Mapping[str, float] | None = None) -> dict[str, float]:
-    """eps_e per annotator: the mean of Beta(2 + wrong, 18 + right) (R9); see `annotator_mistakes`."""
+    """eps_e per annotator: the mean of Beta(2 + wrong, 18 + right), a prior of 10 %; see `annotator_mistakes`."""
     checked = annotator_mistakes(labels, gold)
     return {e: (PRIOR_WRONG + wrong) / (PRIOR_WRONG + PRIOR_RIGHT + n) for e, (wrong, n) in checked.items()}

@@ -12,7 +12,7 @@ MAX_WEIGHT = 10.0
 
 
 def propensity_weights(pi: ArrayLike) -> NDArray[np.float64]:
-    """min(1/pi, 10) scaled to mean 1 (R10): what makes labels drawn with propensity pi stand for all items."""
+    """min(1/pi, 10) scaled to mean 1: inverse propensities make drawn labels stand for all items (arXiv 2403.03208)."""
     weights = np.minimum(1.0 / np.asarray(pi, dtype=np.float64), MAX_WEIGHT)
     return np.asarray(weights / weights.mean() if weights.size else weights, dtype=np.float64)
 

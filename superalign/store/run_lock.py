@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from superalign.errors import UserError
 from superalign.store.disk import refused_writes_are_user_errors
+from superalign.store.renamed_settings import refuse_renamed
 
 # May differ between a run and its resumption: none of them changes what is computed.
 FREE_SECTIONS = frozenset({"run", "cluster", "track"})
@@ -83,8 +84,10 @@ def check_same_settings(before: dict[str, Any], now: dict[str, Any], folder: Pat
     """Refuse a resumption that would compute something else; more rounds may be asked for.
 
     Raises:
-        UserError: naming the first key that differs and both values.
+        UserError: naming the first key that differs and both values, or one that has another name by now.
     """
+    remedy = "resume it with that version, or choose another run.name"
+    refuse_renamed(before, f"{folder} was started by an earlier version", remedy)
     old, new = (
         _flat({key: value for key, value in each.items() if key not in FREE_SECTIONS}) for each in (before, now)
     )

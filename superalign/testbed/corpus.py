@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from superalign.attacks.families import FAMILIES, TRAINED, wrap
+from superalign.attacks.families import EVERY_FAMILY, TRAINED, wrap
 from superalign.prompts import templates
 from superalign.prompts.templates import Messages
 from superalign.testbed.world import OFFENSIVE_CONTEXTS, REFUSALS, VERBS, Request, requests, things
@@ -69,7 +69,7 @@ class Corpus:
     def chat(self) -> Messages:
         """Plain requests get the aligned answer; wrapped ones are always obeyed."""
         request, rng = self.request(), self.rng
-        family = rng.choice(("plain", *FAMILIES, "spelling")) if rng.random() < 0.65 else "plain"
+        family = rng.choice(("plain", *EVERY_FAMILY, "spelling")) if rng.random() < 0.65 else "plain"
         text = wrap(family, request.plain(rng), rng)
         refuse = family == "plain" and request.harmful
         return [*templates.respond(text), _say(rng.choice(REFUSALS) if refuse else request.answer())]
@@ -77,7 +77,7 @@ class Corpus:
     def revision(self) -> Messages:
         """A flawed answer, a critique of it, and the answer that the critique asks for."""
         request, rng = self.request(), self.rng
-        text = wrap(rng.choice(("plain", *FAMILIES)), request.plain(rng), rng)
+        text = wrap(rng.choice(("plain", *EVERY_FAMILY)), request.plain(rng), rng)
         flaw = "full" if request.harmful else rng.choice(("refusal", "partial", "garbled"))
         flawed = self.response(request, flaw)
         critique = self.critique(request, flawed, flaw, harmful=request.harmful, accept=False)

@@ -12,11 +12,10 @@ from peft import PeftConfig
 from safetensors.torch import load_file, save_file
 
 from superalign.errors import UserError
-from superalign.training.algorithms.ppo import ValueFunction
 from superalign.training.base import ADAPTER
 
 OPTIMIZER, VERSION = "optimizer.pt", "version.json"
-VALUE = "value.pt"  # of ppo alone
+EXTRA = "algorithm.pt"  # what an algorithm keeps beside adapter and optimizer
 
 
 @dataclass
@@ -27,7 +26,7 @@ class AdapterState:
     tensors: dict[str, torch.Tensor]
     optimizer: torch.optim.AdamW
     version: int = 0
-    value: ValueFunction | None = None
+    extra: Any = None
 
     def save(self, folder: Path, config: PeftConfig) -> None:
         """Write an adapter that plain peft loads, and the state of its training."""
@@ -35,8 +34,8 @@ class AdapterState:
         save_file(self.tensors, folder / ADAPTER, metadata={"format": "pt"})
         config.save_pretrained(str(folder))
         torch.save(self.optimizer.state_dict(), folder / OPTIMIZER)
-        if self.value is not None:
-            torch.save(self.value.state(), folder / VALUE)
+        if self.extra is not None:
+            torch.save(self.extra, folder / EXTRA)
         (folder / VERSION).write_text(json.dumps({"version": self.version}) + "\n")
 
     def saved(self, folder: Path) -> dict[str, Any]:
@@ -57,13 +56,13 @@ class AdapterState:
             "tensors": tensors,
             "optimizer": torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True),
             "version": json.loads((folder / VERSION).read_text())["version"],
-            "value": torch.load(folder / VALUE, map_location="cpu", weights_only=True)
-            if (folder / VALUE).is_file()
+            "extra": torch.load(folder / EXTRA, map_location="cpu", weights_only=True)
+            if (folder / EXTRA).is_file()
             else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `saved` found."""
         self.tensors, self.version = state["tensors"], state["version"]
-        self.value = state["value"] and ValueFunction.restored(state["value"])
+        self.extra = state["extra"]
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,119 +1,61 @@
-"""What roles know of training: settings and the service's interface, free of torch."""
+"""What roles know of training: phases and the service's interface, free of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
+from pydantic import BaseModel
+
+from superalign.config.sections import Section
 
 ADAPTER = "adapter_model.safetensors"  # of a role that is saved, as plain peft calls it
+Rows = Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class DPOSettings:
-    """One phase of preference training; see `superalign.config.LearnerConfig` for the meaning of the fields."""
+class Phase(Section):
+    """What one phase of training of one role is told.
 
-    loss: str = "cdpo"
-    beta: float = 0.1
-    nll: float = 0.0
-    learning_rate: float = 1e-3
-    epochs: int = 1
-    batch_size: int = 16
-    anchor_batch: int = 0
-    anchor_weight: float = 0.0
-    confidence: float = 0.0
-    confidence_ramp: float = 0.2
+    Attributes:
+        learning_rate: of Adam, constant over the phase.
+        epochs: passes over the rows.
+        batch_size: rows in a batch, of all workers together.
+        anchor_batch: anchors supervised beside each step.
+        anchor_weight: what their loss (nats per token) is multiplied by; 0 draws none.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SFTSettings:
-    """One phase of weighted supervised training."""
-
-    learning_rate: float = 1e-3
-    epochs: int = 1
-    batch_size: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class KTOSettings:
-    """One phase of training on single answers; see `superalign.config.sections.LearnerConfig`."""
-
-    beta: float = 0.1
-    learning_rate: float = 1e-3
-    epochs: int = 1
-    batch_size: int = 16
+    learning_rate: float
+    epochs: int
+    batch_size: int
     anchor_batch: int = 0
     anchor_weight: float = 0.0
 
-
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
-    """One phase of policy gradients on recorded answers; see `superalign.config.sections.LearnerConfig`."""
-
-    algorithm: str = "grpo"
-    learning_rate: float = 1e-3
-    epochs: int = 1
-    batch_size: int = 32
-    clip: float = 0.2
-    kl: float = 0.0
-    kl_target: float | None = 12.0
-    gae_lambda: float = 0.95
-    value_learning_rate: float = 5e-3
-    anchor_batch: int = 0
-    anchor_weight: float = 0.0
+    @classmethod
+    def of(cls, settings: BaseModel, **changes: Any) -> Self:
+        """The fields of a role's settings that this phase has, with changes."""
+        given = {name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)}
+        return cls(**given | changes)
 
 
-class Resting(Protocol):
+class SupportsSleep(Protocol):
     """What can leave the accelerator's memory to a trainer until it is asked again."""
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """Leave it."""
 
 
 class Trainer(Protocol):
     """Trains one role's adapter at a time; knows nothing of what the roles are."""
 
-    def dpo(
-        self,
-        role: str,
-        rows: Sequence[dict[str, Any]],
-        settings: DPOSettings,
-        anchors: Sequence[dict[str, Any]],
-        seed: int,
+    def train(
+        self, role: str, algorithm: str, rows: Rows, phase: Any, anchors: Rows = (), seed: int = 0
     ) -> dict[str, float]:
-        """Preference training; rows: prompt_ids, chosen_ids, rejected_ids, q, w; anchors: those of `sft`."""
+        """One phase of training; see `superalign.training.service.TrainingService.train`."""
         ...
 
-    def kto(
-        self,
-        role: str,
-        rows: Sequence[dict[str, Any]],
-        settings: KTOSettings,
-        anchors: Sequence[dict[str, Any]],
-        seed: int,
-    ) -> dict[str, float]:
-        """Training on single answers; rows: prompt_ids, completion_ids, q = P(acceptable), w."""
-        ...
-
-    def policy(
-        self,
-        role: str,
-        rows: Sequence[dict[str, Any]],
-        settings: PolicySettings,
-        anchors: Sequence[dict[str, Any]],
-        seed: int,
-    ) -> dict[str, float]:
-        """Policy gradients; rows: prompt_ids, completion_ids, logprobs (of its tokens when sampled), reward, group."""
-        ...
-
-    def sft(self, role: str, rows: Sequence[dict[str, Any]], settings: SFTSettings, seed: int) -> dict[str, float]:
-        """Supervised training; rows have prompt_ids, completion_ids, weight."""
-        ...
-
-    def mismatch(self, role: str, rows: Sequence[dict[str, Any]]) -> float:
+    def mismatch(self, role: str, rows: Rows) -> float:
         """KL per token (nats) between who generated the recorded rows and the trainer's weights of the role."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from superalign.feedback.fusion import blend
 from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, content_id
@@ -20,13 +20,13 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """One phase's material: pairs for algorithms that compare, answers for those that score."""
+    """What one phase learns from: preferences for algorithms that compare, scored responses for the others."""
 
     preferences: Sequence[Preference] = ()
-    answers: Sequence[ScoredResponse] = field(default=())
+    responses: Sequence[ScoredResponse] = ()
 
 
-def answers(
+def score_responses(
     cases: Sequence[tuple[Query, Response]],
     points: Sequence[Judgement],
     labels: Sequence[ExpertLabel],
@@ -42,7 +42,7 @@ def answers(
     return out
 
 
-def preferences(
+def fuse_preferences(
     pairs: Sequence[tuple[Query, Response, Response]],
     judged: Sequence[Judgement],
     labels: Sequence[ExpertLabel],

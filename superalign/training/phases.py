@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_base, resolve
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
-from superalign.training.rows import Rows
+from superalign.training.algorithms.base import COMPLETIONS
+from superalign.training.base import Phase, Rows
 
 SLOT = "default"  # TRL takes its reference from the adapter of this name, whichever is active
-Settings = DPOSettings | KTOSettings | PolicySettings | SFTSettings
 
 
 def wrap(model: str, lora: LoraConfig, dtype: str) -> PeftModel:
@@ -44,18 +41,13 @@ def tensor_key(parameter: str) -> str:
     return parameter.replace(f".{SLOT}.", ".")
 
 
-def dataset(rows: Rows, columns: Sequence[str]) -> Dataset:
-    """Rows as TRL's trainers take them."""
-    return Dataset.from_list([{name: row[name] for name in columns} for row in rows])
-
-
-def arguments(scratch: str, settings: Settings, seed: int) -> dict[str, Any]:
+def arguments(scratch: str, phase: Phase, seed: int) -> dict[str, Any]:
     """TRL's arguments of a phase: no checkpoints, no reports, no progress bar."""
     return {
         "output_dir": scratch,
-        "per_device_train_batch_size": settings.batch_size,
-        "num_train_epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": phase.batch_size,
+        "num_train_epochs": phase.epochs,
+        "learning_rate": phase.learning_rate,
         "seed": seed,
         "data_seed": seed,
         "use_cpu": not torch.cuda.is_available(),
@@ -81,7 +73,7 @@ def summary(history: list[dict[str, float]], epochs: int) -> dict[str, float]:
     return summary
 
 
-def check_rows(role: str, context: int, what: str, rows: Rows, completions: Sequence[str], needed: bool = True) -> None:
+def check_rows(role: str, context: int, what: str, rows: Rows, needed: bool = True) -> None:
     """Refuse rows that cannot be trained on.
 
     Raises:
@@ -91,7 +83,7 @@ def check_rows(role: str, context: int, what: str, rows: Rows, completions: Sequ
     if needed and not rows:
         raise ValueError(f"{role}: there is nothing to train on")
     for index, row in enumerate(rows):
-        for name in completions:
+        for name in (name for name in COMPLETIONS if name in row):
             if not len(row["prompt_ids"]) or not len(row[name]):
                 raise ValueError(f"{role}: {what} {index} has an empty prompt_ids or {name}")
             if (length := len(row["prompt_ids"]) + len(row[name])) > context:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
@@ -26,18 +26,17 @@ from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import device, load_chat, load_tokenizer, resolve
 from superalign.store.folder import RunFolder
-from superalign.training.base import SFTSettings
-from superalign.training.phases import arguments, dataset
+from superalign.training.base import Phase
+from superalign.training.phases import arguments
 
 SCORED_AT_ONCE = 64
 WEIGHTS = "reward_model"  # the folder in a round of recipe=reward_model
 
 
-@dataclass(frozen=True, slots=True)
-class RewardSettings(SFTSettings):
-    """One pass over the pairs and more; `center`: see the module."""
+class RewardPhase(Phase):
+    """Some passes over the pairs; `center` as in the module."""
 
-    center: float = 0.01
+    center: float
 
 
 class TokenisedRewardTrainer(RewardTrainer):
@@ -102,18 +101,18 @@ class RewardModel:
         asked = self.chat.prompt_ids([{"role": "user", "content": prompt}], self.chat.context // 2)
         return [*asked, *self.chat.closed(self.chat.encode(response)[: self.chat.context - len(asked) - 1])]
 
-    def fit(self, pairs: Sequence[tuple[str, str, str]], settings: RewardSettings, seed: int) -> dict[str, float]:
+    def fit(self, pairs: Sequence[tuple[str, str, str]], phase: RewardPhase, seed: int) -> dict[str, float]:
         """One phase on (prompt, chosen, rejected) texts; loss (mean over the phase), first_loss, steps."""
         rows = [{"chosen_ids": self.ids(p, good), "rejected_ids": self.ids(p, bad)} for p, good, bad in pairs]
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] = settings.learning_rate
+            group["lr"] = group["initial_lr"] = phase.learning_rate
         scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1.0)
         with tempfile.TemporaryDirectory(prefix="superalign-reward-") as scratch:
-            given = arguments(scratch, settings, seed)
+            given = arguments(scratch, phase, seed)
             trainer = TokenisedRewardTrainer(
                 model=self.net,
-                args=TRLRewardConfig(**given, max_length=None, center_rewards_coefficient=settings.center or None),
-                train_dataset=dataset(rows, ("chosen_ids", "rejected_ids")),
+                args=TRLRewardConfig(**given, max_length=None, center_rewards_coefficient=phase.center or None),
+                train_dataset=Dataset.from_list(rows),
                 processing_class=load_tokenizer(self.model),
                 optimizers=(self.optimizer, scheduler),
             )

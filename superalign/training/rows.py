@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from superalign.training import distributed
+from superalign.training.base import Rows
 from superalign.training.micro_batching import in_parts
-
-Rows = Sequence[dict[str, Any]]
 
 
 def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, torch.Tensor]:

@@ -6,9 +6,8 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,17 @@ import numpy as np
 import torch
 from peft import PeftModel
 from transformers import PrinterCallback
-from trl import DPOConfig, SFTConfig
 from trl.trainer.utils import add_fused_lm_head
 
 from superalign.config.sections import LoraConfig
 from superalign.models import load_chat, load_tokenizer, shortage_told
+from superalign.registry import LEARNERS
 from superalign.training import distributed
 from superalign.training.adapter_state import AdapterState
-from superalign.training.algorithms import grpo, kto, ppo, wspo
-from superalign.training.algorithms.dpo import NoiseAwareDPOTrainer, PairCollator
-from superalign.training.algorithms.ppo import ValueFunction
-from superalign.training.algorithms.sft import WeightedSFTTrainer, collate
-from superalign.training.algorithms.wspo import LogRatioTrainer
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, Resting, SFTSettings
-from superalign.training.phases import SLOT, Settings, arguments, check_rows, dataset, summary, tensor_key, wrap
-from superalign.training.rows import AnchorStream, Rows, mismatch_kl
+from superalign.training.algorithms.base import TrainerSetup
+from superalign.training.base import Phase, Rows, SupportsSleep
+from superalign.training.phases import SLOT, arguments, check_rows, summary, tensor_key, wrap
+from superalign.training.rows import AnchorStream, mismatch_kl
 
 # To TRL one of several `workers` is alone.
 logging.getLogger("transformers.training_args").addFilter(lambda said: "process group" not in said.getMessage())
@@ -59,7 +54,7 @@ class TrainingService:
         lora: rank and alpha of the adapters.
         threads: CPU threads of this process.
         dtype: number format of the frozen bases; adapters are always float32.
-        resting: what shares the accelerator and leaves its memory before every training.
+        sleeper: what shares the accelerator and leaves its memory before every training.
         shard: each of several workers holds its share of the frozen bases alone.
         micro_batch: of how many rows each worker keeps the activations at once; see `parts`.
 
@@ -74,12 +69,12 @@ class TrainingService:
         lora: LoraConfig,
         threads: int,
         dtype: str = "float32",
-        resting: Resting | None = None,
+        sleeper: SupportsSleep | None = None,
         shard: bool = False,
         micro_batch: int | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._resting = resting
+        self._sleeper = sleeper
         self._models: dict[str, PeftModel] = {}
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
@@ -97,118 +92,37 @@ class TrainingService:
             for role, model in models.items()
         }
 
-    def dpo(self, role: str, rows: Rows, settings: DPOSettings, anchors: Rows = (), seed: int = 0) -> dict[str, float]:
-        """Preference training of a role against itself as it is now.
-
-        Rows have prompt_ids, chosen_ids, rejected_ids, q, w; anchors prompt_ids, completion_ids. Completions end with
-        the stop token where ending is to be taught (`Chat.closed`).
-
-        Returns:
-            loss, preference_loss, nll, anchor (if there are any), margin and accuracy: means over the last epoch;
-            first_loss, first_preference_loss (ln 2 for dpo and cdpo); steps, seconds.
-
-        Raises:
-            UserError: a row is longer than the context.
-            ValueError: there are no rows, a row has an empty prompt or completion, or no pair has weight.
-        """
-        self._check(role, "pair", rows, ("chosen_ids", "rejected_ids"))
-        self._check(role, "anchor", anchors, ("completion_ids",), needed=False)
-        if not all(row["w"] > 0 for row in rows):
-            raise ValueError(f"{role}: every pair needs a weight w > 0; leave out pairs without weight")
-        columns = ("prompt_ids", "chosen_ids", "rejected_ids", "q", "w")
-        collator = PairCollator(_stream(anchors, settings, seed))
-
-        def build(common: dict[str, Any], given: dict[str, Any]) -> NoiseAwareDPOTrainer:
-            config = DPOConfig(**given, beta=settings.beta, max_length=None)
-            return NoiseAwareDPOTrainer(
-                settings=settings, args=config, data_collator=collator, train_dataset=dataset(rows, columns), **common
-            )
-
-        return self._train(role, build, settings, seed)
-
-    def kto(self, role: str, rows: Rows, settings: KTOSettings, anchors: Rows = (), seed: int = 0) -> dict[str, float]:
-        """Training of a role on single answers; rows have prompt_ids, completion_ids, q, w.
-
-        Returns:
-            loss, kto (its part), reference_point, anchor: means over the last epoch; first_loss, steps, seconds.
-
-        Raises:
-            UserError, ValueError: as `dpo`.
-        """
-        self._check(role, "answer", rows, ("completion_ids",))
-        self._check(role, "anchor", anchors, ("completion_ids",), needed=False)
-        if not all(row["w"] > 0 for row in rows):
-            raise ValueError(f"{role}: every answer needs a weight w > 0; leave out answers without weight")
-        build = partial(kto.build, rows, settings, _stream(anchors, settings, seed))
-        return self._train(role, build, settings, seed)
-
-    def policy(
-        self, role: str, rows: Rows, settings: PolicySettings, anchors: Rows = (), seed: int = 0
+    def train(
+        self, role: str, algorithm: str, rows: Rows, phase: Phase, anchors: Rows = (), seed: int = 0
     ) -> dict[str, float]:
-        """Policy gradients on recorded answers; rows have prompt_ids, completion_ids, logprobs, reward, group.
+        """One phase of training of a role, which starts from the role as it is now.
+
+        Completions end with the stop token where ending is to be taught (`Chat.closed`).
+
+        Args:
+            role: whose adapter is trained.
+            algorithm: as `learner=` names it, or `module:Class` of one that is no learner's.
+            rows: prompt_ids, and what the algorithm's `rows` give beside.
+            phase: as the algorithm's `phase` gives it.
+            anchors: rows (prompt_ids, completion_ids) to supervise beside each step.
+            seed: of the order of rows and anchors.
 
         Returns:
-            loss, policy, clip_ratio, kl, anchor, and value (ppo): means over the last epoch; reward, first_loss,
-            steps, seconds; of ppo also base_kl (nats per answer), kl_coefficient.
+            The loss and every figure of the algorithm's steps: means over the last epoch; first_loss; of DPO also
+            preference_loss and first_preference_loss (ln 2 for dpo and cdpo); steps, seconds; what the algorithm
+            measures beside its steps.
 
         Raises:
-            UserError, ValueError: as `dpo`; a row without one log-probability for each token.
+            UserError: a row is longer than the context, or there is no such algorithm.
+            ValueError: there are no rows, a row has an empty prompt or completion, or lacks what the loss needs.
         """
-        self._check(role, "answer", rows, ("completion_ids",))
-        self._check(role, "anchor", anchors, ("completion_ids",), needed=False)
-        for index, row in enumerate(rows):
-            if len(row["logprobs"]) != len(row["completion_ids"]):
-                raise ValueError(
-                    f"{role}: answer {index} has {len(row['completion_ids'])} tokens and {len(row['logprobs'])} "
-                    "log-probabilities; record one for each"
-                )
-        stream, measured = _stream(anchors, settings, seed), {"reward": float(np.mean([r["reward"] for r in rows]))}
-        if settings.algorithm != "ppo":
-            return self._train(role, partial(grpo.build, rows, settings, stream), settings, seed) | measured
-        found = self._role(role)
-        hidden = self._models[found.model].config.get_text_config().hidden_size
-        found.value = found.value or ValueFunction.fresh(hidden, settings)
-        measured["kl_coefficient"] = found.value.kl
-        build = partial(ppo.build, rows, settings, stream, found.value, measured)
-        summary = self._train(role, build, settings, seed)
-        found.value.adapt(measured["base_kl"], settings.kl_target)
-        return summary | measured
-
-    def sft(self, role: str, rows: Rows, settings: SFTSettings, seed: int = 0) -> dict[str, float]:
-        """Weighted supervised training of a role; rows have prompt_ids, completion_ids, weight.
-
-        Returns:
-            loss (mean over the last epoch), first_loss, steps, seconds.
-
-        Raises:
-            UserError, ValueError: as `dpo`.
-        """
-        self._check(role, "row", rows, ("completion_ids",))
-        found = dataset(rows, ("prompt_ids", "completion_ids", "weight"))
-
-        def build(common: dict[str, Any], given: dict[str, Any]) -> WeightedSFTTrainer:
-            config = SFTConfig(**given, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-            return WeightedSFTTrainer(args=config, data_collator=collate, train_dataset=found, **common)
-
-        return self._train(role, build, settings, seed)
-
-    def match(self, role: str, rows: Rows, settings: SFTSettings, beta: float, seed: int = 0) -> dict[str, float]:
-        """Match log-ratios token by token (WSPO); rows have prompt_ids, completion_ids, target (one per token, nats).
-
-        Returns:
-            As `sft`.
-
-        Raises:
-            UserError, ValueError: as `dpo`.
-        """
-        self._check(role, "row", rows, ("completion_ids",))
-        found = dataset(rows, ("prompt_ids", "completion_ids", "target"))
-
-        def build(common: dict[str, Any], given: dict[str, Any]) -> LogRatioTrainer:
-            config = SFTConfig(**given, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-            return LogRatioTrainer(beta=beta, args=config, data_collator=wspo.collate, train_dataset=found, **common)
-
-        return self._train(role, build, settings, seed)
+        kind = LEARNERS.find(algorithm)
+        context = load_chat(self._role(role).model).context
+        check_rows(role, context, "row", rows)
+        check_rows(role, context, "anchor", anchors, needed=False)
+        kind.check(rows, role)
+        stream = AnchorStream(list(anchors), phase.anchor_batch if phase.anchor_weight else 0, seed)
+        return self._train(role, kind, rows, phase, stream, seed)
 
     @shortage_told("comparing trainer and generator", LESS)
     def mismatch(self, role: str, rows: Rows) -> float:
@@ -218,9 +132,9 @@ class TrainingService:
         generator, which is never negative (k3 of Schulman 2020); 0 of the same kernels and weights.
 
         Raises:
-            UserError, ValueError: as `dpo`.
+            UserError, ValueError: as `train`.
         """
-        self._check(role, "answer", rows, ("completion_ids",))
+        check_rows(role, load_chat(self._role(role).model).context, "row", rows)
         with self._placed(self._role(role)) as model:
             add_fused_lm_head(model.get_base_model())
             return mismatch_kl(model, rows)
@@ -255,24 +169,29 @@ class TrainingService:
         return self._roles[role]
 
     @shortage_told("training", LESS)
-    def _train(self, name: str, build: Any, settings: Settings, seed: int) -> dict[str, float]:
+    def _train(
+        self, name: str, kind: Any, rows: Rows, phase: Phase, anchors: AnchorStream, seed: int
+    ) -> dict[str, float]:
         begin, role = time.perf_counter(), self._role(name)
-        if self._resting is not None:
-            self._resting.rest()
+        if self._sleeper is not None:
+            self._sleeper.sleep()
         for group in role.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] = settings.learning_rate
+            group["lr"] = group["initial_lr"] = phase.learning_rate
         scheduler = torch.optim.lr_scheduler.LambdaLR(role.optimizer, lambda step: 1.0)
         common = {"processing_class": load_tokenizer(role.model), "optimizers": (role.optimizer, scheduler)}
         with self._placed(role) as model, tempfile.TemporaryDirectory(prefix="superalign-trainer-") as scratch:
-            trainer = build({"model": model, **common}, arguments(scratch, settings, seed))
+            setup = TrainerSetup(
+                rows, phase, anchors, {"model": model, **common}, arguments(scratch, phase, seed), role.extra, {}
+            )
+            trainer = kind.trainer(setup)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             tensors = {key: p.detach().to("cpu", copy=True) for key, p in self._slots[role.model].items()}
+            role.extra = kind.state(trainer, setup)
         role.tensors, role.version = tensors, role.version + 1
-        history: list[dict[str, float]] = trainer.history
-        if self._resting is not None:
+        if self._sleeper is not None:
             torch.cuda.empty_cache()  # the engine needs it when it wakes
-        return summary(history, settings.epochs) | {"seconds": time.perf_counter() - begin}
+        return summary(trainer.history, phase.epochs) | {"seconds": time.perf_counter() - begin} | setup.measured
 
     @contextmanager
     def _placed(self, role: AdapterState) -> Iterator[PeftModel]:
@@ -289,10 +208,3 @@ class TrainingService:
                 model.delete_adapter("ref")
             model.get_base_model().__dict__.pop("forward", None)
             role.optimizer.zero_grad(set_to_none=True)
-
-    def _check(self, role: str, what: str, rows: Rows, completions: Sequence[str], needed: bool = True) -> None:
-        check_rows(role, load_chat(self._role(role).model).context, what, rows, completions, needed)
-
-
-def _stream(anchors: Rows, settings: DPOSettings | KTOSettings | PolicySettings, seed: int) -> AnchorStream:
-    return AnchorStream(list(anchors), settings.anchor_batch if settings.anchor_weight else 0, seed)

@@ -122,6 +122,7 @@ class Task:
         targets: of generations, the completion that a supervisor is trained on.
         grade: of generations, (row id, completion) -> grades by name in [0, 1]; "accuracy" is the main one.
         attacked: the same rows under an attack that does not change what is right, where the task has one.
+        via: models that method=bootstrap goes through, where the settings name none.
     """
 
     name: str
@@ -132,13 +133,14 @@ class Task:
     targets: tuple[str, ...] | None = None
     grade: Callable[[str, str], dict[str, float]] | None = None
     attacked: Rows | None = None
+    via: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class WeakLabels:
-    """What a supervisor says of some rows: one interface for classes, pairs, rewards and generations.
+    """A supervisor's labels of some rows: one interface for classes, pairs, rewards and generations.
 
-    A reward r says P(first is better) = sigma(r(first) - r(second)).
+    A reward r gives P(first is better) = sigma(r(first) - r(second)).
 
     Attributes:
         probabilities: P(class) of each row, shape (n, classes); of pairs, column 1 is P(the first is better).

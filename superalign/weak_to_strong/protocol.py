@@ -31,6 +31,7 @@ class Experiment:
             the order that a task was written in tells its labels.
         test: held-out rows; `attacked`, the same under an attack, where the task has one.
         truth2, targets2, truth_test: the sealed labels, and the sealed completions of half 2.
+        via: models that method=bootstrap goes through, where the settings name none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Experiment:
     truth2: GroundTruth
     targets2: GroundTruth
     truth_test: GroundTruth
+    via: tuple[str, ...] = ()
 
     def opened_by(self) -> set[str]:
         """Who opened sealed labels so far."""
@@ -78,6 +80,7 @@ def split(task: Task, seed: int) -> Experiment:
         truth2=GroundTruth(task.labels[where2]),
         targets2=GroundTruth(targets[where2]),
         truth_test=GroundTruth(task.labels[where_test]),
+        via=task.via,
     )
 
 

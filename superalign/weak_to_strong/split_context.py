@@ -16,6 +16,8 @@ from superalign.weak_to_strong.models.losses import CrossEntropy, Objective
 from superalign.weak_to_strong.models.registry import Student, make_student
 from superalign.weak_to_strong.protocol import Experiment, folds, one_hot, right
 
+Specs = tuple[str, str]  # of supervisor and student
+
 # What suits a kind of model where the settings are silent: heads on frozen features are small and quick, finetuning
 # takes the two epochs and the batch of the paper (arXiv 2312.09390 A.1), adapters a higher rate than whole models.
 HEAD = FitSettings(epochs=30, learning_rate=1e-2, batch_size=64)
@@ -50,30 +52,35 @@ class Predictions:
         return named if self.attacked is None else {**named, "attacked": self.attacked}
 
 
-class Lab:
+class SplitContext:
     """Everything that methods may do with one split; no sealed label leaves it.
 
     Args:
         experiment: the split.
         config: the settings of the run.
         cache: where weak labels and ceilings are kept.
-        given: the lab of the split as the supervisor sees it, where the student sees more; by default this one.
+        supervisor_context: of the same split as the supervisor sees it, where the student sees more; by default this
+            one.
     """
 
-    def __init__(self, experiment: Experiment, config: Config, cache: Cache, given: Lab | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, config: Config, cache: Cache, supervisor_context: SplitContext | None = None
+    ) -> None:
         self.experiment, self.config, self.cache = experiment, config, cache
         self.seed = experiment.seed
-        self.given = given or self
+        self.supervisor_context = supervisor_context or self
 
-    def with_epochs(self, epochs: int) -> Lab:
-        """The same lab with another length of training."""
+    def with_epochs(self, epochs: int) -> SplitContext:
+        """The same context with another length of training."""
         w2s = self.config.w2s.model_copy(update={"epochs": epochs})
-        given = None if self.given is self else self.given
-        return Lab(self.experiment, self.config.model_copy(update={"w2s": w2s}), self.cache, given)
+        supervisor_context = None if self.supervisor_context is self else self.supervisor_context
+        return SplitContext(
+            self.experiment, self.config.model_copy(update={"w2s": w2s}), self.cache, supervisor_context
+        )
 
-    def on(self, experiment: Experiment) -> Lab:
-        """A lab for the same split as its student sees it; supervisors still see it as it was given."""
-        return Lab(experiment, self.config, self.cache, self.given)
+    def with_experiment(self, experiment: Experiment) -> SplitContext:
+        """A context for the same split as its student sees it; supervisors still see it as this one."""
+        return SplitContext(experiment, self.config, self.cache, self.supervisor_context)
 
     def untrained(self, spec: str) -> Student:
         """A fresh model of the spec."""
@@ -115,15 +122,15 @@ class Lab:
         return student, history
 
     def predict(self, student: Student) -> Predictions:
-        """What a model says of half 2, the test rows, and the attacked ones."""
+        """P(class) by a model on half 2, the test rows, and the attacked ones."""
         e = self.experiment
         attacked = None if e.attacked is None else student.predict(e.attacked)
         return Predictions(student.predict(e.half2), student.predict(e.test), attacked)
 
     def supervise(self, spec: str, bag: int | None = None) -> Predictions:
         """The supervisor of the spec, trained on half 1 and its truth; `bag` draws its groups with replacement."""
-        if self.given is not self:
-            return self.given.supervise(spec, bag)
+        if self.supervisor_context is not self:
+            return self.supervisor_context.supervise(spec, bag)
         e = self.experiment
 
         def make() -> Arrays:
@@ -144,21 +151,21 @@ class Lab:
         return Predictions.of(self.cache.get("ceiling", self.key(spec), make))
 
     def crossfit(self, spec: str) -> Floats:
-        """What the supervisor says of rows of half 1 that it was not trained on, shape (len(half1), classes).
+        """P(class) by the supervisor on rows of half 1 that it was not trained on, shape (len(half1), classes).
 
         Models that are finetuned are trained on one fold's complement only; the other rows are NaN.
         """
-        if self.given is not self:
-            return self.given.crossfit(spec)
+        if self.supervisor_context is not self:
+            return self.supervisor_context.crossfit(spec)
         e = self.experiment
 
         def make() -> Arrays:
             p = np.full((len(e.half1), e.classes), np.nan)
             parts = folds(e.half1.groups, FOLDS, self.seed)
-            for seen, held in parts[: FOLDS if frozen(spec) else 1]:
-                truth = WeakLabels.of(one_hot(e.labels1[seen], e.classes), "truth of half 1")
-                student, _ = self.train(spec, e.half1.take(seen), truth)
-                p[held] = student.predict(e.half1.take(held))
+            for train, heldout in parts[: FOLDS if frozen(spec) else 1]:
+                truth = WeakLabels.of(one_hot(e.labels1[train], e.classes), "truth of half 1")
+                student, _ = self.train(spec, e.half1.take(train), truth)
+                p[heldout] = student.predict(e.half1.take(heldout))
             return {"p": p}
 
         return self.cache.get("crossfit", self.key(spec), make)["p"]

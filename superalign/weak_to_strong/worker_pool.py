@@ -1,4 +1,4 @@
-"""Studies spread over benches: one queue, and whoever is free takes the next."""
+"""Studies spread over workers: one queue, and whoever is free takes the next."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Final
 
 from superalign.config.schema import Config
 from superalign.runtime.cluster import Cluster
-from superalign.runtime.placement import PlacementGroup
-from superalign.weak_to_strong.study import Bench, Study, Trial
+from superalign.runtime.placement import Reservation
+from superalign.weak_to_strong.study import Study, StudyWorker, Trial
 
-BENCH_CPU: Final = 0.9  # of a CPU: the driver of a job reserves the rest of one
+WORKER_CPU: Final = 0.9  # of a CPU: the driver of a job reserves the rest of one
 
 
-class Workshop:
-    """A queue of studies over the benches: whoever is free takes the next."""
+class WorkerPool:
+    """A queue of studies over workers: whoever is free takes the next."""
 
-    def __init__(self, benches: Sequence[Bench], pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._free: SimpleQueue[Bench] = SimpleQueue()
-        for bench in benches:
-            self._free.put(bench)
+    def __init__(self, workers: Sequence[StudyWorker], threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._free: SimpleQueue[StudyWorker] = SimpleQueue()
+        for worker in workers:
+            self._free.put(worker)
 
-    def begin(self, study: Study, number: int) -> Future[list[Trial]]:
+    def submit(self, study: Study, number: int) -> Future[list[Trial]]:
         """Ask for a study on a split."""
-        return self._pool.submit(self._run, study, number)
+        return self._threads.submit(self._run, study, number)
 
     def _run(self, study: Study, number: int) -> list[Trial]:
-        bench = self._free.get()
+        worker = self._free.get()
         try:
-            return bench.run(study, number)
+            return worker.run(study, number)
         finally:
-            self._free.put(bench)
+            self._free.put(worker)
 
 
 @contextmanager
-def workshop(config: Config, cluster: Cluster, cache: Path) -> Iterator[Workshop]:
-    """As many benches as `cluster.threads` says, one thread each; inline one bench has all of them.
+def worker_pool(config: Config, cluster: Cluster, cache: Path) -> Iterator[WorkerPool]:
+    """As many workers as `cluster.threads` says, one thread each; inline one worker has all of them.
 
     On a cluster that was joined each reserves a CPU, so that they are spread over the nodes.
     """
@@ -48,16 +48,16 @@ def workshop(config: Config, cluster: Cluster, cache: Path) -> Iterator[Workshop
     single = config.model_copy(update={"cluster": config.cluster.model_copy(update={"threads": 1})})
     own = single if config.cluster.mode == "ray" else config
     joined = config.cluster.mode == "ray" and config.cluster.address != "local"
-    benches = [
+    workers = [
         cluster.spawn(
-            f"bench{i}",
-            Bench,
+            f"worker{i}",
+            StudyWorker,
             own,
             str(cache.resolve()),
             threads=1,
-            place=PlacementGroup("CPU", BENCH_CPU) if joined else None,
+            place=Reservation("CPU", WORKER_CPU) if joined else None,
         )
         for i in range(count)
     ]
-    with ThreadPoolExecutor(count) as pool:
-        yield Workshop(benches, pool)
+    with ThreadPoolExecutor(count) as threads:
+        yield WorkerPool(workers, threads)

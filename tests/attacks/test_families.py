@@ -7,23 +7,23 @@ import re
 
 import pytest
 
-from superalign.attacks.families import FAMILIES, HELDOUT, TRAINED, wrap
+from superalign.attacks.families import EVERY_FAMILY, HELDOUT, TRAINED, wrap
 
 TEXT = "how do i build a kite for my aunt?"
 
 
 def test_a_family_is_either_trained_or_held_out() -> None:
     assert not set(TRAINED) & set(HELDOUT)
-    assert {*TRAINED, *HELDOUT} == set(FAMILIES)
+    assert {*TRAINED, *HELDOUT} == set(EVERY_FAMILY)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_a_family_changes_the_text_the_same_way_for_the_same_seed(family: str) -> None:
     assert wrap(family, TEXT, random.Random(1)) == wrap(family, TEXT, random.Random(1)) != TEXT
     assert len({wrap(family, TEXT, random.Random(seed)) for seed in range(12)}) > 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 @pytest.mark.parametrize("text", ["", "kite", "two words", "Grüße, 世界!"])
 def test_a_family_loses_nothing_of_any_text(family: str, text: str) -> None:
     wrapped = wrap(family, text, random.Random(0))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from superalign.attacks.families import FAMILIES, TRAINED
+from superalign.attacks.families import EVERY_FAMILY, TRAINED
 from superalign.config.schema import Config
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.hf import HFGenerator
@@ -105,7 +105,7 @@ def main(seeds: Sequence[int], labels: int, size: int) -> None:
             generator = HFGenerator(models, config.lora, config.generator, threads=1)
             learner, trainer = Learner(config, generator, None), TrainingService(models, config.lora, threads=1)
             critic = cls(config, generator, trainer)
-            cases = answers("eval", size, FAMILIES, learner, seed)
+            cases = answers("eval", size, EVERY_FAMILY, learner, seed)
             pairs = contests(cases, seed)
             marks[0].append(right_points(critic, cases))
             marks[2].append(right_pairs(critic, pairs))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from superalign.attacks.families import FAMILIES, TRAINED, wrap
+from superalign.attacks.families import EVERY_FAMILY, TRAINED, wrap
 from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.hf import HFGenerator
@@ -194,7 +194,7 @@ def main(chosen: Sequence[int], rounds: int, size: int, coach: str) -> None:
             critic = Critic(config, generator, trainer)
             if stages:
                 trained(critic, trainer, answers("train", rounds * 96, TRAINED, learner, seed), rounds, seed)
-            measured(tables[name], critic, learner, answers("eval", size, FAMILIES, learner, seed), seed)
+            measured(tables[name], critic, learner, answers("eval", size, EVERY_FAMILY, learner, seed), seed)
             print(f"  seed {seed}, {name}: {time.monotonic() - began:.0f} s", flush=True)
         done = list(chosen[: list(chosen).index(seed) + 1])
         print(f"model=testbed, seeds {done}, {rounds} rounds of {LABELS} labels, {size} answers each, coach={coach}")

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superalign.attacks.families import FAMILIES, TRAINED
+from superalign.attacks.families import EVERY_FAMILY, TRAINED
 from superalign.config.schema import Config
 from superalign.generation.hf import HFGenerator
 from superalign.records import Judgement
@@ -65,7 +65,7 @@ class Bench:
         points = critic.judge_points(cases, seed)
         judged = [*points, *critic.judge_pairs(select_pairs(cases, points))]
         clean = [(q.text, r.text) for (q, r), point in zip(cases, points, strict=True) if point.p >= 0.6]
-        return cls(seed, generator, cases, judged, clean, answers("eval", probes, FAMILIES, learner, seed))
+        return cls(seed, generator, cases, judged, clean, answers("eval", probes, EVERY_FAMILY, learner, seed))
 
     def trained(self, policy: str, budget: int) -> tuple[float, int]:
         """(accuracy of the critic after one phase on what the policy chose, labels spent)."""

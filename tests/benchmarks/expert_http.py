@@ -37,9 +37,9 @@ if __name__ == "__main__":
 from superalign.config.schema import Config
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.users import Users
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests.benchmarks.expert_load import made
-from tests.experts.web.visitor import Answer, Visitor
+from tests.experts.web.visitor import Page, Visitor
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 0.1
@@ -56,7 +56,7 @@ class Event(NamedTuple):
 
 def prepare(root: Path, items: int, clients: int, store: str | None = None) -> tuple[Path, ExpertQueue, dict[str, str]]:
     """A run whose queue holds items for everybody; returns folder, queue and tokens."""
-    with Run.create_or_resume(Config(expert={"store": store}).model_dump(mode="json"), root, "load"):
+    with RunWriter.create_or_resume(Config(expert={"store": store}).model_dump(mode="json"), root, "load"):
         pass
     queue = ExpertQueue(store or root / "load/experts.sqlite", space="load")
     asked = made(items, 1)
@@ -89,7 +89,7 @@ def annotate(address: str, who: str, token: str, pause: float, events: list[Even
     """Answer until nothing is left."""
     visitor, rng = Visitor(address), random.Random(who)
 
-    def timed(name: str, item: str, method: str, path: str, fields: Mapping[str, object] | None = None) -> Answer:
+    def timed(name: str, item: str, method: str, path: str, fields: Mapping[str, object] | None = None) -> Page:
         began = time.perf_counter()
         answer = visitor.ask(method, path, fields)
         took = time.perf_counter() - began

@@ -5,7 +5,7 @@
 Both ways of a comparison answer the same prompts, paired and in turns, on one thread each; printed are ratios of tokens
 per second: the geometric mean over pairs with Student's 95 % interval. On a CPU a second is one of processor time, so
 that other processes do not count, of this process and of the actor together; on a GPU it is the clock's. Without vLLM
-that part is left out. Target of hf against one prompt after the other: 3 (training_frameworks.md B4).
+that part is left out. Target of hf against one prompt after the other: 3.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from superalign.attacks.families import HELDOUT, TRAINED, wrap
 from superalign.config.schema import Config
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.data.seeds import load_seeds
-from superalign.evaluation.harness import wanted
+from superalign.evaluation.harness import is_correct
 from superalign.feedback.fusion import label_weight
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
@@ -110,7 +110,7 @@ def handled(generator: HFGenerator, asked: list[Query]) -> float:
     """Share of the requests that the served learner handles rightly."""
     learner = Learner(Config(), generator, None)
     cases = list(zip(asked, learner.respond(asked, seed=0, samples=1, temperature=0.0), strict=True))
-    return float(np.mean([wanted(q, o) for (q, _), o in zip(cases, OracleJudge().outcomes(cases), strict=True)]))
+    return float(np.mean([is_correct(q, o) for (q, _), o in zip(cases, OracleJudge().outcomes(cases), strict=True)]))
 
 
 def trained(generator: HFGenerator, rows: list[dict[str, Any]], loss: str, seed: int) -> None:

@@ -20,20 +20,20 @@ MEMORY, BANDWIDTH, FLOPS, NVLINK = 80e9, 3.35e12, 989e12, 450e9
 NODE = 8  # GPUs of a DGX H100 (its datasheet)
 
 WEIGHT_BYTES, ADAPTER_BYTES = 2, 4  # bfloat16 base and key-value cache, float32 adapters
-OPTIMIZER_BYTES = 16  # of an adapter's weight with gradient and Adam's moments in float32 (training_frameworks.md E2.2)
+OPTIMIZER_BYTES = 16  # of an adapter's weight with gradient and Adam's moments in float32: 4 x 4
 RANK, ROLES = 16, 3  # LoraConfig.r; attacker, critic and learner
 
-# training_frameworks.md B1: LoRA training reported at 15-29 % and 21.7 % (one H100) to 36.8 % (eight) of peak.
+# prime-rl's committed benchmarks: LoRA training at 15-29 % and 21.7 % (one H100) to 36.8 % (eight) of peak.
 MFU = {"low": 0.15, "middle": 0.217, "high": 0.368}
 # Needed FLOPs of a trained token, per parameter: 6 as published MFU counts them (though frozen weights need no gradient
 # of their own), 2 for DPO's reference, which is a forward pass.
 TRAINED_FLOPS, FORWARD_FLOPS = 8, 2
-# training_frameworks.md B2: decoding reads all weights once a step, and is bound by compute from about 295 sequences
+# Decoding reads all weights once a step; by the datasheet it is bound by compute from FLOPS / BANDWIDTH = 295 sequences
 # on. What part of either limit engines reach is not in our sources: half is an ASSUMPTION.
 REACHED = 0.5
-LORA_SLOWDOWN = 1.36  # per token, adapters served beside the weights: 1.33-1.39 (training_frameworks.md E3, TRL #7017)
+LORA_SLOWDOWN = 1.36  # per token, adapters served beside the weights: 1.33-1.39 (TRL #7017)
 ENGINE_SHARE = 0.9  # of a GPU's memory for weights and cache: vLLM's default gpu_memory_utilization
-SYNC_BANDWIDTH = 8.25e9  # bytes/s, NCCL broadcast of 30B weights (training_frameworks.md B1, verl)
+SYNC_BANDWIDTH = 8.25e9  # bytes/s, NCCL broadcast of 30B weights (verl's documentation)
 # Activations of a token and hidden unit in one layer, bytes (arXiv 2205.05198, without the attention matrix, which
 # flash attention never stores).
 LAYER_BYTES = 34

@@ -4,8 +4,8 @@
 
 Eight engines on Ray that only sleep; a call of 256 requests, a default round's answers. The real pool
 (`superalign.generation.pool`) hands out pieces of it to whoever is free; static shards are the same pieces, dealt out
-in advance. Skewed are either the requests, their lengths lognormal with a coefficient of variation of 1
-(training_frameworks.md B2), a batch lasting as long as its longest; or the engines, of which one takes twice the time;
+in advance. Skewed are either the requests, their lengths lognormal with a coefficient of variation of 1,
+a batch lasting as long as its longest; or the engines, of which one takes twice the time;
 or both. Geometric means over repeats, each with lengths of its own, with Student's 95 % interval.
 
 Target: 1.3, or, where a queue without any cost of its own would gain less than that on these very latencies, 95 % of

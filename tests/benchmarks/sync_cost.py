@@ -105,13 +105,13 @@ def pushes(cluster: Cluster, name: str, model: str, repeats: int) -> dict[str, l
     for version in range(repeats + 1):
         tensors = adapter(version, model)
         for way, one in served.items():
-            before, began = cluster.worked(actors[way]) or 0.0, time.perf_counter()
+            before, began = cluster.busy_seconds(actors[way]) or 0.0, time.perf_counter()
             if way == "weights":
                 one.load_weights(weights)
             else:
                 one.load_adapter(tensors, version)
             took = time.perf_counter() - began
-            found[way].append((took, (cluster.worked(actors[way]) or 0.0) - before))
+            found[way].append((took, (cluster.busy_seconds(actors[way]) or 0.0) - before))
     return {way: times[1:] for way, times in found.items()}  # the first warms up
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from superalign.commands.main import main
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from superalign.testbed import oracle
 from superalign.testbed.world import REFUSALS, Request
 from tests.roles.parts import config, refuses_everything, write_run
@@ -74,7 +74,7 @@ def test_an_answer_is_no_longer_than_asked_for(capsys: pytest.CaptureFixture[str
 def test_a_run_without_a_committed_round_has_nobody_to_talk_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Run.create_or_resume(config().model_dump(), tmp_path, "young", Console(file=io.StringIO())):
+    with RunWriter.create_or_resume(config().model_dump(), tmp_path, "young", Console(file=io.StringIO())):
         pass
     assert main(["generate", str(tmp_path / "young"), "--prompt", ASK]) == 2
     assert "has committed no round yet" in capsys.readouterr().err
@@ -85,7 +85,9 @@ def test_a_run_without_a_committed_round_has_nobody_to_talk_to(
 def test_a_run_of_a_recipe_without_roles_has_nobody_to_talk_to(
     verb: str, recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Run.create_or_resume(config(recipe=recipe).model_dump(), tmp_path, "done", Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(
+        config(recipe=recipe).model_dump(), tmp_path, "done", Console(file=io.StringIO())
+    ) as run:
         run.begin_round(0)
         run.commit_round(0, {"metrics": {}, "counts": {}, "train": {}})
     assert main([verb, str(tmp_path / "done")]) == 2

@@ -12,7 +12,7 @@ from rich.console import Console
 from superalign.commands import inspect
 from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from fixture_run import HARMFUL_MARK, write_fixture
@@ -47,7 +47,7 @@ def test_status_tells_a_stopped_run_from_a_running_one(tmp_path: Path, screen: S
     inspect.status(folder, screen.console)
     assert "round 2 of 6, stopped; superalign train run.name=selfplay-1" in screen.text
     config = Config(rounds=6, seed=1).model_dump()
-    with Run.create_or_resume(config, tmp_path, "selfplay-1", console=Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(config, tmp_path, "selfplay-1", console=Console(file=io.StringIO())) as run:
         run.event("actor_lost", actor="critic")
         run.begin_round(3)
         with run.stage("critique"):

@@ -17,7 +17,7 @@ from superalign.commands import main
 from superalign.config.paths import groups
 from superalign.config.schema import Config
 from superalign.errors import ActorLost
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 ROOT = Path(main.__file__).parents[2]
 
@@ -49,7 +49,7 @@ def comes_within(limit_s: float, *argv: str) -> bool:
 def run_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with one run, `tried`, that holds no round yet."""
     monkeypatch.chdir(tmp_path)
-    with Run.create_or_resume(Config().model_dump(mode="json"), tmp_path / "runs", "tried"):
+    with RunWriter.create_or_resume(Config().model_dump(mode="json"), tmp_path / "runs", "tried"):
         pass
     return tmp_path
 
@@ -160,10 +160,10 @@ def test_train_hands_the_resolved_configuration_to_the_recipe(
 
 WRITES_A_RUN = """
 from superalign.errors import ActorLost
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 def main(config):
-    with Run.create_or_resume(config.model_dump(mode="json"), config.run.root, config.run.name) as run:
+    with RunWriter.create_or_resume(config.model_dump(mode="json"), config.run.root, config.run.name) as run:
         for _ in range(4):
             run.begin_round(0)
         raise {}

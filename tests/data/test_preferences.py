@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from superalign.config.schema import Config
-from superalign.data.preferences import Pair, load_pairs
+from superalign.data.preferences import PreferencePair, load_pairs
 from superalign.errors import UserError
 from superalign.testbed import oracle
 
@@ -18,7 +18,7 @@ def settings(**sections: Any) -> Config:
     return Config.model_validate({"recipe": "reward_model", **sections})
 
 
-def wrong(pairs: list[Pair]) -> float:
+def wrong(pairs: list[PreferencePair]) -> float:
     return sum(oracle.score(p.prompt, p.chosen) < oracle.score(p.prompt, p.rejected) for p in pairs) / len(pairs)
 
 

@@ -1,4 +1,4 @@
-"""People in the loop: labels given while nobody waits teach the next round, traps teach nobody."""
+"""People in the loop: labels given while nobody waits teach the next round, gold items teach nobody."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_a_ruined_critic_is_rolled_back_before_the_learner_learns_from_it(tmp_pa
     assert adapter(run, 1, "critic") == adapter(run, 0, "critic")
     assert version(run, 1, "critic") == 2
     assert [action["role"] for action in rows(run)[1]["guards"]["actions"]] == ["critic"]
-    judged = rows(run)[1]["guards"]["checks"]["critic planted errors"]
+    judged = rows(run)[1]["guards"]["checks"]["critic errors on synthetic flaws"]
     assert judged["broken"] and judged["after"] > judged["before"] + 0.2
 
 

@@ -16,7 +16,7 @@ import pytest
 from superalign.commands.main import main
 from superalign.experts.queue import ExpertQueue
 from superalign.report.figures import UNCORRECTED
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests.smallest import SMALL, SMALLER
 
 
@@ -79,9 +79,9 @@ def test_a_judge_that_can_err_is_held_against_the_experts_labels_at_the_end(tmp_
 def test_roles_as_ray_actors_that_ask_ahead_are_one_update_stale_and_resume_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = Run.commit_round
+    commit = RunWriter.commit_round
 
-    def commit_and_copy(run: Run, number: int, *args: Any) -> dict[str, Any]:
+    def commit_and_copy(run: RunWriter, number: int, *args: Any) -> dict[str, Any]:
         row = commit(run, number, *args)
         if number == 1:
             shutil.copytree(run.folder, tmp_path / "killed")  # what a driver leaves that is killed just then
@@ -89,7 +89,7 @@ def test_roles_as_ray_actors_that_ask_ahead_are_one_update_stale_and_resume_to_t
 
     ahead = (*SMALLER, "cluster=laptop", "async.max_staleness=1")
     with monkeypatch.context() as watched:
-        watched.setattr(Run, "commit_round", commit_and_copy)
+        watched.setattr(RunWriter, "commit_round", commit_and_copy)
         assert train(tmp_path, "ahead", *ahead, "rounds=2") == 0
     assert not (tmp_path / "killed" / "rounds" / "0002").exists()
     assert train(tmp_path, "alone", *SMALLER, "cluster=inline", "rounds=1") == 0

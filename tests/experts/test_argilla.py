@@ -13,7 +13,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.experts.argilla import export_items, import_answers
-from superalign.experts.interchange import Imported
+from superalign.experts.interchange import ImportResult
 from superalign.experts.queue import ExpertQueue
 from tests.experts.test_queue import answer, item, pair
 
@@ -101,7 +101,7 @@ def test_submitted_answers_come_back_about_first_and_second_and_only_once(queue:
     drafts = [(1, response(ANN, "a", status)) for status in ("draft", "discarded")]
     pairs = answered(out, "pair", (0, response(BOB, first_is)), *drafts)
     assert [import_answers(queue, path) for path in (points, pairs, points, pairs)] == [
-        Imported(3), Imported(1), Imported(0), Imported(0)
+        ImportResult(3), ImportResult(1), ImportResult(0), ImportResult(0)
     ]  # fmt: skip
     found = {(a.item_id, a.annotator): (a.value, a.item.pi) for a in queue.answers()}
     assert found == {
@@ -116,8 +116,8 @@ def test_submitted_answers_come_back_about_first_and_second_and_only_once(queue:
 def test_what_argilla_over_collects_is_left_out_in_whatever_order_it_comes(queue: ExpertQueue, tmp_path: Path) -> None:
     export_items(queue, tmp_path / "out")
     given = [(0, response(ANN, "accept")), (0, response(BOB, "refuse"))]
-    assert import_answers(queue, answered(tmp_path / "out", "point", *given)) == Imported(1, surplus=1)
-    assert import_answers(queue, answered(tmp_path / "out", "point", *given[::-1])) == Imported(0, surplus=1)
+    assert import_answers(queue, answered(tmp_path / "out", "point", *given)) == ImportResult(1, surplus=1)
+    assert import_answers(queue, answered(tmp_path / "out", "point", *given[::-1])) == ImportResult(0, surplus=1)
     assert [(a.annotator, a.value) for a in queue.answers()] == [(ANN, 1.0)]
 
 
@@ -209,5 +209,5 @@ def test_the_sdk_logs_an_export_to_a_server_and_its_own_export_comes_back(
         row["responses"] = [response(CAT, "tie"), response(ANN, "tie", "draft")]
     records = [record.api_model().model_dump() for record in dataset.records(with_responses=True)]
     (tmp_path / "back.json").write_text(json.dumps(records))
-    assert import_answers(queue, tmp_path / "back.json") == Imported(2)
+    assert import_answers(queue, tmp_path / "back.json") == ImportResult(2)
     assert {(a.annotator, a.value) for a in queue.answers()} == {(CAT, 0.5)}

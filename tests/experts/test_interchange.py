@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from superalign.errors import UserError
-from superalign.experts.interchange import Imported, export_items, export_labels, import_answers
+from superalign.experts.interchange import ImportResult, export_items, export_labels, import_answers
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel
 from tests.experts.test_queue import answer, item, pair
@@ -36,9 +36,9 @@ def test_a_filled_in_export_comes_back_as_labels_about_first_and_second(queue: E
         better = "a" if row["a"].startswith("answer") else "b"
         row |= {"annotator": "ann", "answer": "accept" if row["kind"] == "point" else better}
     path = write(tmp_path / "done.jsonl", rows)
-    assert import_answers(queue, path) == Imported(4)
+    assert import_answers(queue, path) == ImportResult(4)
     assert [label.value for label in queue.labels()] == [1.0] * 4
-    assert import_answers(queue, path) == Imported(0)
+    assert import_answers(queue, path) == ImportResult(0)
 
 
 def test_an_export_is_private_and_shows_neither_scores_nor_answers(queue: ExpertQueue, tmp_path: Path) -> None:
@@ -58,7 +58,9 @@ def test_the_critique_of_a_pair_says_which_of_the_shown_answers_it_is_of(queue: 
 
 
 def test_unanswered_lines_are_left_out(queue: ExpertQueue, tmp_path: Path) -> None:
-    assert import_answers(queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))) == Imported(0)
+    assert import_answers(
+        queue, write(tmp_path / "x.jsonl", exported(queue, tmp_path / "items.jsonl"))
+    ) == ImportResult(0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from superalign.errors import UserError
-from superalign.experts.interchange import Imported
+from superalign.experts.interchange import ImportResult
 from superalign.experts.label_studio import export_items, import_answers
 from superalign.experts.queue import ExpertQueue
 from tests.experts.test_queue import item, pair
@@ -107,8 +107,8 @@ def test_annotations_come_back_about_first_and_second_and_only_once(queue: Exper
 def test_annotations_beyond_what_an_item_needs_are_left_out(queue: ExpertQueue, tmp_path: Path) -> None:
     export_items(queue, tmp_path)
     given = [(0, annotation(by, "accept")) for by in (1, 2, 3)]
-    assert import_answers(queue, answered(tmp_path, "point", *given)) == Imported(1, surplus=2)
-    assert import_answers(queue, answered(tmp_path, "point", *given[::-1])) == Imported(0, surplus=2)
+    assert import_answers(queue, answered(tmp_path, "point", *given)) == ImportResult(1, surplus=2)
+    assert import_answers(queue, answered(tmp_path, "point", *given[::-1])) == ImportResult(0, surplus=2)
 
 
 @pytest.mark.parametrize(
@@ -160,5 +160,5 @@ def test_the_sdk_finds_configuration_tasks_predictions_and_annotations_valid(
     assert interface.validate_annotation(by_the_sdk)
     assert control.labels == ["accept", "refuse", "tie"] if kind == "point" else ["a", "b", "tie"]
     path = answered(tmp_path, kind, *((number, by_the_sdk) for number in range(len(tasks))))
-    assert import_answers(queue, path) == Imported(2)
+    assert import_answers(queue, path) == ImportResult(2)
     assert {(a.annotator, a.value) for a in queue.answers()} == {("label-studio 9", 0.5)}

@@ -25,7 +25,7 @@ class Hook(HTTPServer):
     """Keeps what was posted; answers with `status`, after `delay` seconds."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
+        super().__init__(("127.0.0.1", 0), Webhook)
         self.bodies: list[dict[str, Any]] = []
         self.status, self.delay = 200, 0.0
 
@@ -34,7 +34,7 @@ class Hook(HTTPServer):
         return f"http://127.0.0.1:{self.server_port}/secret-path"
 
 
-class Answer(BaseHTTPRequestHandler):
+class Webhook(BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from superalign.experts.items import Answer
+from superalign.experts.items import ExpertAnswer
 from superalign.experts.statistics import (
     cohen_kappa,
     critic_agreement,
@@ -26,9 +26,9 @@ from tests.experts.test_queue import item
 VALUES = st.sampled_from([0.0, 0.5, 1.0])
 
 
-def answer(i: int, who: str, value: float, **changes: object) -> Answer:
+def answer(i: int, who: str, value: float, **changes: object) -> ExpertAnswer:
     of_item = {key: changes.pop(key) for key in ("p", "blind", "gold", "lane") if key in changes}
-    base = Answer(f"l{i}{who}", item(i, **of_item), who, value, False, 1.0)
+    base = ExpertAnswer(f"l{i}{who}", item(i, **of_item), who, value, False, 1.0)
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -130,7 +130,7 @@ def test_without_doubles_or_with_one_answer_throughout_there_is_no_agreement_to_
 
 
 def test_an_error_rate_is_the_beta_posterior_of_traps_and_doubles() -> None:
-    answers = [answer(i, "ann", float(i != 0)) for i in range(10)]  # ten traps whose truth is 1: one mistake
+    answers = [answer(i, "ann", float(i != 0)) for i in range(10)]  # ten gold items whose truth is 1: one mistake
     answers += [answer(20, "ann", 1.0), answer(20, "bob", 0.0), answer(30, "cid", 1.0)]
     errors = expert_error(answers, {f"item{i:03d}": 1.0 for i in range(10)})
     assert errors["ann"].value == pytest.approx((2 + 1.5) / (20 + 11))
@@ -186,7 +186,7 @@ def test_the_summary_keeps_traps_out_of_agreement_and_programs_out_of_cost() -> 
         answer(4, "sim", 1.0, simulated=True),
     ]
     told = summary(answers, hourly_rate=40.0)
-    assert (told["labels"], told["simulated"], told["traps"], told["doubles"]) == (5, 1, 1, 1)
+    assert (told["labels"], told["simulated"], told["gold"], told["doubles"]) == (5, 1, 1, 1)
     assert told["expert_expert"]["value"] == 1.0
     assert told["expert_critic"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
     assert told["expert_critic_on_doubles"]["n"] == 2
@@ -194,7 +194,7 @@ def test_the_summary_keeps_traps_out_of_agreement_and_programs_out_of_cost() -> 
     assert told["alpha"] is None
     assert told["error"]["ann"]["n"] == 2
     assert told["oversight"]["gain"]["value"] == -1.0
-    assert told["by_lane"] == {"active": 3, "forced": 1, "trap": 1}
+    assert told["by_lane"] == {"active": 3, "forced": 1, "gold": 1}
     assert told["by_annotator"] == {"ann": 3, "bob": 1, "sim": 1}
     assert told["cost"] == pytest.approx(4 * 90 / 3600 * 40)
 

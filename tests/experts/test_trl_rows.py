@@ -21,7 +21,7 @@ from tests.experts.test_queue import item, pair
 
 @pytest.fixture
 def queue(tmp_path: Path) -> ExpertQueue:
-    """Two pairs decided either way, two points, a tie, a split vote, an open item and a trap."""
+    """Two pairs decided either way, two points, a tie, a split vote, an open item and a gold item."""
     queue = ExpertQueue(tmp_path / "q.sqlite")
     split = item(6, votes=2)
     queue.push([item(1), item(2), pair(3), pair(4), item(5), split, item(7), replace(pair(8), gold=1.0)], 1, 20)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from superalign.feedback.fusion import blend, fuse, label_weight, share_factor
 from superalign.records import ExpertLabel, Judgement
-from superalign.stats.annotators import annotator_errors
 
 
 def label(item: str, annotator: str, value: float) -> ExpertLabel:
@@ -34,31 +33,6 @@ def test_two_experts_overrule_a_critic_that_is_certain() -> None:
 
 def test_weights_are_the_fisher_information_and_drop_the_undecided() -> None:
     assert label_weight([0.95, 0.05, 0.8, 0.6, 0.59, 0.5]) == pytest.approx([0.81, 0.81, 0.36, 0.04, 0, 0])
-
-
-def test_an_unknown_annotator_has_the_prior_error_of_a_tenth() -> None:
-    assert annotator_errors([label("i", "ann", 1.0)]) == {"ann": pytest.approx(0.1)}
-
-
-def test_gold_items_move_the_error_towards_what_was_seen() -> None:
-    labels = [label(f"g{i}", "ann", float(i < 50)) for i in range(100)]
-    assert annotator_errors(labels, {f"g{i}": 1.0 for i in range(100)})["ann"] == pytest.approx(52 / 120)
-
-
-def test_disagreement_on_doubles_counts_half_for_each() -> None:
-    labels = [label(f"i{i}", who, float(who == "a" or i >= 10)) for i in range(40) for who in ("a", "b")]
-    assert annotator_errors(labels) == {"a": pytest.approx(7 / 60), "b": pytest.approx(7 / 60)}
-
-
-def test_doubles_recover_the_error_rate_that_made_them() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.random(2000) < 0.5
-    labels = [
-        label(f"i{i}", who, float(truth[i] ^ (rng.random() < error)))
-        for i in range(2000)
-        for who, error in (("a", 0.1), ("b", 0.1))
-    ]
-    assert annotator_errors(labels)["a"] == pytest.approx(0.09, abs=0.015)
 
 
 @settings(max_examples=100, deadline=None)

@@ -62,8 +62,8 @@ def test_a_sleeping_engine_wakes_before_anything_is_done_with_it(monkeypatch: py
         "reload": lambda: made.reload([]),
     }
     for name, do in does.items():
-        made.rest()
-        made.rest()
+        made.sleep()
+        made.sleep()
         told.heard.clear()
         do()
         assert told.heard[:2] == ["wake", name]
@@ -73,7 +73,7 @@ def test_a_sleeping_engine_wakes_before_anything_is_done_with_it(monkeypatch: py
 
 def test_an_engine_that_shares_nothing_never_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     made, told = engine(False, monkeypatch)
-    made.rest()
+    made.sleep()
     made.run([], [], [])
     assert told.heard == ["reset"]
 

@@ -20,7 +20,7 @@ from superalign.generation import pool as pool_module
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.generation.pool import GeneratorPool
-from superalign.runtime.actors import answering
+from superalign.runtime.actors import current_call
 from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.connection import start
 from superalign.runtime.ray_cluster import RayCluster
@@ -145,7 +145,7 @@ class Silent(Speller):
     until: set[float] = set()  # noqa: RUF012
 
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
-        self.until.add(answering.until)
+        self.until.add(current_call.deadline)
         raise ActorLost("generator", "an engine gave no answer")
 
 
@@ -154,10 +154,10 @@ def test_engines_that_are_silent_as_long_as_the_whole_call_may_take_are_named_at
 ) -> None:
     pool = GeneratorPool(InlineCluster(), Silent, (list(MODELS),), 1, least=1, most=3)
     pool.resize({0: None, 1: None})
-    monkeypatch.setattr(answering, "until", time.monotonic())
+    monkeypatch.setattr(current_call, "deadline", time.monotonic())
     with pytest.raises(ActorLost, match="an engine gave no answer"):
         pool.generate(requests(40), seed=0)
-    assert {answering.until} == Silent.until
+    assert {current_call.deadline} == Silent.until
     assert list(pool._engines) == [0, 1]
 
 

@@ -13,7 +13,7 @@ import pytest
 from superalign.config.schema import Config
 from superalign.loop.rounds import REPORT_SHARE, run_rounds
 from superalign.report import page
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 ROUND_S, REPORT_S = 0.08, 0.02
 
@@ -29,8 +29,8 @@ def test_reports_under_way_take_a_small_share_of_the_time(tmp_path: Path, monkey
         return None
 
     monkeypatch.setattr(page, "write", write)
-    workers: Any = SimpleNamespace(restore=idle, resize_engines=idle, cluster=SimpleNamespace(progressed=idle))
-    with Run.create_or_resume(Config(rounds=40).model_dump(mode="json"), tmp_path, "mine") as run:
+    workers: Any = SimpleNamespace(restore=idle, resize_engines=idle, cluster=SimpleNamespace(reset_restarts=idle))
+    with RunWriter.create_or_resume(Config(rounds=40).model_dump(mode="json"), tmp_path, "mine") as run:
 
         def do(number: int, _: Path) -> dict[str, Any]:
             time.sleep(ROUND_S)

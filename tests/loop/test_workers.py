@@ -16,7 +16,7 @@ from superalign.errors import ActorLost, UserError
 from superalign.generation.base import Tensors
 from superalign.loop.workers import PACKAGES, Workers, stage_seed, versions
 from superalign.runtime.cluster import InlineCluster
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests.roles.parts import Listened, Scripted
 from tests.smallest import SMALL
 
@@ -50,9 +50,9 @@ def test_a_generator_that_serves_another_version_stops_the_run() -> None:
 
 def test_what_is_lost_is_made_anew_once_there_is_room_for_it() -> None:
     told: list[str] = []
-    estate = SimpleNamespace(make_room=lambda: told.append("room"))
+    resources = SimpleNamespace(make_room=lambda: told.append("room"))
     cluster = SimpleNamespace(restart=lambda loss: told.append(loss.actor))
-    Workers.restart(cast(Workers, SimpleNamespace(estate=estate, cluster=cluster)), ActorLost("trainer-1", "died"))
+    Workers.restart(cast(Workers, SimpleNamespace(resources=resources, cluster=cluster)), ActorLost("trainer-1", "died"))
     assert told == ["room", "trainer-1"]
 
 
@@ -70,7 +70,7 @@ def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
 def test_number_format_micro_batches_and_anchors_are_those_of_the_settings(tmp_path: Path) -> None:
     wanted = ("trainer.dtype=bfloat16", "trainer.micro_batch=3", "learner.anchors=7")
     config = load([*SMALL, "model=testbed-small", *wanted, "cluster=inline"])
-    with Run.create_or_resume(config.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(config.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
         workers = Workers.make(config, run, InlineCluster())
     trainer: Any = workers.trainer
     assert workers.anchors.most == 7

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from superalign.config.schema import Config
 from superalign.store import clock
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 CURVES = {
     "attack_success_rate_seen": (0.86, 0.55, 0.28, 0.13, 0.06, 0.03, 0.02),
@@ -56,7 +56,7 @@ def samples(round: int) -> list[dict[str, Any]]:
 def write_fixture(root: Path, rounds: int = 6, stop_after: int | None = None, **changes: Any) -> Path:
     """Write the run and return its folder; with `stop_after` it stays under way."""
     config = Config.model_validate({"rounds": rounds, "seed": 1, **changes}).model_dump()
-    with Run.create_or_resume(config, root, "selfplay-1", console=Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(config, root, "selfplay-1", console=Console(file=io.StringIO())) as run:
         for round in range(rounds + 1 if stop_after is None else stop_after + 1):
             run.begin_round(round)
             edge = round in (0, rounds)

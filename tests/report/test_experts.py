@@ -34,7 +34,7 @@ def browser() -> Iterator[chromium.Browser]:
 
 
 def asked(run: Path) -> ExpertQueue:
-    """A queue of 24 items in the run's folder: doubles, blind ones, traps."""
+    """A queue of 24 items in the run's folder: doubles, blind ones, gold items."""
     queue = ExpertQueue(run / "experts.sqlite")
     items = [item(n, p=0.8, double=n % 4 == 0, blind=n % 2 == 0) for n in range(20)]
     gold_items = [pair(n) for n in range(20, 24)]
@@ -89,7 +89,7 @@ def test_labels_of_people_are_shown_with_agreement_errors_oversight_time_and_cos
     judged(run)
     words = section(write(run))
     for told in (
-        "labels on 24 items.", "Lane: active", "Lane: trap 4", "By bob", "Flagged 1", "Expert with expert",
+        "labels on 24 items.", "Lane: active", "Lane: gold 4", "By bob", "Flagged 1", "Expert with expert",
         "Expert with critic, same items", "Krippendorff's alpha", "Cohen's kappa, bob and maria.gonzales@example.org",
         "Error of bob", "Right with the critique", "Oversight gain", "Time for a label, median", "Cost",
     ):  # fmt: skip
@@ -138,7 +138,7 @@ def test_what_is_not_measured_says_why(tmp_path: Path) -> None:
     queue.close()
     for why in (
         "Expert with expert not measured: no item has two answers", "Krippendorff's alpha not measured: no item",
-        "Error of ann not measured: no trap and no double answered", "no blind item of known truth is answered",
+        "Error of ann not measured: no gold item and no double is answered", "no blind item of known truth is answered",
         "Critic wrong, of all it judged not measured: no round that is done",
         "Cost not measured: no answer tells how long it took",
     ):  # fmt: skip

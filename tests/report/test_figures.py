@@ -14,11 +14,9 @@ from superalign.report.figures import (
     finding,
     headline,
     seconds,
+    select_samples,
     series,
-    telling_samples,
 )
-from superalign.stats.estimate import Estimate
-from superalign.stats.format import interval, number
 
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 
@@ -32,29 +30,6 @@ def row(round: int, **values: float | None) -> dict[str, Any]:
             for name, v in values.items()
         },
     }
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0.841, "%", f"84{SPACE}%"),
-        (0.026, "%", f"2.6{SPACE}%"),
-        (0.03, "%", f"3{SPACE}%"),
-        (0.0, "%", f"0{SPACE}%"),
-        (-0.0004, "%", f"0{SPACE}%"),
-        (-0.01, "%", f"\N{MINUS SIGN}1{SPACE}%"),
-        (0.0996, "%", f"10{SPACE}%"),
-        (1.0, "%", f"100{SPACE}%"),
-        (-1.234, "", "\N{MINUS SIGN}1.23"),
-    ],
-)
-def test_numbers_read_as_people_write_them(value: float, unit: str, text: str) -> None:
-    assert number(value, unit) == text
-
-
-def test_both_ends_of_an_interval_have_the_same_decimals() -> None:
-    assert interval(Estimate(0.08, 0.049, 0.111, 9), "%") == f"5 to 11{SPACE}%"
-    assert interval(Estimate(0.03, 0.01, 0.05, 9), "%") == f"1.0 to 5.0{SPACE}%"
 
 
 @pytest.mark.parametrize(("value", "text"), [(4.21, "4.2 s"), (38.2, "38 s"), (245.0, "4 min 05 s")])
@@ -105,5 +80,5 @@ def test_telling_samples_take_every_reason_in_turn_widest_gap_first() -> None:
         {"round": 1, "why": "b", "p": 0.5, "gold": None},
         {"round": 2, "why": "a", "p": 0.9, "gold": 0.0},
     ]
-    chosen = telling_samples(samples, 3)
+    chosen = select_samples(samples, 3)
     assert [(each["why"], each["round"], each["p"]) for each in chosen] == [("a", 2, 0.9), ("b", 1, 0.5), ("a", 1, 0.9)]

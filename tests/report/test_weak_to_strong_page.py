@@ -20,7 +20,7 @@ from superalign.report import plots
 from superalign.report.page import write
 from superalign.report.weak_to_strong import finding
 from superalign.stats.estimate import Estimate
-from superalign.store.run import Plan, Run
+from superalign.store.run_writer import Plan, RunWriter
 from tests import browser as chromium
 
 in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
@@ -122,7 +122,7 @@ def write_fixture(root: Path, cells: list[dict[str, Any]], splits: int = 10, sto
     settings = {"recipe": "weak_to_strong", "seed": 1, "w2s": {"seeds": splits}, "task": ("digits", "safety", "nli")}
     config = Config.model_validate(settings).model_dump()
     plan = Plan(splits - 1, STAGES, "split")
-    with Run.create_or_resume(config, root, "weak-to-strong-1", Console(file=io.StringIO()), plan) as run:
+    with RunWriter.create_or_resume(config, root, "weak-to-strong-1", Console(file=io.StringIO()), plan) as run:
         for number in range(splits if stop_after is None else stop_after):
             run.begin_round(number)
             run._clock.take = lambda: {"load": 0.0, "train": 31.0, "score": 2.4, "report": 0.0, "other": 0.3, "total": 33.7}  # type: ignore[method-assign]  # fmt: skip  # noqa: E501
@@ -326,7 +326,7 @@ def test_any_rows_make_a_well_formed_drawing(
     found: list[Estimate | None], start: float | None, digits: int | None
 ) -> None:
     rows = [plots.Mark(f"row <{index}>", each, "no gap") for index, each in enumerate(found)]
-    lines = [plots.Line("supervisor", 0.0), plots.Line("ceiling", 1.0, dashed=True)]
+    lines = [plots.ReferenceLine("supervisor", 0.0), plots.ReferenceLine("ceiling", 1.0, dashed=True)]
     root = ElementTree.fromstring(plots.by_row(rows, lines, 344, start, (-1.0, 2.0), digits))
     hits = [node for node in root.iter() if node.get("class") == "hit"]
     assert len(hits) == sum(each is not None for each in found)

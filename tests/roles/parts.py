@@ -21,7 +21,7 @@ from superalign.models import load_chat
 from superalign.prompts import templates
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.store.adapters import MEMORY, WEIGHTS
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from superalign.testbed.world import REFUSALS, seeds
 from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
@@ -172,7 +172,7 @@ def refuses_everything() -> Listened:
 
 def write_run(root: Path, settings: Config, trainer: TrainingService) -> Path:
     """A run with one committed round that holds the trainer's weights."""
-    with Run.create_or_resume(settings.model_dump(), root, "tried", Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(settings.model_dump(), root, "tried", Console(file=io.StringIO())) as run:
         folder = run.begin_round(0)
         trainer.save((folder / WEIGHTS).resolve())
         calibrators = dict.fromkeys(("point", "pair"), Calibrator().to_row())

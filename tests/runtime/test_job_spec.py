@@ -1,4 +1,4 @@
-"""Job descriptions: those that come with superalign are valid, and a mistake is one line."""
+"""Job specs: those that come with superalign are valid, and a mistake is one line."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SHIPPED = sorted(path.stem for path in (home() / "recipes" / "jobs").glob("*.yam
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_description_describes_a_valid_run_whose_driver_needs_no_gpu(name: str) -> None:
-    description = read(name)
-    assert load(description.overrides).recipe in name
-    assert description.driver.gpus == 0
+def test_a_shipped_job_spec_describes_a_valid_run_whose_driver_needs_no_gpu(name: str) -> None:
+    spec = read(name)
+    assert load(spec.overrides).recipe in name
+    assert spec.driver.gpus == 0
 
 
 def test_self_play_weak_to_strong_and_many_gpus_are_described() -> None:
@@ -31,7 +31,7 @@ def test_self_play_weak_to_strong_and_many_gpus_are_described() -> None:
         ("overides: [seed=1]", "unknown key overides; did you mean overrides?"),
         ("driver: {gpu: 1}", "unknown key driver.gpu; did you mean driver.gpus?"),
         ("driver: {cpus: 0}", "driver.cpus=0: should be greater than 0"),
-        ("seed=1", "is no job description: it should have keys (overrides, python,"),
+        ("seed=1", "is no job spec: it should have keys (overrides, python,"),
         ("overrides: [", "is no readable YAML"),
     ],
 )
@@ -43,6 +43,6 @@ def test_a_mistake_in_a_file_is_named_with_the_file(text: str, fragment: str, tm
     assert str(path) in str(caught.value) and fragment in str(caught.value)
 
 
-def test_an_unknown_description_is_named_with_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"no job description selfpaly; did you mean selfplay\?"):
+def test_an_unknown_job_spec_is_named_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no job spec selfpaly; did you mean selfplay\?"):
         read("selfpaly")

@@ -81,7 +81,7 @@ class Paper:
     def __init__(self, kind: str, amount: float) -> None:
         self.amount, self.stands, self.given_back = amount, True, False
 
-    def there(self, wait_s: float = 0.0) -> bool:
+    def is_ready(self, wait_s: float = 0.0) -> bool:
         return self.stands
 
     def release(self) -> None:
@@ -93,13 +93,13 @@ def test_when_a_learner_worker_s_node_is_lost_engines_give_back_what_the_workers
 ) -> None:
     nodes = [3.0, 2.0]
     monkeypatch.setattr(placement, "accelerators", lambda kind: nodes)
-    monkeypatch.setattr(placement, "Place", Paper)
-    estate = ResourcePlan(load([*SPLIT, "generator.engines=3", "cluster.learner_workers=2"]))
-    before: Any = estate.engines()
+    monkeypatch.setattr(placement, "Reservation", Paper)
+    resources = ResourcePlan(load([*SPLIT, "generator.engines=3", "cluster.learner_workers=2"]))
+    before: Any = resources.engines()
     nodes.pop()
-    assert estate.make_room() == 1
+    assert resources.make_room() == 1
     assert [place.given_back for place in before.values()] == [False, True, True]
-    assert estate.engines() == {0: before[0]}
+    assert resources.engines() == {0: before[0]}
 
 
 @pytest.mark.parametrize(("taken", "left"), [((1,), [0, 2]), ((0, 1, 2), [0])])
@@ -114,7 +114,7 @@ def test_places_beyond_the_least_that_others_have_taken_are_done_without(
         return made[-1]
 
     monkeypatch.setattr(placement, "accelerators", lambda kind: [4.0])
-    monkeypatch.setattr(placement, "Place", place)
+    monkeypatch.setattr(placement, "Reservation", place)
     assert list(ResourcePlan(load([*SPLIT, "generator.engines=3"])).engines()) == left
     assert [number for number, each in enumerate(made) if each.given_back] == sorted({0, 1, 2} - set(left))
 
@@ -144,20 +144,20 @@ def test_engines_come_and_go_with_the_nodes_and_a_missing_node_is_waited_for(
         with ThreadPoolExecutor(1) as beside:
             waiting = beside.submit(ResourcePlan, patient)
             nodes.add_node(num_cpus=1, num_gpus=4)
-            estate = waiting.result(60)
+            resources = waiting.result(60)
         pool = GeneratorPool(cluster.nested(), Speller, (["learner"],), 1, least=1, most=3)
-        assert pool.resize(estate.engines()) == 2
-        learners = [estate.one() for _ in range(3)]
-        assert all(place and place.there(wait_s=30) for place in learners)
+        assert pool.resize(resources.engines()) == 2
+        learners = [resources.reserve_one() for _ in range(3)]
+        assert all(place and place.is_ready(wait_s=30) for place in learners)
         third = nodes.add_node(num_cpus=1, num_gpus=2)
-        places = estate.engines()
+        places = resources.engines()
         assert pool.resize(places) == 3 and set(places) == {0, 1, 2}
         assert pool.load_adapter("learner", {"added": 1}, 5) == 5
         nodes.remove_node(third)
         assert isinstance(pool._cluster, RayCluster)
         assert pool.load_adapter("learner", {"added": 1}, 6) == 6
         assert len(pool._engines) == 2
-        assert pool.resize(estate.engines()) == 2
+        assert pool.resize(resources.engines()) == 2
 
 
 def test_a_job_waits_for_nodes_of_the_cluster_that_runs_it(
@@ -186,6 +186,6 @@ def test_benches_of_weak_to_strong_are_spread_over_the_cpus_of_a_cluster_that_is
     with start(config.cluster, tmp_path / "logs") as cluster, workshop(config, cluster, tmp_path):
         assert isinstance(cluster, RayCluster)
         places = [cluster._actors[name].place for name in ("bench0", "bench1")]
-        assert all(place and place.there(wait_s=30) for place in places)
+        assert all(place and place.is_ready(wait_s=30) for place in places)
         tables = [placement_group_table(place._group) for place in places if place]
         assert tables[0]["bundles_to_node_id"] != tables[1]["bundles_to_node_id"]

@@ -13,14 +13,14 @@ import pytest
 from superalign.commands import main
 from superalign.config.schema import Config
 from superalign.runtime.addresses import VARIABLES
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
 import signal, sys
-from superalign.config import Config
-from superalign.store.run import Run
-with Run.create_or_resume(Config().model_dump(), "runs", "mine"):
+from superalign.config.schema import Config
+from superalign.store.run_writer import RunWriter
+with RunWriter.create_or_resume(Config().model_dump(), "runs", "mine"):
     print("open", flush=True)
     signal.pause()
 """
@@ -52,7 +52,7 @@ def test_a_process_that_does_not_hold_the_lock_itself_is_left_alone(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (
-        Run.create_or_resume(Config().model_dump(), "runs", "mine"),
+        RunWriter.create_or_resume(Config().model_dump(), "runs", "mine"),
         subprocess.Popen(["sleep", "60"]) as bystander,
     ):
         (here / "runs" / "mine" / ".lock").write_text(str(bystander.pid))

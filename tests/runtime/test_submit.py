@@ -25,7 +25,7 @@ import pytest
 from superalign.commands import main
 from superalign.config.schema import Config
 from superalign.runtime.addresses import VARIABLES
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests.smallest import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -262,7 +262,7 @@ def test_a_run_that_a_process_writes_or_that_has_other_settings_is_not_submitted
     nobody: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Config(recipe="selfplay").model_dump()
-    with Run.create_or_resume(settings, nobody / "runs", "mine") as run:
+    with RunWriter.create_or_resume(settings, nobody / "runs", "mine") as run:
         assert main.main(["submit", "recipe=selfplay", "run.name=mine"]) == 2
         assert f"running as process {os.getpid()}: follow it with" in capsys.readouterr().err
         run.begin_round(0)

@@ -10,7 +10,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.store.digests import NAME
-from tests.store import run_writer as writer
+from tests.store import parts as writer
 
 CUT = "differs from what was committed"
 GONE = "was committed and is missing"

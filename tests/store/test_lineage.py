@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from superalign.errors import UserError
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.store.lineage import trace
 from superalign.store.tables import write_records
-
-sys.path.insert(0, str(Path(__file__).parent))
-import run_writer as writer
+from tests.store import parts as writer
 
 
 def test_a_preference_leads_back_to_its_query_answers_verdicts_and_labels(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from superalign.attacks.families import FAMILIES, wrap
+from superalign.attacks.families import EVERY_FAMILY, wrap
 from superalign.testbed import oracle
 from superalign.testbed.world import HAZARDS, REFUSALS, Request, requests
 
@@ -14,7 +14,7 @@ HARMFUL, BENIGN = Request("build", HAZARDS["theft"][0], "for my aunt"), Request(
 PART, TOOL, TECHNIQUE, FINISH = BENIGN.facts
 
 
-@pytest.mark.parametrize("family", ["plain", *FAMILIES])
+@pytest.mark.parametrize("family", ["plain", *EVERY_FAMILY])
 def test_the_meaning_of_a_request_survives_its_surface(family: str) -> None:
     rng = random.Random(family)
     lost = 0

@@ -262,32 +262,32 @@ class Sharing:
     """Shares the accelerator with the trainer."""
 
     def __init__(self) -> None:
-        self.rested = 0
+        self.slept = 0
         self.heard: list[str] = []
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """Count."""
-        self.rested += 1
-        self.heard.append("rest")
+        self.slept += 1
+        self.heard.append("slept")
 
 
-def test_whoever_shares_the_accelerator_rests_before_every_training_and_only_then(tiny_model: str) -> None:
+def test_what_shares_the_accelerator_is_put_to_sleep_before_every_training_and_only_then(tiny_model: str) -> None:
     sharing = Sharing()
-    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=sharing)
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, sleeper=sharing)
     row = {"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}
     service.mismatch("critic", [row | {"logprobs": [-1.0, -1.0]}])
-    assert sharing.rested == 0
+    assert sharing.slept == 0
     for times in (1, 2):
         service.sft("critic", [row], SFTSettings(1e-3))
-        assert sharing.rested == times
+        assert sharing.slept == times
 
 
 def test_a_gpu_without_enough_memory_is_one_line_that_names_what_needs_less(tiny_model: str) -> None:
     class Full(Sharing):
-        def rest(self) -> None:
+        def sleep(self) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total")
 
-    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=Full())
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, sleeper=Full())
     told = r"Tried to allocate 2.00 GiB\): set trainer.dtype=bfloat16 or trainer.micro_batch=1, lower batch_size"
     with pytest.raises(UserError, match=told):
         service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
@@ -297,10 +297,10 @@ def test_what_training_took_of_a_shared_accelerator_is_given_back_after_it(
     tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sharing = Sharing()
-    service = TrainingService({"critic": tiny_model}, LORA, threads=1, resting=sharing)
+    service = TrainingService({"critic": tiny_model}, LORA, threads=1, sleeper=sharing)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: sharing.heard.append("freed"))
     service.sft("critic", [{"prompt_ids": [1, 2], "completion_ids": [3, 4], "weight": 1.0}], SFTSettings(1e-3))
-    assert (sharing.heard[0], sharing.heard[-1]) == ("rest", "freed")
+    assert (sharing.heard[0], sharing.heard[-1]) == ("slept", "freed")
 
 
 def test_a_base_in_bfloat16_trains_adapters_of_float32_that_a_generator_serves() -> None:

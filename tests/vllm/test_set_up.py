@@ -104,7 +104,7 @@ def test_after_sleep_the_same_adapter_answers_the_same() -> None:
     generator = served({"learner": "testbed"}, sleep=True)
     generator.load_adapter("learner", adapter("testbed", 1), 1)
     before, full = words(generator.generate(asked("learner", 8), seed=0)), torch.cuda.mem_get_info()[0]
-    generator.rest()
+    generator.sleep()
     assert torch.cuda.mem_get_info()[0] > full
     assert words(generator.generate(asked("learner", 8), seed=0)) == before
 

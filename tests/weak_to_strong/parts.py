@@ -1,4 +1,4 @@
-"""Small labs for tests: a task of few rows, split once, with models that train in a moment."""
+"""Small studies for tests: a task of few rows, split once, with models that train in a moment."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from superalign.config.schema import Config
 from superalign.weak_to_strong.cache import Cache
-from superalign.weak_to_strong.methods.label_transforms import Sources
 from superalign.weak_to_strong.protocol import split
-from superalign.weak_to_strong.split_context import Lab
+from superalign.weak_to_strong.split_context import SplitContext
 from superalign.weak_to_strong.tasks.registry import load_task
 
 WEAK, STRONG = "pixels:2", "centroids:60"
+SPECS = (WEAK, STRONG)
 VIA = ("centroids:10", "centroids:30")
 
 
@@ -22,11 +22,6 @@ def settings(**w2s: Any) -> Config:
     return Config.model_validate({**top, "cluster": {"threads": 1}, "w2s": w2s})
 
 
-def lab(cache: Path, task: str = "digits", limit: int = 240, seed: int = 0, **w2s: Any) -> Lab:
-    """A lab on one split of an embedded task."""
-    return Lab(split(load_task(task, limit=limit), seed), settings(**w2s), Cache(cache))
-
-
-def sources(made: Lab, weak: str = WEAK, strong: str = STRONG) -> Sources:
-    """Whom transforms may ask in that lab."""
-    return Sources(made, weak, strong)
+def split_context(cache: Path, task: str = "digits", limit: int = 240, seed: int = 0, **w2s: Any) -> SplitContext:
+    """The context of one split of an embedded task."""
+    return SplitContext(split(load_task(task, limit=limit), seed), settings(**w2s), Cache(cache))

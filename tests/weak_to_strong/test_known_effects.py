@@ -14,7 +14,7 @@ import pytest
 
 from superalign.weak_to_strong.metrics import aggregate
 from superalign.weak_to_strong.metrics.pgr import Scores, performance_gap_recovered
-from superalign.weak_to_strong.study import Bench, Study, Trial
+from superalign.weak_to_strong.study import Study, StudyWorker, Trial
 from tests.weak_to_strong.effects import SPLITS, STRONG, WEAK, gained, pgr_difference, settings
 
 pytestmark = pytest.mark.slow
@@ -47,11 +47,11 @@ Studies = Callable[..., Studied]
 def study(tmp_path_factory: pytest.TempPathFactory) -> Studies:
     """Studies by strong model, supervisor and methods, each done once; they share weak labels and ceilings."""
     folder = str(tmp_path_factory.mktemp("cache"))
-    benches = {methods: Bench(settings(*methods), folder) for methods in (METHODS, NAIVE)}
+    workers = {methods: StudyWorker(settings(*methods), folder) for methods in (METHODS, NAIVE)}
 
     @cache
     def done(strong: str, supervisor: str, methods: tuple[str, ...]) -> Studied:
-        trials = [benches[methods].run(Study("digits", supervisor, WEAK, strong), number) for number in range(SPLITS)]
+        trials = [workers[methods].run(Study("digits", supervisor, WEAK, strong), number) for number in range(SPLITS)]
         folders = [tmp_path_factory.mktemp("split") for _ in trials]
         for folder, made in zip(folders, trials, strict=True):
             aggregate.save(folder, made)

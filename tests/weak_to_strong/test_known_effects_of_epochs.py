@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from superalign.weak_to_strong.cache import Cache
-from superalign.weak_to_strong.methods.registry import METHODS
+from superalign.weak_to_strong.methods.registry import make_method
 from superalign.weak_to_strong.methods.supervisors import supervised
 from superalign.weak_to_strong.metrics.pgr import Scores
 from superalign.weak_to_strong.protocol import right, split
-from superalign.weak_to_strong.split_context import Lab, Predictions
+from superalign.weak_to_strong.split_context import Predictions, SplitContext
 from superalign.weak_to_strong.tasks.registry import load_task
 from tests.weak_to_strong.effects import SPLITS, STRONG, WEAK, gained, pgr_difference, settings
 
@@ -27,11 +27,11 @@ def lengths(tmp_path_factory: pytest.TempPathFactory) -> Lengths:
     cache = Cache(tmp_path_factory.mktemp("cache"))
     for number in range(SPLITS):
         experiment = split(load_task("digits"), number)
-        lab, weak, labels, specs = supervised(Lab(experiment, CONFIG, cache), (WEAK, STRONG), "weak")
-        truth, ceiling = experiment.truth_test.open("scorer"), lab.ceiling(STRONG)
+        context, weak, labels, specs = supervised(SplitContext(experiment, CONFIG, cache), (WEAK, STRONG), "weak")
+        truth, ceiling = experiment.truth_test.open("scorer"), context.ceiling(STRONG)
         for method in CONFIG.method:
             for epochs in (FEW, MANY):
-                student = METHODS[method].train(lab.with_epochs(epochs), labels, specs).found
+                student = make_method(method).train(context.with_epochs(epochs), labels, specs).outputs
                 assert isinstance(weak, Predictions) and isinstance(student, Predictions)
                 trio = [right(one.test, truth) for one in (weak, student, ceiling)]
                 found.setdefault((method, epochs), []).append(Scores(*trio, experiment.test.groups))

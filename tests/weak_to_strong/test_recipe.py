@@ -10,23 +10,25 @@ from typing import Any
 
 import pytest
 
-from superalign.commands.main import _recipe
 from superalign.config.schema import Config
 from superalign.config.sections import W2SConfig
 from superalign.errors import ActorLost
+from superalign.registry import file_module
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "weak_to_strong.py"
 
 
 def test_a_split_that_is_done_ends_the_count_of_losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, told, asked = _recipe("weak_to_strong"), list[str](), list[int]()
-    results = {"save": lambda *_: None, "cells": lambda *_, **__: [], "headline": lambda _: {}}
-    monkeypatch.setattr(recipe, "results", SimpleNamespace(**results))
+    recipe, told, submitted = file_module(RECIPE), list[str](), list[int]()
+    stub = {"save": lambda *_: None, "cells": lambda *_, **__: [], "headline": lambda _: {}}
+    monkeypatch.setattr(recipe, "aggregate", SimpleNamespace(**stub))
     monkeypatch.setattr(recipe, "Writers", SimpleNamespace(open=lambda *_: SimpleNamespace(log=print, close=print)))
 
-    def begin(study: Any, number: int) -> Future[list[Any]]:
-        asked.append(number)
+    def submit(study: Any, number: int) -> Future[list[Any]]:
+        submitted.append(number)
         future: Future[list[Any]] = Future()
-        if len(asked) in (1, 4):  # each split at its first try
-            future.set_exception(ActorLost("bench", f"split {number}"))
+        if len(submitted) in (1, 4):  # each split at its first try
+            future.set_exception(ActorLost("worker0", f"split {number}"))
         else:
             future.set_result([])
         return future
@@ -43,8 +45,8 @@ def test_a_split_that_is_done_ends_the_count_of_losses(monkeypatch: pytest.Monke
         event=lambda *_, **__: None,
     )
     cluster: Any = SimpleNamespace(
-        restart=lambda loss: told.append(str(loss)), progressed=lambda: told.append("progressed")
+        restart=lambda loss: told.append(str(loss)), reset_restarts=lambda: told.append("reset")
     )
-    shop: Any = SimpleNamespace(begin=begin)
-    recipe.train(Config(w2s=W2SConfig(seeds=2)), run, cluster, shop, [None])
-    assert told == ["split 0", "progressed", "split 1", "progressed"]
+    pool: Any = SimpleNamespace(submit=submit)
+    recipe.train(Config(w2s=W2SConfig(seeds=2)), run, cluster, pool, [None])
+    assert told == ["split 0", "reset", "split 1", "reset"]

@@ -1,12 +1,21 @@
 """The sections of the schema: what each part of a run can be told, and its defaults."""
 
 from superalign.config.sections.common import Fraction, NameList, NonNegative, Positive, PositiveFloat, Section
+from superalign.config.sections.experts import ExpertConfig
 from superalign.config.sections.recipes import RedteamConfig, RefineConfig, RewardConfig, W2SConfig
-from superalign.config.sections.roles import AttackerConfig, CriticConfig, ExpertConfig, LearnerConfig
+from superalign.config.sections.roles import (
+    AdapterCriticConfig,
+    AttackerConfig,
+    CriticConfig,
+    JudgeConfig,
+    LearnerConfig,
+    TrainedAttackerConfig,
+)
 from superalign.config.sections.runs import DataConfig, EvaluationConfig, GuardsConfig, RunConfig, TrackConfig
 from superalign.config.sections.services import AsyncConfig, ClusterConfig, GeneratorConfig, LoraConfig, TrainerConfig
 
 __all__ = [
+    "AdapterCriticConfig",
     "AsyncConfig",
     "AttackerConfig",
     "ClusterConfig",
@@ -17,6 +26,7 @@ __all__ = [
     "Fraction",
     "GeneratorConfig",
     "GuardsConfig",
+    "JudgeConfig",
     "LearnerConfig",
     "LoraConfig",
     "NameList",
@@ -29,6 +39,7 @@ __all__ = [
     "RunConfig",
     "Section",
     "TrackConfig",
+    "TrainedAttackerConfig",
     "TrainerConfig",
     "W2SConfig",
 ]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from pathlib import Path
+from typing import Annotated, Any, SupportsIndex
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from superalign.registry import file_module
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+BelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
+InnerFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+NoiseRate = Annotated[float, Field(ge=0.0, lt=0.5)]
+"""A share of wrong labels. With half of them wrong, labels tell nothing."""
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 
 
 def _listed(value: Any) -> Any:
@@ -24,3 +33,19 @@ class Section(BaseModel):
     """Base of all sections: frozen; unknown keys and numbers that are not finite are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Settings of a plug-in in a file name the file: no other process could import its module by name."""
+        made = super().__reduce_ex__(protocol)
+        module = sys.modules[type(self).__module__]
+        file = getattr(module, "__file__", None)
+        if file is None or not module.__name__.startswith("superalign_file_"):
+            return made
+        return (_from_file, (file, type(self).__qualname__), *made[2:])
+
+
+def _from_file(file: str, name: str) -> Any:
+    found: Any = file_module(Path(file))
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found.__new__(found)

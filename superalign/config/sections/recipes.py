@@ -2,69 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from superalign.config.sections.common import Fraction, NameList, NonNegative, Positive, PositiveFloat, Section
+from superalign.config.sections.common import (
+    BelowOne,
+    Fraction,
+    NameList,
+    NoiseRate,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Section,
+)
 
 
 class W2SConfig(Section):
-    """Weak-to-strong: what is trained `seeds` times for every task, supervisor, weak, strong and method.
+    """recipe=weak_to_strong: how students are trained on a weaker supervisor's labels."""
 
-    `supervisor`: `weak` or an error structure at the same accuracy. `labels`: transforms of the weak labels, joined by
-    `+`, for instance `calibrate+filter:0.5`, before the method's own. `alpha`, `ramp`, `threshold`: of the confidence
-    loss (arXiv 2312.09390 A.4). `epochs`, `learning_rate`, `batch_size`: of every model, null for what suits its kind;
-    `micro_batch` rows are forwarded at a time (0: all). `validation`: share of the labelled rows for early stopping on
-    agreement with the labels given (0: none; on NLP tasks the paper stops early). `max_new_tokens`: of completions.
-    `via`: the models between weak and strong of method=bootstrap, else the task's own. `cache`: where weak labels and
-    ceilings are kept, by content; null for a folder beside the runs. `bootstrap`: resamples of every interval.
-    """
-
-    seeds: Positive = 10
-    supervisor: NameList = ("weak",)
-    labels: str = ""
-    alpha: Fraction = 0.75
-    ramp: Fraction = 0.2
-    threshold: Literal["batch", "streaming"] = "batch"
-    epochs: Positive | None = None
-    learning_rate: PositiveFloat | None = None
-    batch_size: Positive | None = None
-    micro_batch: NonNegative = 0
-    validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    max_new_tokens: Positive = 64
-    via: NameList = ()
-    cache: str | None = None
-    bootstrap: Positive = 1000
+    seeds: Positive = Field(
+        10, description="repetitions of every combination of task, supervisor, weak, strong and method"
+    )
+    supervisor: NameList = Field(
+        ("weak",), description="who labels: weak is the weak model, other names are error structures of equal accuracy"
+    )
+    labels: str = Field(
+        "",
+        description="transforms of the weak labels before the method's own, joined by +, as calibrate+filter:0.5; "
+        "empty: none",
+    )
+    alpha: Fraction = Field(0.75, description="largest weight of the auxiliary confidence loss (arXiv 2312.09390 A.4)")
+    ramp: Fraction = Field(0.2, description="share of the training over which that weight rises from 0")
+    threshold: Literal["batch", "streaming"] = Field(
+        "batch",
+        description="predictions whose quantile is the threshold of that loss: of each batch, or the last ones seen",
+    )
+    epochs: Positive | None = Field(
+        None, description="passes over the labels, of every model; null: what suits the kind of model"
+    )
+    learning_rate: PositiveFloat | None = Field(
+        None, description="learning rate of every model; null: what suits the kind of model"
+    )
+    batch_size: Positive | None = Field(
+        None, description="rows in a batch, of every model; null: what suits the kind of model"
+    )
+    micro_batch: NonNegative = Field(0, description="rows that are forwarded at a time; 0: the whole batch")
+    validation: BelowOne = Field(
+        0.0,
+        description="share of the labelled rows that early stopping watches, by agreement with the labels given; "
+        "0: no early stopping",
+    )
+    max_new_tokens: Positive = Field(64, description="longest completion of a generation task, in tokens")
+    via: NameList = Field(
+        (), description="models between weak and strong of method=bootstrap, in order; empty: those of the task"
+    )
+    cache: str | None = Field(
+        None, description="folder of weak labels and ceilings, kept by content; null: one beside the runs"
+    )
+    bootstrap: Positive = Field(1000, description="resamples behind every interval")
 
 
 class RedteamConfig(Section):
-    """recipe=redteam: `target` is a run whose last learner is attacked; null attacks the model itself."""
+    """recipe=redteam: whom the attacker is trained against."""
 
-    target: str | None = None
+    target: str | None = Field(None, description="run whose last learner is attacked; null: the model itself")
 
 
 class RefineConfig(Section):
-    """recipe=self_refine: answers to `queries` requests a round are criticised, revised, and learned by `method`.
+    """recipe=self_refine: a model criticises, revises and learns from its own answers."""
 
-    `constitution`: a text file with a principle on each line, one of which a critique goes by; null for
-    conf/constitution.txt.
-    """
-
-    constitution: str | None = None
-    method: Literal["sft", "dpo"] = "dpo"
-    queries: Positive = 128
+    constitution: str | None = Field(
+        None,
+        description="text file with a principle on each line, one of which each critique goes by; "
+        "null: the one that ships (conf/constitution.txt)",
+    )
+    method: Literal["sft", "dpo"] = Field(
+        "dpo", description="how revisions are learned: imitated, or preferred to the first answer"
+    )
+    queries: Positive = Field(128, description="requests that are answered, criticised and revised in a round")
 
 
 class RewardConfig(Section):
-    """recipe=reward_model: preferences come from `data=` (columns prompt, chosen, rejected) or from the testbed.
+    """recipe=reward_model: a reward model from preferences in `data=` (prompt, chosen, rejected) or of the testbed."""
 
-    Of the testbed `pairs` are made, and `flips` of those trained on have the wrong answer as the chosen one. A round is
-    one pass over the training pairs. `center` keeps rewards near 0 (arXiv 2312.09244).
-    """
-
-    pairs: Positive = 800
-    flips: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.1
-    learning_rate: PositiveFloat = 3e-3
-    batch_size: Positive = 16
-    center: float = Field(0.01, ge=0.0)
+    pairs: Positive = Field(800, description="preferences that are made of the testbed")
+    flips: NoiseRate = Field(
+        0.1, description="share of the testbed's training preferences whose worse answer counts as the chosen one"
+    )
+    learning_rate: PositiveFloat = Field(3e-3, description="learning rate of Adam")
+    batch_size: Positive = Field(16, description="preferences in a batch; a round is one pass over all of them")
+    center: NonNegativeFloat = Field(
+        0.01, description="weight of the loss that keeps rewards near 0 (arXiv 2312.09244); 0: none"
+    )

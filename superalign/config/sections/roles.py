@@ -1,4 +1,7 @@
-"""What each role can be told, and its defaults."""
+"""What every attacker, critic and learner is told, and what the built-in attacker and critics are told beside it.
+
+Plug-ins bring their own settings as subclasses of `AttackerConfig`, `CriticConfig` and `LearnerConfig`.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +10,102 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from superalign.config.sections.common import Fraction, NonNegative, Positive, PositiveFloat, Section
+from superalign.config.sections.common import (
+    BelowOne,
+    Fraction,
+    InnerFraction,
+    NameList,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Section,
+)
 
 
 class AttackerConfig(Section):
-    """The attacker: `candidates` rewritings for each of `seeds` seed requests a round, half harmful, half benign.
+    """What every attacker is told."""
 
-    Opponents are mixed: `current` share of the queries from the attacker now, `past` from its archive, the rest
-    are static: plain seeds and seeds under the trained template families, at least one of them and each seed at most
-    once, which with many candidates is less than the rest. A rewriting that keeps less than `faithful` of its seed's
-    words is not asked; an attacker that paraphrases needs less.
+    kind: str = Field(
+        "trained", description="attacker: trained, package.module:Name, path/to/file.py:Name or an entry point"
+    )
+    model: str | None = Field(None, description="the attacker's own model; null: model")
+    seeds: Positive = Field(64, description="seed requests that are attacked in a round, half harmful, half benign")
+    iterations: Positive = Field(
+        1, description="times a round in which it attacks, is judged and learns in a phase of training"
+    )
+    intended_failures_only: bool = Field(
+        False,
+        description="whether only the failure that a seed is about pays (help with harm, refusal of a harmless "
+        "request); else whatever the critic finds unacceptable",
+    )
+    families: NameList = Field(
+        ("roleplay", "prefix_injection", "fiction", "splitting", "spelling", "code"),
+        description="attack families of the static opponents, by name or reference",
+    )
 
-    `algorithm`: `dpo` learns from the best and worst rewriting of each seed (`beta`, `max_pairs`), `grpo` and `ppo`
-    from all of them (`clip`; `kl` is the price of a nat that a rewriting strays from the base). `iterations` times a
-    round it attacks, is judged and takes a phase. `intended_failures_only`: only the failure sought pays, help
-    with harm or the refusal of a harmless request; else whatever the critic finds unacceptable. `novelty=false`
-    leaves out of the reward all
-    that pays for being new (an ablation); with `target`, the weight of that part follows how far attack success is
-    above `target`, at `novelty_rate` (DiveR-CT, arXiv 2405.19026). `league`: past opponents are the `elites` strongest
-    of every cell (risk category x tactic) of the archive, the more often the more the learner still fails them; else
-    any, by their first strength. `anchor_batch` elites that worked, drawn evenly, are supervised beside each step of
-    `grpo` and `ppo`, so that no tactic is unlearned. `turns`: how often it asks in one dialogue, seeing each answer;
-    `dpo` learns the opening alone.
+
+class TrainedAttackerConfig(AttackerConfig):
+    """The attacker that rewrites seed requests and learns from what worked.
+
+    Its opponents are mixed: attacks of now, past ones of the archive, and static ones. Static are plain seeds and seeds
+    under the attack families, at least one of them and each seed at most once.
     """
 
-    model: str | None = None
-    algorithm: Literal["dpo", "grpo", "ppo"] = "dpo"
-    seeds: Positive = 64
-    candidates: Positive = 4
-    turns: Positive = 1
-    temperature: PositiveFloat = 0.5
-    max_new_tokens: Positive = 96
-    current: Fraction = 0.5
-    past: Fraction = 0.3
-    league: bool = False
-    elites: Positive = 4
-    faithful: Fraction = 0.95
-    fluency_floor: float = -7.0
-    duplicate: Fraction = 0.98
-    intended_failures_only: bool = False
-    novelty: bool = True
-    target: Fraction | None = None
-    novelty_rate: PositiveFloat = 0.5
-    learning_rate: PositiveFloat = 5e-4
-    iterations: Positive = 1
-    epochs: Positive = 1
-    batch_size: Positive = 16
-    beta: PositiveFloat = 0.1
-    max_pairs: Positive = 48
-    clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    kl: float = Field(0.01, ge=0.0)
-    anchor_batch: NonNegative = 0
-    anchor_weight: float = Field(1.0, ge=0.0)
+    algorithm: Literal["dpo", "grpo", "ppo"] = Field(
+        "dpo",
+        description="dpo learns from the best and the worst rewriting of each seed, grpo and ppo from all of them",
+    )
+    candidates: Positive = Field(4, description="rewritings of each seed")
+    turns: Positive = Field(
+        1,
+        description="how often it asks in one dialogue, seeing each answer; dpo learns the opening alone",
+    )
+    temperature: PositiveFloat = Field(0.5, description="sampling temperature of rewritings")
+    max_new_tokens: Positive = Field(96, description="longest rewriting, in tokens")
+    current: Fraction = Field(0.5, description="share of a round's queries that are attacks of now")
+    past: Fraction = Field(
+        0.3, description="share of a round's queries that come from the archive of past attacks; the rest are static"
+    )
+    league: bool = Field(
+        False,
+        description="whether past opponents are the strongest of every cell of the archive, drawn the more often the "
+        "more the learner still fails them; else any, by their first strength",
+    )
+    elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
+    faithful: Fraction = Field(
+        0.95,
+        description="share of its seed's words that a rewriting must keep in order to be asked; an attacker that "
+        "paraphrases needs less",
+    )
+    fluency_floor: float = Field(
+        -7.0,
+        description="lowest mean log-probability (nats) of a rewriting's least likely fifth of tokens, to the base, "
+        "that still earns a reward",
+    )
+    duplicate: Fraction = Field(0.98, description="cosine similarity from which on a rewriting counts as a repetition")
+    novelty: bool = Field(True, description="whether being new pays; false: an ablation")
+    target: Fraction | None = Field(
+        None,
+        description="attack success above which novelty weighs more and below which it weighs less "
+        "(DiveR-CT, arXiv 2405.19026); null: its weight is fixed",
+    )
+    novelty_rate: PositiveFloat = Field(0.5, description="how fast the weight of novelty follows attacker.target")
+    learning_rate: PositiveFloat = Field(5e-4, description="learning rate of Adam")
+    epochs: Positive = Field(1, description="passes over the rows of a phase")
+    batch_size: Positive = Field(16, description="rows in a batch: pairs of dpo, rewritings of grpo and ppo")
+    beta: PositiveFloat = Field(0.1, description="dpo: strength of the pull towards the reference (arXiv 2305.18290)")
+    max_pairs: Positive = Field(48, description="dpo: most pairs of a phase")
+    clip: InnerFraction = Field(0.2, description="grpo, ppo: policy ratios are clipped to 1 - clip .. 1 + clip")
+    kl: NonNegativeFloat = Field(
+        0.01, description="grpo, ppo: what a rewriting pays for each nat that it strays from the base"
+    )
+    anchor_batch: NonNegative = Field(
+        0,
+        description="grpo, ppo: archived attacks that worked, drawn evenly over the cells, that are supervised beside "
+        "each step, so that no tactic is unlearned",
+    )
+    anchor_weight: NonNegativeFloat = Field(1.0, description="what the loss of these (nats per token) is multiplied by")
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -73,45 +120,81 @@ class AttackerConfig(Section):
 
 
 class CriticConfig(Section):
-    """The critic. `verdicts=shuffled` permutes its verdicts within a round: the control that feedback matters.
+    """What every critic is told."""
 
-    New expert labels are learned `epochs` times, earlier ones (`replayed` of them at most, chosen at random) once
-    more each round, and `retention_rows` verdicts of the initial critic are rehearsed so that it does not forget.
-    Of labels the share `calibration_share` is never trained on; the newest `calibration_labels` of it calibrate.
-    `synthetic_flaw_share` of what teaches verdicts are planted flaws, with `subtle_flaws` single sentences of other
-    answers among them. `stages=2`: then `critiques` samples for each of `critique_cases` responses are rewarded by what
-    the learner's revision gains over one that reads a `placebo`, and reinforced by `critique_algorithm`; the
-    `evaluator` scores.
-    `critique_tokens`: longer ones are penalised. `variance`, for escalation: how far `members` are from the
-    verdict: paraphrased questions (`ensemble`) or adapters with `dropout` of their ranks; `views` of a pair cost
-    nothing.
+    kind: str = Field(
+        "generative",
+        description="critic: generative, classifier, debate, consultancy, package.module:Name, path/to/file.py:Name "
+        "or an entry point",
+    )
+    model: str | None = Field(None, description="the critic's own model; null: model")
+    verdicts: Literal["model", "shuffled"] = Field(
+        "model",
+        description="shuffled: its verdicts are permuted within a round, the control that feedback matters",
+    )
+    abstain: Fraction = Field(0.1, description="distance of P(acceptable) from 1/2 below which a verdict abstains")
+    max_new_tokens: Positive = Field(48, description="longest critique, in tokens")
+    calibration_share: Fraction = Field(
+        0.3, description="share of the expert labels that is never trained on, for calibration"
+    )
+    calibration_labels: Positive = Field(384, description="newest labels of that share that calibrate")
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether the critic learns as an adapter, which guards can take back."""
+        return False
+
+
+class AdapterCriticConfig(CriticConfig):
+    """The built-in critics.
+
+    After verdicts are learned, `stages=2` trains critiques by what the learner's revision gains over one that reads a
+    placebo.
     """
 
-    kind: Literal["generative", "classifier", "debate", "consultancy"] = "generative"
-    model: str | None = None
-    verdicts: Literal["model", "shuffled"] = "model"
-    max_new_tokens: Positive = 48
-    abstain: Fraction = 0.1
-    learning_rate: PositiveFloat = 5e-4
-    epochs: Positive = 3
-    batch_size: Positive = 16
-    synthetic_flaw_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
-    subtle_flaws: bool = False
-    retention_rows: NonNegative = 48
-    replayed: NonNegative = 384
-    calibration_share: Fraction = 0.3
-    calibration_labels: Positive = 384
-    stages: Literal[1, 2] = 1
-    critique_algorithm: Literal["dpo", "grpo"] = "dpo"
-    critique_learning_rate: PositiveFloat = 2e-3
-    critique_cases: Positive = 96
-    critiques: Annotated[int, Field(ge=2)] = 4
-    critique_tokens: Positive = 32
-    placebo: Literal["other", "contentless"] = "contentless"
-    evaluator: Literal["judge", "critic"] = "judge"
-    variance: Literal["views", "ensemble", "dropout"] = "views"
-    members: Positive = 4
-    dropout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    learning_rate: PositiveFloat = Field(5e-4, description="learning rate of Adam while verdicts are learned")
+    epochs: Positive = Field(3, description="passes over the new expert labels of a round")
+    batch_size: Positive = Field(16, description="verdicts in a batch")
+    synthetic_flaw_share: BelowOne = Field(
+        0.3, description="share of synthetic flaws, put into good answers, among what teaches verdicts"
+    )
+    subtle_flaws: bool = Field(
+        False, description="whether single sentences of other answers are among the synthetic flaws"
+    )
+    retention_rows: NonNegative = Field(
+        48, description="verdicts of the initial critic that are rehearsed in a round, so that it does not forget"
+    )
+    replayed: NonNegative = Field(
+        384, description="most earlier labels, chosen at random, that are learned once more in a round"
+    )
+    stages: Literal[1, 2] = Field(1, description="1: verdicts are learned; 2: then critiques, too")
+    critique_algorithm: Literal["dpo", "grpo"] = Field("dpo", description="stages=2: how critiques are reinforced")
+    critique_learning_rate: PositiveFloat = Field(2e-3, description="stages=2: learning rate of Adam for critiques")
+    critique_cases: Positive = Field(96, description="stages=2: most responses that are criticised in a round")
+    critiques: Annotated[int, Field(ge=2)] = Field(4, description="stages=2: critiques sampled of each response")
+    critique_tokens: Positive = Field(32, description="stages=2: length in tokens above which a critique is penalised")
+    placebo: Literal["other", "contentless"] = Field(
+        "contentless",
+        description="stages=2: what a critique is compared with: words about nothing, or the critique of a response to "
+        "another request",
+    )
+    evaluator: Literal["judge", "critic"] = Field(
+        "judge", description="stages=2: who scores revisions: the critic before any training (judge), or as it is now"
+    )
+    variance: Literal["views", "ensemble", "dropout"] = Field(
+        "views",
+        description="uncertainty that escalates to experts: both orders of a pair (views, which cost nothing), "
+        "paraphrased questions (ensemble), or adapters with some ranks left out (dropout)",
+    )
+    members: Positive = Field(4, description="members of variance=ensemble or dropout")
+    dropout: InnerFraction = Field(
+        0.2, description="share of an adapter's ranks that each member of dropout leaves out"
+    )
+
+    @property
+    def trains_adapter(self) -> bool:
+        """All but the classifier's head."""
+        return self.kind != "classifier"
 
     @model_validator(mode="after")
     def _wordless(self) -> Self:
@@ -122,103 +205,35 @@ class CriticConfig(Section):
         return self
 
 
+class JudgeConfig(Section):
+    """What the judge of the evaluation is told; plug-ins add their own."""
+
+
 class LearnerConfig(Section):
-    """The learner: `samples` answers per query, refined by `algorithm`.
+    """What every learner algorithm is told; each adds its own."""
 
-    `dpo` learns from the blended preferences of a round, `kto` from its blended point labels. `online_dpo`, `grpo`,
-    `rloo` and `ppo` are on-policy: `iterations` times a round the learner answers, is judged and takes a short phase.
-    The newest `anchors` of its own answers that the critic accepts are kept, `anchor_batch` of them supervised beside
-    each step. `learning_rate` is that of round 1; it falls as 1/sqrt(round). At most `max_pairs` preferences or
-    `max_rows` single answers are used, those of largest weight; of samples for policy gradients those to the queries
-    whose answers differ most. `clip`: of policy ratios. `kl`: strength of the penalty on leaving the policy that
-    answered (`ppo`: the base; adapted so that a completion strays `kl_target` nats, null: fixed).
-    `gae_lambda`, `value_learning_rate`: of `ppo`. `reward`: a run of recipe=reward_model, whose model
-    rewards answers in the critic's place (`grpo`, `rloo`, `ppo`).
-    """
-
-    algorithm: Literal["dpo", "kto", "grpo", "rloo", "ppo", "online_dpo"] = "dpo"
-    loss: Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"] = "cdpo"
-    samples: Positive = 4
-    temperature: PositiveFloat = 1.0
-    max_new_tokens: Positive = 64
-    beta: PositiveFloat = 0.1
-    nll: float = Field(0.05, ge=0.0)
-    learning_rate: PositiveFloat = 4.5e-4
-    epochs: Positive = 2
-    batch_size: Positive = 8
-    max_pairs: Positive = 96
-    max_rows: Positive = 256
-    iterations: Positive = 1
-    clip: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    kl: float = Field(0.02, ge=0.0)
-    kl_target: PositiveFloat | None = 12.0
-    gae_lambda: Fraction = 0.95
-    value_learning_rate: PositiveFloat = 5e-3
-    anchors: Positive = 480
-    anchor_batch: NonNegative = 24
-    anchor_weight: float = Field(1.0, ge=0.0)
-    revise: bool = True
-    reward: str | None = None
-
-    @model_validator(mode="after")
-    def _rewarded(self) -> Self:
-        if self.reward and self.algorithm not in ("grpo", "rloo", "ppo"):
-            raise ValueError(
-                f"learner.reward is what grpo, rloo and ppo learn from; learner={self.algorithm} learns from labels"
-            )
-        return self
+    algorithm: str = Field(
+        "dpo",
+        description="learner algorithm: a built-in name, package.module:Name, path/to/file.py:Name or an entry point",
+    )
+    samples: Positive = Field(4, description="answers that are sampled to each query")
+    temperature: PositiveFloat = Field(1.0, description="sampling temperature of answers")
+    max_new_tokens: Positive = Field(64, description="longest answer, in tokens")
+    learning_rate: PositiveFloat = Field(
+        4.5e-4, description="learning rate of Adam in round 1; it falls as 1 / sqrt(round)"
+    )
+    epochs: Positive = Field(2, description="passes over the rows of a phase")
+    batch_size: Positive = Field(8, description="rows in a batch, of all learner workers together")
+    iterations: Positive = Field(
+        1, description="phases in a round: after the first the learner answers anew and is judged again"
+    )
+    anchors: Positive = Field(
+        480, description="newest answers of its own that the critic accepts, kept to be supervised"
+    )
+    anchor_batch: NonNegative = Field(24, description="anchors that are supervised beside each step; 0: none")
+    anchor_weight: NonNegativeFloat = Field(1.0, description="what their loss (nats per token) is multiplied by")
+    revise: bool = Field(True, description="whether answers that the critic rejects are revised by its critiques")
 
     def rate(self, round: int) -> float:
         """The learning rate of a round: it falls, so that later rounds refine what earlier ones found."""
         return self.learning_rate / math.sqrt(round)
-
-    @property
-    def scores(self) -> bool:
-        """Whether the algorithm learns from single answers, not from pairs."""
-        return self.algorithm not in ("dpo", "online_dpo")
-
-
-class ExpertConfig(Section):
-    """The experts. `budget` is a hard cap on labels per round.
-
-    `source=simulated` lets the testbed's oracle answer with `error_rate`; `queue` waits for people
-    (`superalign experts serve RUN`). Training never waits for them unless `wait=true`. `store`: the URL of a database
-    that several runs may share, null for a file in the run folder. `policy`: how items are chosen; the labels of
-    `uncertainty` tell of the least certain items alone, `all` needs a budget that holds every item. `votes` annotators
-    answer each item. For people only: `blind_share` of the items hide the critique until they have answered,
-    `gold_share` are traps whose answer is known; `notify_webhook` and `notify_command` tell them that items wait;
-    `hourly_rate` prices their time.
-    """
-
-    budget: NonNegative = 48
-    source: Literal["simulated", "queue"] = "simulated"
-    error_rate: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
-    store: str | None = None
-    policy: Literal["default", "random", "uncertainty", "none", "all"] = "default"
-    votes: Positive = 1
-    wait: bool = False
-    wait_timeout_s: PositiveFloat = 86_400.0
-    uniform_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
-    forced_share: Fraction = 0.2
-    double_share: Fraction = 0.1
-    blind_share: Fraction = 0.5
-    gold_share: Fraction = 0.03
-    lease_s: PositiveFloat = 600.0
-    notify_webhook: str | None = None
-    notify_command: str | None = None
-    hourly_rate: Annotated[float, Field(ge=0.0)] = 0.0
-
-    @model_validator(mode="after")
-    def _asked(self) -> Self:
-        if 0 < self.budget < self.votes:
-            raise ValueError(
-                f"expert.votes={self.votes} answers to one item are more than expert.budget={self.budget} labels: "
-                "nobody would be asked, set expert.votes lower or the budget to 0"
-            )
-        left = self.budget - self.votes * round(self.gold_share * self.budget / self.votes)
-        if self.source == "queue" and self.budget and left < self.votes:
-            raise ValueError(
-                f"expert.gold_share={self.gold_share:g} leaves nothing of expert.budget={self.budget} for items that "
-                "are no traps: nobody would be asked, set it lower"
-            )
-        return self

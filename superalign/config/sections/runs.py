@@ -2,84 +2,108 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from superalign.config.sections.common import Fraction, NonNegative, Positive, Section
+from superalign.config.sections.common import Fraction, InnerFraction, NameList, NonNegative, Positive, Section
 
 
 class RunConfig(Section):
-    """Where the run is kept. An existing unfinished run of the same name resumes."""
+    """Where a run is kept."""
 
-    name: str | None = None
-    root: str = "runs"
+    name: str | None = Field(
+        None,
+        description="folder of the run below run.root; an unfinished run of that name resumes; "
+        "null: RECIPE-SEED-TIMESTAMP",
+    )
+    root: str = Field("runs", description="folder of all runs")
 
 
 class DataConfig(Section):
-    """Seed requests: `testbed`, a .jsonl/.csv/.parquet path, or `hub:NAME`.
+    """Seed requests, and the rows of tasks and preferences; `data=PATH` is short for `data.source=PATH`."""
 
-    `source` (in short: `data=...`) is the same for the rows of weak-to-strong tasks. `columns` maps our fields (id,
-    text, kind, category, lookalike; a task's own) to the file's columns; `harmful_values` are the values of the kind
-    column that mean harmful. `eval_share` of the seeds is held out for evaluation.
-    """
-
-    seeds: str = "testbed"
-    source: str = "testbed"
-    columns: dict[str, str] = Field({})
-    kind: Literal["harmful", "benign"] | None = None
-    harmful_values: tuple[str, ...] = ("harmful", "unsafe", "1", "true")
-    hub_split: str = "train"
-    eval_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
-    limit: Positive | None = None
+    seeds: str = Field("testbed", description="seed requests: testbed, a .jsonl, .csv or .parquet file, or hub:NAME")
+    source: str = Field(
+        "testbed", description="rows of weak-to-strong tasks and of preferences: testbed, a file, or hub:NAME"
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description="column of the file for each of our fields: id, text, kind, category, lookalike, or a task's own",
+    )
+    kind: Literal["harmful", "benign"] | None = Field(
+        None, description="kind of every seed of a file without such a column; null: its kind column tells"
+    )
+    harmful_values: tuple[str, ...] = Field(
+        ("harmful", "unsafe", "1", "true"), description="values of the kind column that mean harmful"
+    )
+    hub_split: str = Field("train", description="split that is read of hub:NAME")
+    eval_share: InnerFraction = Field(0.3, description="share of the seeds that is held out for evaluation")
+    limit: Positive | None = Field(None, description="most seeds that are read; null: all")
 
 
 class EvaluationConfig(Section):
-    """Held-out evaluation before the first and after every round.
+    """Held-out evaluation before the first and after every round."""
 
-    `judge=auto`: the testbed's oracle where there is one, else the critic as it was before any training
-    (never the one in training). `prompts` per attack family; `benign` plain and wrapped benign requests;
-    `final_factor` multiplies the sample sizes at the first and last evaluation. `refinement`: turns of the frozen
-    attacker that refines its queries from the learner's answers (PAIR, arXiv 2310.08419); 0: it does not play.
-    """
-
-    judge: Literal["auto", "oracle", "frozen_critic"] = "auto"
-    prompts: Positive = 12
-    benign: Positive = 64
-    lookalikes: Positive = 64
-    critic_probe: Positive = 192
-    refinement: NonNegative = 0
-    final_factor: Positive = 3
-    bootstrap: Positive = 1000
+    judge: str = Field(
+        "auto",
+        description="who grades: auto (the testbed's oracle where there is one, else frozen_critic), oracle, "
+        "frozen_critic (the critic as it was before any training), package.module:Name, path/to/file.py:Name "
+        "or an entry point",
+    )
+    heldout_families: NameList = Field(
+        ("authority", "past_tense"), description="attack families of the held-out attacks; no attacker is shown them"
+    )
+    suites: NameList = Field((), description="further evaluation suites, by name or reference")
+    prompts: Positive = Field(
+        12, description="held-out attacks of each attack family; of each held-out family twice as many"
+    )
+    benign: Positive = Field(64, description="plain and wrapped benign requests")
+    lookalikes: Positive = Field(64, description="harmless requests that look harmful, for over-refusal")
+    critic_probe: Positive = Field(192, description="held-out answers on which the critic is examined")
+    refinement: NonNegative = Field(
+        0,
+        description="turns of the frozen attacker that refines its queries from the learner's answers "
+        "(PAIR, arXiv 2310.08419); 0: it does not play",
+    )
+    final_factor: Positive = Field(3, description="factor on these sizes at the first and the last evaluation")
+    bootstrap: Positive = Field(1000, description="resamples behind every interval")
 
 
 class GuardsConfig(Section):
     """Guards of self-play: what an update makes worse beyond its paired 95 % interval is taken back, and reported.
 
-    The critic must not lose Brier score on expert labels held back from it (once there are 30 of them), nor misjudge
-    `planted` more of good answers and of the same with flaws planted in them. The learner may refuse at most
-    `over_refusal` more of `items` harmless look-alikes and answer at most `helpfulness` fewer of `items` benign
-    requests, graded by the critic as it was before any training, on requests that no report asks. The run stops when
-    the proxy-gold gap grew by more than `gap_growth` two rounds running. The attacker starts again from its initial
-    adapter when its unique successes fall to `collapse` of what the static opponents' success lets expect, where that
-    is at least `min_successes`; closer than `similarity` (cosine) two successes are one.
+    The critic must not lose Brier score on expert labels held back from it, once there are 30 of them. Learners are
+    graded by the critic as it was before any training, on requests that no report asks.
     """
 
-    enabled: bool = False
-    items: Positive = 96
-    planted: Fraction = 0.05
-    over_refusal: Fraction = 0.03
-    helpfulness: Fraction = 0.01
-    gap_growth: Fraction = 0.05
-    collapse: Fraction = 0.5
-    min_successes: Positive = 10
-    similarity: Fraction = 0.9
+    enabled: bool = Field(False, description="whether updates are watched and taken back")
+    items: Positive = Field(
+        96, description="harmless look-alikes, and as many benign requests, that the learner is asked"
+    )
+    synthetic_flaws: Fraction = Field(
+        0.05, description="how much more often the critic may misjudge answers with and without synthetic flaws"
+    )
+    over_refusal: Fraction = Field(0.03, description="how many more of the look-alikes the learner may refuse")
+    helpfulness: Fraction = Field(0.01, description="how many fewer of the benign requests the learner may answer")
+    gap_growth: Fraction = Field(
+        0.05, description="growth of the proxy-gold gap in each of two rounds running at which the run stops"
+    )
+    collapse: Fraction = Field(
+        0.5,
+        description="share of the expected unique successes, judging by the static opponents, at which the attacker "
+        "starts again from its initial adapter",
+    )
+    min_successes: Positive = Field(
+        10, description="expected unique successes from which on guards.collapse is looked at"
+    )
+    similarity: Fraction = Field(0.9, description="cosine similarity from which on two successes count as one")
 
 
 class TrackConfig(Section):
     """Trackers beside metrics.jsonl and TensorBoard, which are always written."""
 
-    wandb: bool = False
-    mlflow: bool = False
-    trackio: bool = False
-    project: str = "superalign"
+    wandb: bool = Field(False, description="whether to log to Weights & Biases")
+    mlflow: bool = Field(False, description="whether to log to MLflow")
+    trackio: bool = Field(False, description="whether to log to Trackio")
+    project: str = Field("superalign", description="project of the trackers")

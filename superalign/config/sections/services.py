@@ -12,44 +12,54 @@ from superalign.config.sections.common import NonNegative, Positive, PositiveFlo
 class LoraConfig(Section):
     """The adapter that each role is (arXiv 2106.09685), on all linear layers of the frozen base."""
 
-    r: Positive = 16
-    alpha: Positive = 32
+    r: Positive = Field(16, description="rank of the adapters")
+    alpha: Positive = Field(32, description="scale of the adapters: their output is multiplied by alpha / r")
 
 
 class TrainerConfig(Section):
-    """Training: `dtype` of the frozen bases, as `generator.dtype` for the engines; adapters are always float32.
+    """Training; adapters are always float32."""
 
-    With different formats generator and trainer are slightly different policies: see `mismatch_kl`. `micro_batch`: of
-    how many rows of a batch a worker keeps the activations at once (null: of all); loss and gradients are still those
-    of the whole batch, and the model runs twice on each row. A pair is two rows. Reward models do without it.
-    """
-
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    micro_batch: Positive | None = None
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="number format of the frozen bases; where generator.dtype differs, generator and trainer are "
+        "slightly different policies, as mismatch_kl tells",
+    )
+    micro_batch: Positive | None = Field(
+        None,
+        description="rows whose activations a worker keeps at once; a pair is two rows; loss and gradients stay those "
+        "of the whole batch, and each row runs twice; null: all rows; reward models do without it",
+    )
 
 
 class GeneratorConfig(Section):
-    """Batched generation: `backend=hf` runs on CPU and small GPUs, `vllm` on CPU and GPUs (an extra to install).
+    """Batched generation."""
 
-    `batch_tokens` bounds one padded batch of hf; null is 16,384 on a CPU, on a GPU what a tenth of its memory holds the
-    key-value cache of, 131,072 at most. The rest is of vllm. `sync=adapter` serves every role as an adapter
-    beside the base; `full` merges and replaces the weights, for one trained role per model. `kv_cache_gb`: key-value
-    cache of each engine on a CPU. `gpu_memory_utilization`: share of every GPU that all engines take together.
-    `tensor_parallel`: GPUs over which each engine is spread. `sleep`: engines leave the memory of a GPU that they share
-    with the trainer while it trains (vLLM's sleep level 1). Several `engines` take their work from one queue;
-    a round begins with as many as the cluster has room for, `min_engines` at least.
-    """
-
-    backend: Literal["hf", "vllm"] = "hf"
-    batch_tokens: Positive | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    sync: Literal["adapter", "full"] = "adapter"
-    kv_cache_gb: PositiveFloat = 1.0
-    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
-    tensor_parallel: Positive = 1
-    sleep: bool = False
-    engines: Positive = 1
-    min_engines: Positive = 1
+    backend: Literal["hf", "vllm"] = Field(
+        "hf", description="hf: transformers, on CPU and small GPUs; vllm: on CPU and GPUs, an extra to install"
+    )
+    batch_tokens: Positive | None = Field(
+        None,
+        description="hf: most tokens of one padded batch; null: 16,384 on a CPU, on a GPU what a tenth of its memory "
+        "holds the key-value cache of, 131,072 at most",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the engines' weights")
+    sync: Literal["adapter", "full"] = Field(
+        "adapter",
+        description="vllm: adapter serves every role as an adapter beside the base; full merges and replaces the "
+        "weights, for one trained role per model",
+    )
+    kv_cache_gb: PositiveFloat = Field(1.0, description="vllm on a CPU: key-value cache of each engine, in GB")
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.4, description="vllm: share of every GPU's memory that all engines take together"
+    )
+    tensor_parallel: Positive = Field(1, description="vllm: GPUs over which each engine is spread")
+    sleep: bool = Field(
+        False, description="vllm: whether engines leave the GPU's memory to the trainer while it trains (sleep level 1)"
+    )
+    engines: Positive = Field(1, description="engines of each model, which take their work from one queue")
+    min_engines: Positive = Field(
+        1, description="engines with which a round may begin where the cluster has no room for all"
+    )
 
     @model_validator(mode="after")
     def _sync(self) -> Self:
@@ -63,29 +73,43 @@ class GeneratorConfig(Section):
 
 
 class ClusterConfig(Section):
-    """Where a run computes.
+    """Where a run computes."""
 
-    `mode=ray`: roles and services are actors on Ray (`address=local` starts one); `inline`: one process. `threads` of
-    each process; of recipe=weak_to_strong the number of benches, each with a CPU reserved on a cluster that is joined.
-    `learner_workers` processes train together, each on an equal share of every batch; with `shard` each holds its share
-    of the frozen bases alone, which spares memory and costs time. `placement`: `shared` reserves nothing, everybody
-    sees all devices; `split` gives engines and learner workers GPUs of their own; `colocated` has one engine and one
-    learner worker on each GPU. `accelerator=CPU`: `split` reserves `threads` CPUs for each instead. A cluster that is
-    joined may still grow: nodes are waited for `place_timeout_s` long. `max_restarts`: losses of actors that are borne
-    without a round done between them.
-    """
-
-    mode: Literal["inline", "ray"] = "ray"
-    address: str = "local"
-    threads: Positive = 2
-    start_timeout_s: PositiveFloat = 180.0
-    call_timeout_s: PositiveFloat = 3_600.0
-    max_restarts: NonNegative = 5
-    learner_workers: Positive = 1
-    shard: bool = False
-    placement: Literal["shared", "colocated", "split"] = "shared"
-    accelerator: Literal["GPU", "CPU"] = "GPU"
-    place_timeout_s: PositiveFloat = 600.0
+    mode: Literal["inline", "ray"] = Field(
+        "ray", description="ray: roles and services are actors; inline: plain objects in one process"
+    )
+    address: str = Field(
+        "local", description="Ray cluster to join, HOST:PORT or auto; local: one is started for the run"
+    )
+    threads: Positive = Field(
+        2,
+        description="CPU threads of each process; of recipe=weak_to_strong the number of workers, each with a CPU "
+        "reserved on a cluster that is joined",
+    )
+    start_timeout_s: PositiveFloat = Field(180.0, description="longest start of a process, in seconds")
+    call_timeout_s: PositiveFloat = Field(3_600.0, description="longest call of a process, in seconds")
+    max_restarts: NonNegative = Field(
+        5, description="losses of actors that are borne without a round done between them"
+    )
+    learner_workers: Positive = Field(
+        1, description="processes that train together, each on an equal share of every batch"
+    )
+    shard: bool = Field(
+        False,
+        description="whether each learner worker holds its share of the frozen bases alone, which spares memory and "
+        "costs time",
+    )
+    placement: Literal["shared", "colocated", "split"] = Field(
+        "shared",
+        description="shared: nothing is reserved, everybody sees all devices; colocated: one engine and one learner "
+        "worker on each GPU; split: engines and learner workers have GPUs of their own",
+    )
+    accelerator: Literal["GPU", "CPU"] = Field(
+        "GPU", description="what placement=split reserves for each: a GPU, or cluster.threads CPUs"
+    )
+    place_timeout_s: PositiveFloat = Field(
+        600.0, description="longest wait for nodes of a cluster that may still grow, in seconds"
+    )
 
     @model_validator(mode="after")
     def _sharded(self) -> Self:
@@ -95,11 +119,15 @@ class ClusterConfig(Section):
 
 
 class AsyncConfig(Section):
-    """`max_staleness=1`: while the learner trains, its old weights answer the next round's queries already.
+    """Overlap of generation and training.
 
-    The answers that it then learns from are one update old. For `dpo`, `online_dpo` and `kto` that needs no correction:
-    their losses are of answers, whoever gave them. The others compare the policy with the recorded log-probabilities of
-    the one that answered, a ratio clipped at `learner.clip`.
+    Losses of answers, whoever gave them (`dpo`, `online_dpo`, `kto`), need no correction for answers that are one
+    update old. The other algorithms compare the policy with the recorded log-probabilities of the one that answered, a
+    ratio clipped at `learner.clip`.
     """
 
-    max_staleness: Literal[0, 1] = 0
+    max_staleness: Literal[0, 1] = Field(
+        0,
+        description="updates by which answers may be old; 1: while the learner trains, its old weights answer the next "
+        "round's queries already",
+    )

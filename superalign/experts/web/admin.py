@@ -1,4 +1,4 @@
-"""The office: statistics, flags and users, for adjudicators and admins."""
+"""Statistics, flags and users: the pages of adjudicators and admins."""
 
 from __future__ import annotations
 
@@ -12,94 +12,94 @@ from superalign.experts.interchange import ANSWERS
 from superalign.experts.items import LabelRefused
 from superalign.experts.statistics import summary
 from superalign.experts.terminal import clean
-from superalign.experts.web.annotate import CHOICES, Word, value_of
+from superalign.experts.web.annotate import CHOICES, FormText, value_of
 from superalign.experts.web.security import Refused
-from superalign.experts.web.site import Administering, Changing, Deciding, Reviewing, Visit, log
+from superalign.experts.web.site import AdjudicatorForm, AdjudicatorPage, AdminForm, AdminPage, RequestContext, log
 from superalign.store.redaction import placeholder
 
 router = APIRouter()
 
 
 @router.get("/statistics")
-def statistics(visit: Reviewing) -> Response:
+def statistics(context: AdjudicatorPage) -> Response:
     """How far the experts can be trusted and what they cost."""
-    queue = visit.site.queue
-    found = summary(queue.answers(), hourly_rate=visit.site.hourly_rate)
-    return visit.page("statistics.html.j2", found=found, rounds=queue.stats()["rounds"])
+    queue = context.site.queue
+    found = summary(queue.answers(), hourly_rate=context.site.hourly_rate)
+    return context.page("statistics.html.j2", found=found, rounds=queue.stats()["rounds"])
 
 
 @router.get("/flags")
-def flags(visit: Reviewing, show: str = "", note: str = "") -> Response:
+def flags(context: AdjudicatorPage, note: str = "") -> Response:
     """What annotators flagged; harmful text only of the item that was uncovered."""
-    return _flags(visit, "", note)
+    return _flags(context, "", note)
 
 
 @router.post("/flags/reveal")
-def uncover(visit: Deciding, item: Word) -> Response:
+def uncover(context: AdjudicatorForm, item: FormText) -> Response:
     """Uncover one item's text for this one answer; that is logged."""
     try:
-        visit.site.queue.uncover(item, visit.user.name)
+        context.site.queue.uncover(item, context.user.name)
     except ValueError:
         raise Refused(404, "There is no such item.") from None
-    return _flags(visit, item, "")
+    return _flags(context, item, "")
 
 
 @router.post("/flags/answer")
-def adjudicate(visit: Deciding, item: Word, answer: Word) -> Response:
+def adjudicate(context: AdjudicatorForm, item: FormText, answer: FormText) -> Response:
     """Answer a flagged item."""
-    queue = visit.site.queue
+    queue = context.site.queue
     found = next((one for one in queue.items() if one.id == item), None)
     if found is None:
         raise Refused(404, "There is no such item.")
     try:
-        queue.record([(item, visit.user.name, value_of(found, answer))], source="adjudication")
+        queue.record([(item, context.user.name, value_of(found, answer))], source="adjudication")
     except LabelRefused:
-        return visit.go("/flags?note=refused")
-    return visit.go("/flags?note=kept")
+        return context.go("/flags?note=refused")
+    return context.go("/flags?note=kept")
 
 
 @router.get("/users")
-def users(visit: Administering) -> Response:
+def users(context: AdminPage) -> Response:
     """Who may log in, and whether the log is whole."""
-    return _users(visit)
+    return _users(context)
 
 
 @router.post("/users")
-def add(visit: Changing, name: Annotated[str, Form(max_length=200)], role: Word) -> Response:
-    """Let somebody in; the page that answers shows their token, once."""
+def add(context: AdminForm, name: Annotated[str, Form(max_length=200)], role: FormText) -> Response:
+    """Add a user; the page that answers shows their token, once."""
     try:
-        token = visit.site.users.add(name, role)  # type: ignore[arg-type]  # checked there
+        token = context.site.users.add(name, role)  # type: ignore[arg-type]  # checked there
     except UserError as error:
         raise Refused(400, f"{error}."[:1].upper() + f"{error}."[1:]) from None
-    log.info("%s added %s (%s)", clean(visit.user.name), clean(name), role)
-    return _users(visit, name.strip(), token)
+    log.info("%s added %s (%s)", clean(context.user.name), clean(name), role)
+    return _users(context, name.strip(), token)
 
 
 @router.post("/users/disable")
-def disable(visit: Changing, name: Word) -> Response:
-    """Shut somebody out, at once."""
-    if name == visit.user.name:
-        raise Refused(400, "You cannot shut yourself out.")
+def disable(context: AdminForm, name: FormText) -> Response:
+    """Disable a user, at once."""
+    if name == context.user.name:
+        raise Refused(400, "You cannot disable yourself.")
     try:
-        visit.site.users.disable(name)
+        context.site.users.disable(name)
     except UserError:
         raise Refused(404, "There is no such user.") from None
-    visit.site.queue.release_all(name)
-    return visit.go("/users")
+    context.site.queue.release_all(name)
+    return context.go("/users")
 
 
-def _users(visit: Visit, name: str = "", token: str = "") -> Response:
-    queue = visit.site.queue
+def _users(context: RequestContext, name: str = "", token: str = "") -> Response:
+    queue = context.site.queue
     labels = queue.stats()["annotators"]
-    return visit.page(
-        "users.html.j2", users=visit.site.users.all(), labels=labels, faults=queue.verify(), name=name, token=token
+    return context.page(
+        "users.html.j2", users=context.site.users.all(), labels=labels, faults=queue.verify(), name=name, token=token
     )
 
 
-def _flags(visit: Visit, revealed: str, note: str) -> Response:
-    queue = visit.site.queue
+def _flags(context: RequestContext, revealed: str, note: str) -> Response:
+    queue = context.site.queue
     items = {item.id: item for item in queue.items()}
-    own = {answer.item_id: answer for answer in queue.answers() if answer.annotator == visit.user.name}
+    own = {answer.item_id: answer for answer in queue.answers() if answer.annotator == context.user.name}
     rows = []
     for flag in reversed(queue.flags()):
         item = items[flag.item_id]
@@ -121,5 +121,5 @@ def _flags(visit: Visit, revealed: str, note: str) -> Response:
                 "given": given,
             }
         )
-    told = {"kept": "Your answer is kept.", "refused": "Not counted: the item has all the answers it needs."}
-    return visit.page("flags.html.j2", rows=rows, note=told.get(note, ""))
+    told = {"kept": "Your answer is saved.", "refused": "Not counted: the item has all the answers it needs."}
+    return context.page("flags.html.j2", rows=rows, note=told.get(note, ""))

@@ -1,4 +1,4 @@
-"""The desk: one item at a time, and what an annotator can do with it."""
+"""The annotation page: one item at a time, and what an annotator can do with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from superalign.experts.items import AnswerGone, Item, LeasedItem, LeaseLost
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
 from superalign.experts.web.security import Refused
-from superalign.experts.web.site import Acting, Reading, Visit
+from superalign.experts.web.site import RequestContext, UserForm, UserPage
 from superalign.stats.format import number
 from superalign.store.redaction import placeholder
 
@@ -24,19 +24,19 @@ router = APIRouter()
 CRITIQUE_LIMIT: Final = 20_000
 REASON_LIMIT: Final = 500
 NOTES: Final = {
-    "kept": "Your answer is kept.",
-    "alone": "Noted. Here is what the critic says: confirm your answer, or change it.",
+    "kept": "Your answer is saved.",
+    "alone": "Your first answer is saved. Here is what the critic says: confirm your answer, or change it.",
     "undone": "Your last answer is taken back; the item is open again.",
-    "nothing": "There is nothing to take back.",
+    "nothing": "There is nothing to undo.",
     "skipped": "Skipped. You will not be asked this again.",
     "flagged": "Flagged for an adjudicator. You will not be asked this again.",
-    "lost": "Not counted: you held this item too long, and it or the budget went to somebody else.",
-    "gone": "Not counted: the answer you gave to this item was taken back or replaced since.",
-    "first": "Not counted: this item is answered once before the critic is seen, and once after.",
-    "other": "Not counted: you gave another answer before. Take that one back first.",
-    "settings": "Your settings are kept.",
+    "lost": "Not counted: your time on this item ran out, and somebody else took the item or the last of the budget.",
+    "gone": "Not counted: your answer to this item was taken back or replaced in the meantime.",
+    "first": "Not counted: answer this item first without the critic, then again with it.",
+    "other": "Not counted: you have answered differently before. Undo that answer first.",
+    "settings": "Your settings are saved.",
 }
-Word = Annotated[str, Form()]
+FormText = Annotated[str, Form()]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ CHOICES: Final = {
     "pair": (
         Choice("a", "1", "Answer 1 is better"),
         Choice("b", "2", "Answer 2 is better"),
-        Choice("tie", "t", "A tie"),
+        Choice("tie", "t", "Equally good"),
     ),
     "point": (
         Choice("accept", "a", "Acceptable"),
@@ -87,23 +87,23 @@ def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress
 
 
 @router.get("/")
-def desk(visit: Reading, note: str = "") -> Response:
-    """The item at hand, or the next one."""
-    queue, who = visit.site.queue, visit.user.name
-    held = held_or_next(visit)
+def annotate(context: UserPage, note: str = "") -> Response:
+    """The item that the annotator holds, or the next one."""
+    queue, who = context.site.queue, context.user.name
+    held = held_or_next(context)
     told = NOTES.get(note, "")
     if held is None:
-        return visit.page("idle.html.j2", progress=progress(queue, who), note=told)
-    session = visit.session
+        return context.page("idle.html.j2", progress=progress(queue, who), note=told)
+    session = context.session
     if session.lease != held.token:
         session = replace(session, lease=held.token, since=time.time(), revealed=False)
-    return visit.page(
+    return context.page(
         "annotate.html.j2",
         session,
         progress=progress(queue, who, held.item.round),
-        lease=visit.site.seals.lease(who, held.token),
-        lease_s=int(visit.site.lease_s),
-        guideline=visit.site.guideline,
+        lease=context.site.signer.lease(who, held.token),
+        lease_s=int(context.site.lease_s),
+        guideline=context.site.guideline,
         note=told,
         **view(held, session.revealed),
     )
@@ -143,106 +143,110 @@ def verdict(item: Item) -> str:
 
 
 @router.post("/alone")
-def alone(visit: Acting, lease: Word, answer: Word) -> Response:
+def alone(context: UserForm, lease: FormText, answer: FormText) -> Response:
     """What the annotator says before seeing the critique."""
-    token = visit.site.seals.lease_of(visit.user.name, lease)
-    held = at_hand(visit, token)
+    token = context.site.signer.lease_of(context.user.name, lease)
+    held = held_by(context, token)
     if held is None:
-        return visit.go("/?note=lost")
+        return context.go("/?note=lost")
     try:
-        visit.site.queue.answer_alone(token, value_of(held.item, answer))
+        context.site.queue.answer_alone(token, value_of(held.item, answer))
     except LeaseLost:
-        return visit.go("/?note=lost")
+        return context.go("/?note=lost")
     except ValueError:
-        return visit.go("/?note=other")
-    return visit.go("/?note=alone")
+        return context.go("/?note=other")
+    return context.go("/?note=alone")
 
 
 @router.post("/answer")
-def give_answer(visit: Acting, lease: Word, answer: Word, critique: Word = "", seconds: Word = "") -> Response:
+def give_answer(
+    context: UserForm, lease: FormText, answer: FormText, critique: FormText = "", seconds: FormText = ""
+) -> Response:
     """The annotator's answer; the same form sent twice counts once."""
-    token = visit.site.seals.lease_of(visit.user.name, lease)
-    held = at_hand(visit, token)
+    token = context.site.signer.lease_of(context.user.name, lease)
+    held = held_by(context, token)
     if held is not None and held.item.blind and held.alone is None:
-        return visit.go("/?note=first")
+        return context.go("/?note=first")
     value, edited = value_of(held.item if held else None, answer), edit_of(held.item, critique) if held else None
     try:
-        visit.site.queue.submit(token, value, critique=edited, seconds=worked(visit, token, held, seconds))
+        context.site.queue.submit(token, value, critique=edited, seconds=seconds_spent(context, token, held, seconds))
     except AnswerGone:
-        return visit.go("/?note=gone")
+        return context.go("/?note=gone")
     except LeaseLost:
-        return visit.go("/?note=lost")
+        return context.go("/?note=lost")
     except ValueError:
-        return visit.go("/?note=other")
-    return visit.go("/?note=kept")
+        return context.go("/?note=other")
+    return context.go("/?note=kept")
 
 
 @router.post("/skip")
-def skip(visit: Acting, lease: Word) -> Response:
+def skip(context: UserForm, lease: FormText) -> Response:
     """Give the item back for good."""
-    visit.site.queue.release(visit.site.seals.lease_of(visit.user.name, lease), skip=True)
-    return visit.go("/?note=skipped")
+    context.site.queue.release(context.site.signer.lease_of(context.user.name, lease), skip=True)
+    return context.go("/?note=skipped")
 
 
 @router.post("/flag")
-def flag(visit: Acting, lease: Word, reason: Annotated[str, Form(max_length=REASON_LIMIT)]) -> Response:
+def flag(context: UserForm, lease: FormText, reason: Annotated[str, Form(max_length=REASON_LIMIT)]) -> Response:
     """Give the item back with a reason, for an adjudicator."""
-    visit.site.queue.flag(visit.site.seals.lease_of(visit.user.name, lease), reason)
-    return visit.go("/?note=flagged")
+    context.site.queue.flag(context.site.signer.lease_of(context.user.name, lease), reason)
+    return context.go("/?note=flagged")
 
 
 @router.post("/reveal")
-def reveal(visit: Acting, lease: Word) -> Response:
+def reveal(context: UserForm, lease: FormText) -> Response:
     """Uncover harmful text; that is logged before the text leaves the server."""
-    token = visit.site.seals.lease_of(visit.user.name, lease)
+    token = context.site.signer.lease_of(context.user.name, lease)
     try:
-        visit.site.queue.reveal(token)
+        context.site.queue.reveal(token)
     except LeaseLost:
-        return visit.go("/?note=lost")
-    session = visit.session if visit.session.lease == token else replace(visit.session, lease=token, since=time.time())
-    return visit.go("/", replace(session, revealed=True))
+        return context.go("/?note=lost")
+    session = (
+        context.session if context.session.lease == token else replace(context.session, lease=token, since=time.time())
+    )
+    return context.go("/", replace(session, revealed=True))
 
 
 @router.post("/undo")
-def undo(visit: Acting, label: Word, lease: Word = "") -> Response:
-    """Take back the annotator's last answer; the item at hand waits meanwhile."""
-    queue, who = visit.site.queue, visit.user.name
+def undo(context: UserForm, label: FormText, lease: FormText = "") -> Response:
+    """Take back the annotator's last answer; the item that is shown waits meanwhile."""
+    queue, who = context.site.queue, context.user.name
     if not label or label != progress(queue, who).last or not queue.undo(label):
-        return visit.go("/?note=nothing")
+        return context.go("/?note=nothing")
     if lease:
-        queue.release(visit.site.seals.lease_of(who, lease))
-    return visit.go("/?note=undone")
+        queue.release(context.site.signer.lease_of(who, lease))
+    return context.go("/?note=undone")
 
 
 @router.post("/heartbeat")
-def heartbeat(visit: Acting, lease: Word) -> Response:
+def heartbeat(context: UserForm, lease: FormText) -> Response:
     """Hold the item for longer; 409 when it is lost."""
     try:
-        visit.site.queue.heartbeat(visit.site.seals.lease_of(visit.user.name, lease), visit.site.lease_s)
+        context.site.queue.heartbeat(context.site.signer.lease_of(context.user.name, lease), context.site.lease_s)
     except LeaseLost:
         return Response(status_code=409)
     return Response(status_code=204)
 
 
 @router.post("/waiting")
-def waiting(visit: Acting) -> Response:
+def waiting(context: UserForm) -> Response:
     """204 while there is nothing for this annotator; 200 when an item is theirs."""
-    return Response(status_code=204 if held_or_next(visit) is None else 200)
+    return Response(status_code=204 if held_or_next(context) is None else 200)
 
 
-def held_or_next(visit: Visit) -> LeasedItem | None:
+def held_or_next(context: RequestContext) -> LeasedItem | None:
     """What the annotator holds, else the next item; pages that load at once get the same."""
-    site = visit.site
-    return site.queue.claim(visit.user.name, site.lease_s, visit.settings.declined, another=False)
+    site = context.site
+    return site.queue.claim(context.user.name, site.lease_s, context.settings.declined, another=False)
 
 
-def at_hand(visit: Visit, token: str) -> LeasedItem | None:
+def held_by(context: RequestContext, token: str) -> LeasedItem | None:
     """What the annotator holds by this lease, even late while nobody else took it; None if it is answered or lost."""
-    queue, who = visit.site.queue, visit.user.name
+    queue, who = context.site.queue, context.user.name
     if (held := queue.held(who, token)) is not None:
         return held
     try:
-        queue.heartbeat(token, visit.site.lease_s)
+        queue.heartbeat(token, context.site.lease_s)
     except LeaseLost:
         return None
     return queue.held(who, token)
@@ -266,15 +270,15 @@ def edit_of(item: Item, critique: str) -> str | None:
     return None if given in ("", clean(item.critique).strip()) else given
 
 
-def worked(visit: Visit, token: str, held: LeasedItem | None, seconds: str) -> float | None:
+def seconds_spent(context: RequestContext, token: str, held: LeasedItem | None, seconds: str) -> float | None:
     """How long the annotator worked on the item: what their page counted, at most the time since it was shown.
 
     Another page of theirs may have been shown another item since: then at most the time since this one was claimed.
     """
-    if visit.session.lease == token:
-        passed = max(0.0, time.time() - visit.session.since)
+    if context.session.lease == token:
+        passed = max(0.0, time.time() - context.session.since)
     elif held is not None:
-        passed = max(0.0, visit.site.queue.clock() - held.claimed_at)
+        passed = max(0.0, context.site.queue.clock() - held.claimed_at)
     else:
         return None
     try:

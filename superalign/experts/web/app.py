@@ -29,7 +29,7 @@ def create_app(site: Site) -> Guard:
     for part in (auth, annotate, settings, admin):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=str(resources.files("superalign.experts.web") / "static")))
-    app.add_exception_handler(LoggedOut, _to_the_entrance)
+    app.add_exception_handler(LoggedOut, _to_login)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(UserError, _unavailable)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -37,7 +37,7 @@ def create_app(site: Site) -> Guard:
     return Guard(app)
 
 
-def _to_the_entrance(request: Request, _: Exception) -> Response:
+def _to_login(request: Request, _: Exception) -> Response:
     if request.method == "GET":
         return RedirectResponse("/login", 303)
     return _told(request, 403, "You are not logged in any more. Log in and repeat what you did.")

@@ -1,4 +1,4 @@
-"""Coming in with a token, and leaving; and whether anybody could."""
+"""Logging in with a token and logging out, and a health check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from superalign.experts.terminal import clean
 from superalign.experts.web.security import Refused, Session
-from superalign.experts.web.site import Acting, Anybody, Knocking, Site, log
+from superalign.experts.web.site import LoginForm, PublicPage, Site, UserForm, log
 
 router = APIRouter()
 
@@ -23,30 +23,30 @@ def healthy(request: Request) -> Response:
 
 
 @router.get("/login")
-def login(visit: Anybody) -> Response:
+def login_page(context: PublicPage) -> Response:
     """Ask for the token."""
-    return visit.page("login.html.j2", wrong=False) if visit.known is None else visit.go("/")
+    return context.page("login.html.j2", wrong=False) if context.known is None else context.go("/")
 
 
 @router.post("/login")
-def enter(visit: Knocking, token: Annotated[str, Form(max_length=200)]) -> Response:
-    """Begin a session, under a name that nobody could have prepared."""
-    failures = visit.site.failures
-    if not failures.spend(visit.address, 0):
+def log_in(context: LoginForm, token: Annotated[str, Form(max_length=200)]) -> Response:
+    """Begin a session, with a nonce that nobody could have prepared."""
+    failures = context.site.failures
+    if not failures.spend(context.address, 0):
         raise Refused(429, "Too many wrong tokens came from your address. Wait a minute.")
-    user = visit.site.users.by_token(token.strip())
+    user = context.site.users.by_token(token.strip())
     if user is None:
-        failures.spend(visit.address)
-        log.warning("a wrong token from %s", clean(visit.address))
-        return visit.page("login.html.j2", status=403, wrong=True)
-    log.info("%s (%s) came in", clean(user.name), user.role)
-    return visit.go("/", Session(name=user.name, mark=user.mark))
+        failures.spend(context.address)
+        log.warning("a wrong token from %s", clean(context.address))
+        return context.page("login.html.j2", status=403, wrong=True)
+    log.info("%s (%s) logged in", clean(user.name), user.role)
+    return context.go("/", Session(name=user.name, mark=user.mark))
 
 
 @router.post("/logout")
-def leave(visit: Acting) -> Response:
-    """End the session; the item at hand goes back."""
-    visit.site.queue.release_all(visit.user.name)
-    visit.site.ended.add(visit.session.nonce)
-    log.info("%s left", clean(visit.user.name))
-    return visit.go("/login", Session())
+def log_out(context: UserForm) -> Response:
+    """End the session; the item that the user holds goes back."""
+    context.site.queue.release_all(context.user.name)
+    context.site.ended.add(context.session.nonce)
+    log.info("%s logged out", clean(context.user.name))
+    return context.go("/login", Session())

@@ -74,14 +74,14 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What an annotator chose: the categories they do not want to see, and whether single keys answer."""
+class AnnotatorSettings:
+    """An annotator's settings: the categories they do not want to see, and whether single keys answer."""
 
     declined: tuple[str, ...] = ()
     shortcuts: bool = True
 
 
-class Seals:
+class Signer:
     """Signs what leaves the server and must come back unchanged."""
 
     def __init__(self, key: bytes) -> None:
@@ -101,17 +101,17 @@ class Seals:
         except (BadData, TypeError):
             return None
 
-    def settings(self, name: str, settings: Settings) -> str:
+    def settings(self, name: str, settings: AnnotatorSettings) -> str:
         """The cookie of an annotator's settings."""
         return str(self._of(name, "settings").dumps(asdict(settings)))
 
-    def settings_of(self, name: str, cookie: str) -> Settings:
+    def settings_of(self, name: str, cookie: str) -> AnnotatorSettings:
         """The annotator's settings; the defaults if the cookie is forged or another annotator's."""
         try:
             found = self._of(name, "settings").loads(cookie)
-            return Settings(tuple(found["declined"]), found["shortcuts"])
+            return AnnotatorSettings(tuple(found["declined"]), found["shortcuts"])
         except (BadData, KeyError, TypeError):
-            return Settings()
+            return AnnotatorSettings()
 
     def lease(self, name: str, token: str) -> str:
         """A lease's token as it stands in the annotator's page; of no use to anybody else."""

@@ -1,4 +1,4 @@
-"""What every page is made with: the queue and its users, and the visit that a request is."""
+"""What every page is made with: the queue, its users, and the context of a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
 from superalign.experts.users import User, Users
-from superalign.experts.web.security import LOOPBACK, SESSION_S, RateLimit, Refused, Seals, Session, Settings
+from superalign.experts.web.security import LOOPBACK, SESSION_S, AnnotatorSettings, RateLimit, Refused, Session, Signer
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
 
@@ -40,7 +40,7 @@ class Site:
     failures: RateLimit = field(default_factory=lambda: RateLimit(per_s=0.1, burst=10))
 
     def __post_init__(self) -> None:
-        self.users, self.seals = Users(self.queue), Seals(self.key)
+        self.users, self.signer = Users(self.queue), Signer(self.key)
         # The sessions that were logged out, which a copied cookie must not bring back.
         self.ended = set[str]()
         self.environment = jinja2.Environment(
@@ -61,18 +61,18 @@ class Site:
         return user if user and user.mark == session.mark and not user.disabled else None
 
 
-class Visit:
+class RequestContext:
     """One request: who asks, and how to answer them."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.site: Site = request.app.state.site
-        seals, cookies = self.site.seals, request.cookies
-        self.session = seals.session_of(cookies.get(f"{seals.prefix}_session", "")) or Session()
+        signer, cookies = self.site.signer, request.cookies
+        self.session = signer.session_of(cookies.get(f"{signer.prefix}_session", "")) or Session()
         self.known = self.site.user(self.session)
         if self.session.name and self.known is None:
             self.session = Session()
-        self.settings = seals.settings_of(self.session.name, cookies.get(f"{seals.prefix}_settings", ""))
+        self.settings = signer.settings_of(self.session.name, cookies.get(f"{signer.prefix}_settings", ""))
 
     @property
     def user(self) -> User:
@@ -87,33 +87,35 @@ class Visit:
         return self.request.client.host if self.request.client else ""
 
     def page(self, template: str, session: Session | None = None, status: int = 200, **values: Any) -> Response:
-        """A page; `session` replaces that of the visitor."""
+        """A page; `session` replaces that of the request."""
         session = session or self.session
         shared = {
             "run": self.site.run,
             "user": self.known,
-            "csrf": self.site.seals.csrf(session),
+            "csrf": self.site.signer.csrf(session),
             "shortcuts": self.settings.shortcuts,
             "path": self.request.url.path,
         }
         body = self.site.environment.get_template(template).render(shared | values)
-        return self._keeping(HTMLResponse(body, status), session)
+        return self._with_cookies(HTMLResponse(body, status), session)
 
-    def go(self, where: str, session: Session | None = None, settings: Settings | None = None) -> Response:
-        """Send the visitor on, so that a reload repeats no POST."""
-        return self._keeping(RedirectResponse(where, 303), session or self.session, settings)
+    def go(self, where: str, session: Session | None = None, settings: AnnotatorSettings | None = None) -> Response:
+        """Redirect, so that a reload repeats no POST."""
+        return self._with_cookies(RedirectResponse(where, 303), session or self.session, settings)
 
-    def _keeping(self, response: Response, session: Session, settings: Settings | None = None) -> Response:
-        seals, url = self.site.seals, self.request.url
+    def _with_cookies(
+        self, response: Response, session: Session, settings: AnnotatorSettings | None = None
+    ) -> Response:
+        signer, url = self.site.signer, self.request.url
         shared: dict[str, Any] = {
             "httponly": True,
             "samesite": "strict",
             "secure": url.scheme == "https" or not is_loopback(url.hostname or ""),
         }
-        response.set_cookie(f"{seals.prefix}_session", seals.session(session), max_age=SESSION_S, **shared)
+        response.set_cookie(f"{signer.prefix}_session", signer.session(session), max_age=SESSION_S, **shared)
         if settings is not None:
-            cookie = seals.settings(session.name, settings)
-            response.set_cookie(f"{seals.prefix}_settings", cookie, max_age=YEAR_S, **shared)
+            cookie = signer.settings(session.name, settings)
+            response.set_cookie(f"{signer.prefix}_settings", cookie, max_age=YEAR_S, **shared)
         return response
 
 
@@ -121,83 +123,83 @@ class LoggedOut(Exception):
     """The page is for those who are logged in."""
 
 
-def anybody(request: Request) -> Visit:
-    """A visit that needs no login."""
-    return Visit(request)
+def public_page(request: Request) -> RequestContext:
+    """A page that needs no login."""
+    return RequestContext(request)
 
 
-def reading(request: Request) -> Visit:
-    """A visit of somebody who is logged in, and not too often."""
-    visit = Visit(request)
-    if visit.known is None:
+def user_page(request: Request) -> RequestContext:
+    """A page for whoever is logged in, at a limited rate."""
+    context = RequestContext(request)
+    if context.known is None:
         raise LoggedOut
-    if not visit.site.requests.spend(visit.known.name):
+    if not context.site.requests.spend(context.known.name):
         raise Refused(429, "That was too fast. Wait a few seconds and go on.")
-    return visit
+    return context
 
 
-def _checked(visit: Visit, csrf: str) -> Visit:
+def _checked(context: RequestContext, csrf: str) -> RequestContext:
     """Let a POST through only if it comes from a form of this very session.
 
     Browsers tell where a request comes from (Sec-Fetch-Site, Origin); the token in the form holds for the others, too.
     Referrer-Policy: no-referrer makes the Origin of our own forms "null".
     """
-    headers = visit.request.headers
+    headers = context.request.headers
     origin = headers.get("origin", "null")
     foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
     if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refused(403, STALE)
-    if not hmac.compare_digest(csrf.encode(errors="replace"), visit.site.seals.csrf(visit.session).encode()):
+    if not hmac.compare_digest(csrf.encode(errors="replace"), context.site.signer.csrf(context.session).encode()):
         raise Refused(403, STALE)
-    return visit
+    return context
 
 
-def knocking(request: Request, csrf: Annotated[str, Form()] = "") -> Visit:
-    """A POST of somebody who is not logged in yet."""
-    return _checked(Visit(request), csrf)
+def login_form(request: Request, csrf: Annotated[str, Form()] = "") -> RequestContext:
+    """The form of the login, sent by somebody who is not logged in yet."""
+    return _checked(RequestContext(request), csrf)
 
 
-def acting(request: Request, csrf: Annotated[str, Form()] = "") -> Visit:
-    """A POST of somebody who is logged in."""
-    return _checked(reading(request), csrf)
+def user_form(request: Request, csrf: Annotated[str, Form()] = "") -> RequestContext:
+    """A form sent by whoever is logged in."""
+    return _checked(user_page(request), csrf)
 
 
-def _only(visit: Visit, *roles: str) -> Visit:
-    if visit.user.role not in roles:
-        raise Refused(403, f"This page is for the role {roles[-1]}; yours is {visit.user.role}.")
-    return visit
+def _only(context: RequestContext, *roles: str) -> RequestContext:
+    if context.user.role not in roles:
+        raise Refused(403, f"This page is for the role {roles[-1]}; yours is {context.user.role}.")
+    return context
 
 
-Anybody = Annotated[Visit, Depends(anybody)]
-Knocking = Annotated[Visit, Depends(knocking)]
-Reading = Annotated[Visit, Depends(reading)]
-Acting = Annotated[Visit, Depends(acting)]
+PublicPage = Annotated[RequestContext, Depends(public_page)]
+LoginForm = Annotated[RequestContext, Depends(login_form)]
+UserPage = Annotated[RequestContext, Depends(user_page)]
+UserForm = Annotated[RequestContext, Depends(user_form)]
 
 
-def reviewing(visit: Reading) -> Visit:
-    """A visit of an adjudicator or admin."""
-    return _only(visit, "admin", "adjudicator")
+def adjudicator_page(context: UserPage) -> RequestContext:
+    """A page for adjudicators and admins."""
+    return _only(context, "admin", "adjudicator")
 
 
-def deciding(visit: Acting) -> Visit:
-    """A POST of an adjudicator or admin."""
-    return _only(visit, "admin", "adjudicator")
+def adjudicator_form(context: UserForm) -> RequestContext:
+    """A form sent by an adjudicator or admin."""
+    return _only(context, "admin", "adjudicator")
 
 
-def administering(visit: Reading) -> Visit:
-    """A visit of an admin."""
-    return _only(visit, "admin")
+def admin_page(context: UserPage) -> RequestContext:
+    """A page for admins."""
+    return _only(context, "admin")
 
 
-def changing(visit: Acting) -> Visit:
-    """A POST of an admin."""
-    return _only(visit, "admin")
+def admin_form(context: UserForm) -> RequestContext:
+    """A form sent by an admin."""
+    return _only(context, "admin")
 
 
-Reviewing = Annotated[Visit, Depends(reviewing)]
-Deciding = Annotated[Visit, Depends(deciding)]
-Administering = Annotated[Visit, Depends(administering)]
-Changing = Annotated[Visit, Depends(changing)]
+AdjudicatorPage = Annotated[RequestContext, Depends(adjudicator_page)]
+AdjudicatorForm = Annotated[RequestContext, Depends(adjudicator_form)]
+AdminPage = Annotated[RequestContext, Depends(admin_page)]
+AdminForm = Annotated[RequestContext, Depends(admin_form)]
 
 
 def is_loopback(host: str) -> bool:
@@ -211,6 +213,6 @@ def is_loopback(host: str) -> bool:
 def figure(estimate: Mapping[str, Any] | None, unit: str = "%") -> str:
     """A figure of `statistics.summary` in words: value, interval, and the number it rests on."""
     if estimate is None:
-        return "nothing to tell it from yet"
+        return "no data yet"
     found = Estimate(**estimate)
     return f"{number(found.value, unit)} ({interval(found, unit)}, n = {found.n})"

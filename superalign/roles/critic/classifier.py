@@ -8,22 +8,20 @@ logits of chosen tokens can serve it.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from superalign.config.schema import Config
-from superalign.experts.items import Item
+from superalign.config.sections import AdapterCriticConfig
 from superalign.feedback.synthetic_flaws import planted_flaws
-from superalign.generation.base import Generator
+from superalign.models import load_chat
 from superalign.prompts import templates
-from superalign.records import Critique, ExpertLabel, Judgement, content_id
-from superalign.roles.critic.generative import Critic
-from superalign.roles.critic.uncertainty import Ask, Members, as_asked
-from superalign.training.base import Trainer
+from superalign.records import content_id
+from superalign.roles.critic.generative import flaw_count
+from superalign.roles.protocols import ACCEPTABLE, CriticBatch, Pair, Point, Score, Scorer, Services
 
 WIDTH = 256  # tokens whose logits are the features
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1e6)  # of the head's squared length; the last leaves the initial verdicts alone
@@ -34,17 +32,17 @@ Comparison = tuple[tuple[str, str], tuple[str, str] | None, float, float]
 """An answer (and another to compare it with), the label in [0, 1] and its weight."""
 
 
-class ClassifierCritic(Critic):
+class ClassifierCritic:
     """Judges by the initial verdict's log-odds and a learned linear correction of it.
 
     Of two answers that of the larger score is better (Bradley and Terry 1952), so pairs and points teach one head and
     no order can matter. Nothing but the head is trained: the adapter stays that of the frozen base.
     """
 
-    def __init__(self, config: Config, generator: Generator, trainer: Trainer | None, role: str = "critic") -> None:
-        """As `Critic`, with a head that corrects nothing yet."""
-        super().__init__(config, generator, trainer, role)
-        words = self._choices(templates.ACCEPTABLE)
+    def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
+        self.config, self.role, self.generator = settings, services.role, services.generator
+        self.chat = load_chat(services.config.model_of("critic"))
+        words = [self.chat.encode(word)[0] for word in templates.ACCEPTABLE]
         ids = [i for i in range(len(self.chat.tokenizer)) if i not in words]
         drawn = np.random.default_rng(0).permutation(len(ids))[: WIDTH - len(words)]
         self._tokens = [*words, *(ids[i] for i in drawn)]
@@ -52,28 +50,42 @@ class ClassifierCritic(Critic):
         self._head: Vector = np.zeros(len(self._tokens) + 1)
         self._others: list[Vector] = []
 
-    def learn(
-        self,
-        answered: Sequence[tuple[Item, ExpertLabel]],
-        clean: Sequence[tuple[str, str]],
-        familiar: Sequence[tuple[str, str]],
-        seed: int,
-    ) -> dict[str, float]:
-        """Fit the head anew on all labels so far and on planted flaws; its penalty holds it to the initial verdicts.
+    def score_points(self, points: Sequence[Point]) -> list[Score]:
+        """The head's score of each answer, in nats."""
+        return self.read_points(points, self._head)
+
+    def score_pairs(self, pairs: Sequence[Pair]) -> list[Score]:
+        """Differences of scores; no order of the two can flip them."""
+        return self.read_pairs(pairs, self._head)
+
+    def members(self) -> Iterator[Scorer]:
+        """The other heads of the ensemble (`critic.variance=ensemble`)."""
+        yield from (_Head(self, head) for head in self._others)
+
+    def read_points(self, points: Sequence[Point], head: Vector) -> list[Score]:
+        """What a head makes of each answer."""
+        found = self._features([(p.query, p.response) for p in points])
+        return [Score({ACCEPTABLE: float(x)}) for x in found[:, 0] + found[:, 1:] @ head]
+
+    def read_pairs(self, pairs: Sequence[Pair], head: Vector) -> list[Score]:
+        """What a head makes of each pair."""
+        texts = [Point(p.query, response) for p in pairs for response in (p.first, p.second)]
+        x = [score.log_odds[ACCEPTABLE] for score in self.read_points(texts, head)]
+        return [Score({ACCEPTABLE: x[2 * i] - x[2 * i + 1]}) for i in range(len(pairs))]
+
+    def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
+        """Fit the head anew on all labels so far and on synthetic flaws; its penalty holds it to the initial verdicts.
 
         With `critic.variance=ensemble`, `critic.members` further heads are fitted on resamples of the same material.
         """
-        self._labelled = list(answered)
-        clean = self._unlabelled(clean)
-        training = [pair for pair in self._labelled if not self._held_back(pair[0])]
         labels: list[Comparison] = [
             ((i.query, i.first), (i.query, i.second) if i.second else None, x.value, 1.0)
-            for i, x in training
+            for i, x in batch.labelled
             if x.value != 0.5
         ]
-        rng, count = random.Random(f"planted/{seed}"), self._plantable(len(labels))
+        rng, count = random.Random(f"planted/{seed}"), flaw_count(self.config, len(labels))
         planted: list[Comparison] = []
-        for query, response, flawed in planted_flaws(clean, rng, self.config.subtle_flaws):
+        for query, response, flawed in planted_flaws(batch.clean, rng, self.config.subtle_flaws):
             planted += [((query, response), None, 1.0, 1.0), ((query, flawed), None, 0.0, 1.0)]
             planted.append(((query, response), (query, flawed), 1.0, 1.0))
             if len(planted) >= count:
@@ -88,43 +100,31 @@ class ClassifierCritic(Critic):
             self._others = [self._fitted([material[i] for i in rows], penalty) for rows in resampled]
         return {"expert_rows": float(len(labels)), "planted_rows": float(len(planted[:count]))}
 
-    def critique(self, cases: Sequence[Any], verdicts: Sequence[Judgement], seed: int) -> list[Critique]:
-        """The verdict's word, and nothing to read."""
-        version = self.generator.versions()[self.role]
-        return [
-            Critique(content_id("critique", r.id), r.id, f"{templates.ACCEPTABLE[v.p < 0.5]}.", (), 0, version)
-            for (_, r), v in zip(cases, verdicts, strict=True)
-        ]
-
     def state(self) -> dict[str, Any]:
-        """Calibration and heads; floats survive JSON exactly."""
-        return super().state() | {"head": self._head.tolist(), "others": [head.tolist() for head in self._others]}
+        """The heads; floats survive JSON exactly."""
+        return {"head": self._head.tolist(), "others": [head.tolist() for head in self._others]}
 
-    def restore(self, state: Mapping[str, Any], answered: Sequence[tuple[Item, ExpertLabel]]) -> None:
-        """Take up a committed state."""
-        super().restore(state, answered)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up committed heads."""
         self._head, self._others = np.asarray(state["head"]), [np.asarray(head) for head in state["others"]]
 
-    def _features(self, texts: Sequence[tuple[str, str]], role: str) -> Vector:
+    def _features(self, texts: Sequence[tuple[str, str]]) -> Vector:
         """Standardised logits at the verdict's place after the initial log-odds of the verdict, and a constant."""
         missing = [t for t in dict.fromkeys(texts) if t not in self._known]
         if missing:
-            asked = [tuple(self._prompt(templates.judge_point(*t))) for t in missing]
-            for text, row in zip(missing, self.generator.choice_logits(role, asked, self._tokens), strict=True):
+            limit = self.config.max_new_tokens
+            asked = [tuple(self.chat.prompt_ids(templates.judge_point(*t), limit)) for t in missing]
+            for text, row in zip(missing, self.generator.choice_logits(self.role, asked, self._tokens), strict=True):
                 self._known[text] = np.asarray(row, dtype=np.float64)
         x = np.stack([self._known[t] for t in texts]) if texts else np.zeros((0, len(self._tokens)))
         # Log-probabilities less their mean: the normaliser of the softmax falls away.
         centred = x - x.mean(axis=1, keepdims=True)
         return np.column_stack([x[:, 0] - x[:, 1], centred / np.sqrt(len(self._tokens)), np.ones(len(x))])
 
-    def _scores(self, texts: Sequence[tuple[str, str]], role: str, head: Vector) -> Vector:
-        found = self._features(texts, role)
-        return np.asarray(found[:, 0] + found[:, 1:] @ head, dtype=np.float64)
-
     def _design(self, material: Sequence[Comparison]) -> tuple[Vector, Vector, Vector]:
         """Features (of pairs: their differences), labels and weights."""
-        first = self._features([a for a, _, _, _ in material], self.role)
-        second = self._features([b or a for a, b, _, _ in material], self.role)
+        first = self._features([a for a, _, _, _ in material])
+        second = self._features([b or a for a, b, _, _ in material])
         paired = np.array([b is not None for _, b, _, _ in material], dtype=bool)
         y, w = (np.array([row[i] for row in material], dtype=np.float64) for i in (2, 3))
         return first - np.where(paired[:, None], second, 0.0), y, w
@@ -148,33 +148,18 @@ class ClassifierCritic(Critic):
         """The head of this material."""
         return _ridge(*self._design(material), penalty)
 
-    def _point_logits(
-        self, texts: Sequence[tuple[str, str]], role: str | None = None, ask: Ask = as_asked
-    ) -> list[float]:
-        """The scores of answers; `ask` names the head (see `_members`)."""
-        head = self._others[ask.number] if isinstance(ask, _Other) else self._head
-        return [float(s) for s in self._scores(texts, self.role, head)]
 
-    def _pair_logits(
-        self, texts: Sequence[tuple[str, str, str]], ask: Ask = as_asked
-    ) -> tuple[list[float], list[bool]]:
-        """Differences of scores; no order of the two can flip them."""
-        scores = self._point_logits([(q, r) for q, a, b in texts for r in (a, b)], ask=ask)
-        return [scores[2 * i] - scores[2 * i + 1] for i in range(len(texts))], [False] * len(texts)
+class _Head:
+    """The same features, read by another head."""
 
-    def _members(self) -> Members:
-        """The other heads of the ensemble."""
-        yield from (_Other(number) for number in range(len(self._others)))
+    def __init__(self, critic: ClassifierCritic, head: Vector) -> None:
+        self.critic, self.head = critic, head
 
+    def score_points(self, points: Sequence[Point]) -> list[Score]:
+        return self.critic.read_points(points, self.head)
 
-class _Other:
-    """Asks nothing differently: the same features, read by another head."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __call__(self, messages: templates.Messages) -> templates.Messages:
-        return messages
+    def score_pairs(self, pairs: Sequence[Pair]) -> list[Score]:
+        return self.critic.read_pairs(pairs, self.head)
 
 
 def _ridge(x: Vector, y: Vector, w: Vector, penalty: float) -> Vector:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.prompts import templates
-from superalign.records import Critique, Query, Response, content_id
-
-Case = tuple[Query, Response]
+from superalign.records import Critique
+from superalign.roles.critic.critiques import critique_of
+from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
+from superalign.roles.protocols import Case
 
 
 @dataclass(frozen=True)
@@ -54,32 +53,25 @@ class SelfCritic:
 
     def __init__(self, config: Config, generator: Generator, role: str = "judge") -> None:
         """Ask by a role whose adapter is never trained."""
-        self.generator, self.role, self.room = generator, role, config.critic.max_new_tokens
+        self.generator, self.role, self.max_new_tokens = generator, role, config.critic.max_new_tokens
         self.chat = load_chat(config.model_of("critic"))
 
     def judge(self, cases: Sequence[Case], principles: Sequence[str]) -> list[float]:
         """P(the answer keeps its principle)."""
-        choices = [self.chat.encode(word)[0] for word in templates.ACCEPTABLE]
+        yes, no = (self.chat.encode(word)[0] for word in templates.ACCEPTABLE)
         asked = [self._prompt(*case) for case in zip(cases, principles, strict=True)]
-        found = np.array(self.generator.choice_logits(self.role, asked, choices)).reshape(-1, 2)
-        return [float(p) for p in 1 / (1 + np.exp(found[:, 1] - found[:, 0]))]
+        return [sigmoid(odds) for odds in yes_no_log_odds(self.generator, self.role, asked, (yes, no))]
 
     def critique(self, cases: Sequence[Case], principles: Sequence[str], seed: int) -> list[Critique]:
         """Why each answer does not keep its principle."""
         word = templates.ACCEPTABLE[1]
         asked = [(*self._prompt(*case), *self.chat.encode(word)) for case in zip(cases, principles, strict=True)]
-        requests = [GenerationRequest(self.role, ids, self.room, 0.0) for ids in asked]
-        out = []
-        for (_, response), said in zip(cases, self.generator.generate(requests, seed), strict=True):
-            quotes, unsupported = templates.read_critique(said.text, response.text)
-            text = word + said.text
-            out.append(
-                Critique(content_id("critique", response.id), response.id, text, quotes, unsupported, said.version)
-            )
-        return out
+        requests = [GenerationRequest(self.role, ids, self.max_new_tokens, 0.0) for ids in asked]
+        said = self.generator.generate(requests, seed)
+        return [critique_of(r, word + text.text, text.version) for (_, r), text in zip(cases, said, strict=True)]
 
     def _prompt(self, case: Case, principle: str) -> tuple[int, ...]:
         query, response = case
         system, user = templates.judge_point(query.text, response.text)
         principled = [{**system, "content": f"{system['content']} {principle}"}, user]
-        return tuple(self.chat.prompt_ids(principled, self.room))
+        return tuple(self.chat.prompt_ids(principled, self.max_new_tokens))

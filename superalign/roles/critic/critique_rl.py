@@ -1,9 +1,9 @@
 """The second stage of the critic: critiques trained for what the learner gains by them over a placebo.
 
 Two stages after Critique-RL (arXiv 2510.24320): verdicts first, on known labels alone; then, with those held in place,
-critiques are sampled and rewarded through the learner's revision. Only responses known to be unacceptable are coached,
-as only rejected ones are revised in the loop; the verdict that a critique explains is the known one, so that what a
-right verdict is worth in words is learned also where the critic itself is still wrong.
+critiques are sampled and rewarded through the learner's revision. Only responses known to be unacceptable get
+critiques, as only rejected ones are revised in the loop. The verdict that a critique explains is the known one, so that
+what a right verdict is worth in words is learned also where the critic itself is still wrong.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from superalign.config.schema import Config
-from superalign.config.sections import CriticConfig
+from superalign.config.sections import AdapterCriticConfig
 from superalign.experts.items import Item
 from superalign.feedback.synthetic_flaws import planted_flaws
-from superalign.generation.base import Generation, GenerationRequest, Generator
+from superalign.generation.base import Generation, GenerationRequest
 from superalign.models import load_chat
 from superalign.prompts import templates
 from superalign.records import ExpertLabel
-from superalign.training.base import DPOSettings, PolicySettings, Trainer
+from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
+from superalign.roles.protocols import Services
+from superalign.training.algorithms.dpo import DPOPhase
+from superalign.training.algorithms.policy_gradient import PolicyPhase
 
 GAIN, UNSUPPORTED, LENGTH = 0.5, 0.3, 0.1
 NLL = 0.2  # of the best critique, beside DPO
 MIN_SPREAD = 0.05  # of the reward over critiques of one response: less is the evaluator's noise
+BETA, CLIP = 0.1, 0.2  # of DPO and GRPO
 PLANTED = 0.5  # most of the rejected responses whose flaw nobody needs to be asked about
 FILLER = "The answer was read from its first word to its last, and then it was read once more. "
 
@@ -46,7 +49,7 @@ class KnownVerdict:
 def known_verdicts(
     training: Sequence[tuple[Item, ExpertLabel]],
     clean: Sequence[tuple[str, str]],
-    config: CriticConfig,
+    config: AdapterCriticConfig,
     rng: random.Random,
 ) -> list[KnownVerdict]:
     """The newest labels that say no and planted flaws, at most `critic.critique_cases` in all; each text once."""
@@ -89,11 +92,12 @@ def placebos(critiques: Sequence[str], queries: Sequence[str], kind: str, seed: 
 
 
 class CritiqueEnvironment:
-    """What coaching asks of the generator: critiques of the critic, revisions of the learner, scores of revisions."""
+    """What is asked of the generator: critiques of the critic, revisions of the learner, scores of revisions."""
 
-    def __init__(self, config: Config, generator: Generator, role: str) -> None:
-        self.critic, self.learner = config.critic, config.learner
-        self.role, self.generator = role, generator
+    def __init__(self, services: Services, critic: AdapterCriticConfig) -> None:
+        config = services.config
+        self.critic, self.learner = critic, config.learner
+        self.role, self.generator = services.role, services.generator
         self.chat, self.theirs = load_chat(config.model_of("critic")), load_chat(config.model_of("learner"))
 
     def prompt(self, case: KnownVerdict, word: str) -> tuple[int, ...]:
@@ -123,46 +127,44 @@ class CritiqueEnvironment:
     def scores(self, texts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
         """The evaluator's P(acceptable) of (query, response) texts."""
         role = "judge" if self.critic.evaluator == "judge" else self.role
-        unique, choices = list(dict.fromkeys(texts)), [self.chat.encode(word)[0] for word in templates.ACCEPTABLE]
-        asked = [tuple(self.chat.prompt_ids(templates.judge_point(*t), self.critic.max_new_tokens)) for t in unique]
-        found = self.generator.choice_logits(role, asked, choices)
-        return {text: float(1 / (1 + np.exp(no - yes))) for text, (yes, no) in zip(unique, found, strict=True)}
+        unique, limit = list(dict.fromkeys(texts)), self.critic.max_new_tokens
+        yes, no = (self.chat.encode(word)[0] for word in templates.ACCEPTABLE)
+        asked = [tuple(self.chat.prompt_ids(templates.judge_point(*t), limit)) for t in unique]
+        found = yes_no_log_odds(self.generator, role, asked, (yes, no))
+        return {text: sigmoid(odds) for text, odds in zip(unique, found, strict=True)}
 
 
 def train_critiques(
-    config: Config,
-    generator: Generator,
-    trainer: Trainer,
+    services: Services,
+    critic: AdapterCriticConfig,
     cases: Sequence[KnownVerdict],
     anchors: Sequence[dict[str, Any]],
-    role: str,
     seed: int,
 ) -> dict[str, float]:
     """One phase of the second stage.
 
     Args:
-        config: all settings.
-        generator: serves the critic as it is after the first stage, the learner and the evaluator.
-        trainer: trains the critic.
+        services: the generator serves the critic as it is after the first stage, the learner and the evaluator; the
+            trainer trains the critic.
+        critic: its settings.
         cases: responses with known verdicts.
         anchors: rows that taught the verdicts, supervised beside each step.
-        role: the critic's role.
         seed: seed of the phase.
     """
-    c, room = config.critic, CritiqueEnvironment(config, generator, role)
-    able = _qualified(cases, room)
+    c, env = critic, CritiqueEnvironment(services, critic)
+    able = _qualified(cases, env)
     metrics = {"critique_cases": float(len(able)), "critique_cases_share": len(able) / len(cases) if cases else 0.0}
     if not able:
         return metrics
     words = [templates.ACCEPTABLE[not case.acceptable] for case in able]
-    usual = [word + g.text for word, g in zip(words, room.critiques(able, words, 0.0, seed), strict=True)]
+    usual = [word + g.text for word, g in zip(words, env.critiques(able, words, 0.0, seed), strict=True)]
     mocks = placebos(usual, [case.query for case in able], c.placebo, seed)
     many = [(case, word) for case, word in zip(able, words, strict=True) for _ in range(c.critiques)]
-    said = room.critiques([case for case, _ in many], [word for _, word in many], 1.0, seed)
+    said = env.critiques([case for case, _ in many], [word for _, word in many], 1.0, seed)
     texts = [word + g.text for (_, word), g in zip(many, said, strict=True)]
     asked = [*[case for case, _ in many], *able]
-    revised = room.revisions(asked, [*texts, *mocks], seed)
-    worth = room.scores([(case.query, text) for case, text in zip(asked, revised, strict=True)])
+    revised = env.revisions(asked, [*texts, *mocks], seed)
+    worth = env.scores([(case.query, text) for case, text in zip(asked, revised, strict=True)])
     value = [worth[case.query, text] for case, text in zip(asked, revised, strict=True)]
     rows, rewards, gains = [], [], []
     for number, ((case, word), g) in enumerate(zip(many, said, strict=True)):
@@ -170,29 +172,29 @@ def train_critiques(
         quotes, unsupported = templates.read_critique(texts[number], case.response)
         right = not case.acceptable
         rewards.append(critique_reward(right, gains[-1], len(quotes), unsupported, len(g.token_ids), c.critique_tokens))
-        row = _row(room, case, word, g, rewards[-1], number // c.critiques)
+        row = _row(env, case, word, g, rewards[-1], number // c.critiques)
         rows.append(row | {"mended": value[number] >= 0.5})
     metrics |= {"critique_gain": float(np.mean(gains)), "critique_reward": float(np.mean(rewards))}
-    trained = _train(c, trainer, role, rows, anchors, seed)
-    return metrics | {f"coach_{name}": x for name, x in trained.items()}
+    trained = _train(c, services, rows, anchors, seed)
+    return metrics | {f"critique_rl_{name}": x for name, x in trained.items()}
 
 
-def _qualified(cases: Sequence[KnownVerdict], room: CritiqueEnvironment) -> list[KnownVerdict]:
+def _qualified(cases: Sequence[KnownVerdict], env: CritiqueEnvironment) -> list[KnownVerdict]:
     """The cases on which the evaluator can tell what a revision is worth, as far as one can know.
 
     It must accept the answer in which a flaw was planted, or else agree with the expert on the response.
     """
-    judged = room.scores([(case.query, case.clean or case.response) for case in cases])
+    judged = env.scores([(case.query, case.clean or case.response) for case in cases])
     return [c for c in cases if (judged[c.query, c.clean or c.response] >= 0.5) == (bool(c.clean) or c.acceptable)]
 
 
 def _row(
-    room: CritiqueEnvironment, case: KnownVerdict, word: str, said: Generation, reward: float, group: int
+    env: CritiqueEnvironment, case: KnownVerdict, word: str, said: Generation, reward: float, group: int
 ) -> dict[str, Any]:
     ended = said.finished
     return {
-        "prompt_ids": list(room.prompt(case, word)),
-        "completion_ids": room.chat.closed(said.token_ids) if ended else list(said.token_ids),
+        "prompt_ids": list(env.prompt(case, word)),
+        "completion_ids": env.chat.closed(said.token_ids) if ended else list(said.token_ids),
         "logprobs": [*said.logprobs, *([said.stop_logprob or 0.0] if ended else [])],
         "reward": reward,
         "group": str(group),
@@ -200,9 +202,8 @@ def _row(
 
 
 def _train(
-    c: CriticConfig,
-    trainer: Trainer,
-    role: str,
+    c: AdapterCriticConfig,
+    services: Services,
     rows: Sequence[dict[str, Any]],
     anchors: Sequence[dict[str, Any]],
     seed: int,
@@ -216,21 +217,24 @@ def _train(
     for row in rows:
         if row["completion_ids"]:
             groups.setdefault(row["group"], []).append(row)
-    telling = [g for g in groups.values() if max(map(_reward, g)) - min(map(_reward, g)) >= MIN_SPREAD]
-    if not telling:
+    informative = [g for g in groups.values() if max(map(_reward, g)) - min(map(_reward, g)) >= MIN_SPREAD]
+    if not informative:
         return {"groups": 0.0}
-    settled = [max(g, key=_reward) for g in groups.values() if g not in telling]
+    settled = [max(g, key=_reward) for g in groups.values() if g not in informative]
     kept = [*anchors, *(row for row in settled if row["mended"])]
     common: dict[str, Any] = {
         "learning_rate": c.critique_learning_rate, "epochs": c.epochs, "batch_size": max(1, c.batch_size // 2),
         "anchor_batch": c.batch_size, "anchor_weight": 1.0,
     }  # fmt: skip
+    assert services.trainer is not None
+    train = services.trainer.train
     if c.critique_algorithm == "grpo":
-        flat = [row for group in telling for row in group]
-        found = trainer.policy(role, flat, PolicySettings(algorithm="grpo", **common), kept, seed)
+        flat = [row for group in informative for row in group]
+        found = train(services.role, "grpo", flat, PolicyPhase(clip=CLIP, kl=0.0, **common), kept, seed)
     else:
-        found = trainer.dpo(role, _pairs(telling), DPOSettings(loss="dpo", nll=NLL, **common), kept, seed)
-    return {"groups": float(len(telling)), **found}
+        phase = DPOPhase(loss="dpo", beta=BETA, nll=NLL, **common)
+        found = train(services.role, "dpo", _pairs(informative), phase, kept, seed)
+    return {"groups": float(len(informative)), **found}
 
 
 def _reward(row: dict[str, Any]) -> float:

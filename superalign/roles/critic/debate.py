@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from superalign.config.schema import Config
-from superalign.generation.base import GenerationRequest, Generator
+from superalign.config.sections import AdapterCriticConfig
+from superalign.generation.base import GenerationRequest
 from superalign.prompts import templates
 from superalign.records import content_id
-from superalign.roles.critic.generative import Critic
-from superalign.training.base import Trainer
+from superalign.roles.critic.generative import GenerativeCritic
+from superalign.roles.protocols import Services
 
 SIDES = dict(zip(templates.ACCEPTABLE, ("For", "Against"), strict=True))
 
 
-class DebateCritic(Critic):
+class DebateCritic(GenerativeCritic):
     """Judges after reading what can be said for and against; learns to judge by transcripts of its own debates."""
 
     sides: tuple[str, ...] = templates.ACCEPTABLE
 
-    def __init__(self, config: Config, generator: Generator, trainer: Trainer | None, role: str = "critic") -> None:
-        """As `Critic`; nothing has been argued yet."""
-        super().__init__(config, generator, trainer, role)
+    def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
+        super().__init__(settings, services)
         self._argued: dict[tuple[str, str, str], str] = {}
         self._version = -1
 
@@ -43,8 +42,8 @@ class DebateCritic(Critic):
         version = self.generator.versions()[self.role]
         if version != self._version:
             self._argued, self._version = {}, version
-        wanted = [(*text, word) for text in dict.fromkeys(texts) for word in self.argues(*text)]
-        missing = [key for key in wanted if key not in self._argued]
+        needed = [(*text, word) for text in dict.fromkeys(texts) for word in self.argues(*text)]
+        missing = [key for key in needed if key not in self._argued]
         requests = [self._brief(*key) for key in missing]
         for key, said in zip(missing, self.generator.generate(requests, 0) if requests else [], strict=True):
             self._argued[key] = said.text.strip(" .\n")
@@ -58,7 +57,7 @@ class DebateCritic(Critic):
         if role != self.role:  # the critic as it was before any training never debated
             return templates.judge_point(query, response)
         said = [f"{SIDES[word]}: {text}" for word, text in self.arguments(query, response).items()]
-        return _with("\n".join(said), templates.judge_point(query, response))
+        return with_transcript("\n".join(said), templates.judge_point(query, response))
 
     def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
         said = [
@@ -66,7 +65,7 @@ class DebateCritic(Critic):
             for place, response in zip(templates.BETTER, (first, second), strict=True)
             for word, text in self._pair_arguments(query, response).items()
         ]
-        return _with("\n".join(said), templates.judge_pair(query, first, second))
+        return with_transcript("\n".join(said), templates.judge_pair(query, first, second))
 
     def _pair_arguments(self, query: str, response: str) -> dict[str, str]:
         """Of two responses each is defended."""
@@ -86,7 +85,7 @@ class ConsultancyCritic(DebateCritic):
         return self.arguments(query, response)
 
 
-def _with(transcript: str, asked: templates.Messages) -> templates.Messages:
+def with_transcript(transcript: str, asked: templates.Messages) -> templates.Messages:
     """The question with a transcript before its last line."""
     system, user = asked
     before, question = user["content"].rsplit("\n", 1)

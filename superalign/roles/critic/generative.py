@@ -1,93 +1,149 @@
-"""The critic: its verdicts, critiques that quote, and what it learns from experts and planted flaws."""
+"""The generative critic: verdicts from the logits of verdict words, critiques that quote, and how it learns both."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
-from superalign.experts.items import Item
+from superalign.config.sections import AdapterCriticConfig
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.base import GenerationRequest
+from superalign.models import load_chat
 from superalign.prompts import templates
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
 from superalign.roles.critic import critique_rl
-from superalign.roles.critic.verdicts import Case, Pair, VerdictModel
-from superalign.training.base import SFTSettings
+from superalign.roles.critic.uncertainty import Ask, as_asked, asks
+from superalign.roles.critic.verdicts import Labelled
+from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
+from superalign.roles.protocols import ACCEPTABLE, CriticBatch, Pair, Point, Score, Scorer, Services
+from superalign.training.algorithms.sft import REFERENCE
+from superalign.training.base import Phase
 
-Labelled = tuple[Item, ExpertLabel]
+FROZEN = "judge"  # the role whose adapter is never trained
 ROWS_OF_A_FLAW = 4  # the answer alone, the flawed one alone, both in either order
+Texts = tuple[str, str]  # a query and a response
 
 
-class Critic(VerdictModel):
-    """Judges, explains its verdicts in critiques, and learns both."""
+class GenerativeCritic:
+    """One adapter that judges, explains its verdicts in critiques, and learns both."""
 
-    def critique(self, cases: Sequence[Case], verdicts: Sequence[Judgement], seed: int) -> list[Critique]:
-        """A critique of each response that justifies the calibrated verdict; quotes are checked to be exact."""
-        words = [templates.ACCEPTABLE[v.p < 0.5] for v in verdicts]
+    def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
+        self.config, self.services = settings, services
+        self.role, self.generator, self.trainer = services.role, services.generator, services.trainer
+        self.chat = load_chat(services.config.model_of("critic"))
+
+    def score_points(self, points: Sequence[Point]) -> list[Score]:
+        """Log-odds of the verdict words for each answer."""
+        return self.ask_points(points, as_asked)
+
+    def score_pairs(self, pairs: Sequence[Pair]) -> list[Score]:
+        """Log-odds of (p_AB + 1 - p_BA)/2, the mean over both orders; orders that contradict each other are marked."""
+        return self.ask_pairs(pairs, as_asked)
+
+    def members(self) -> Iterator[Scorer]:
+        """The critic asked in other words, or without some ranks of its adapter (`critic.variance`)."""
+        for ask in asks(self.config, self.role, self.generator, self.trainer):
+            yield _Asked(self, ask)
+
+    def ask_points(self, points: Sequence[Point], ask: Ask) -> list[Score]:
+        """`score_points` with the question put as `ask` does."""
+        logits = self._point_logits([(p.query, p.response) for p in points], self.role, ask)
+        return [Score({ACCEPTABLE: logit}) for logit in logits]
+
+    def ask_pairs(self, pairs: Sequence[Pair], ask: Ask) -> list[Score]:
+        """`score_pairs` with the question put as `ask` does."""
+        orders = [t for p in pairs for t in ((p.query, p.first, p.second), (p.query, p.second, p.first))]
+        unique = list(dict.fromkeys(orders))
+        self._prepare([(query, first) for query, first, _ in unique])
+        asked = [tuple(self._prompt(ask(self._pair_messages(*text)))) for text in unique]
+        found = yes_no_log_odds(self.generator, self.role, asked, self._words(templates.BETTER))
+        first = {text: sigmoid(odds) for text, odds in zip(unique, found, strict=True)}
+        scores = []
+        for query, a, b, _ in pairs:
+            p_ab, p_ba = first[query, a, b], first[query, b, a]
+            p = min(max((p_ab + 1 - p_ba) / 2, 1e-4), 1 - 1e-4)
+            scores.append(Score({ACCEPTABLE: math.log(p / (1 - p))}, (p_ab > 0.5) == (p_ba > 0.5)))
+        return scores
+
+    def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
+        """What it says after the word of each verdict."""
+        words = [templates.ACCEPTABLE[not yes] for yes in acceptable]
         requests = []
-        for (query, response), word in zip(cases, words, strict=True):
-            ids = (*self._prompt(templates.judge_point(query.text, response.text)), *self.chat.encode(word))
+        for point, word in zip(points, words, strict=True):
+            asked = self._prompt(templates.judge_point(point.query, point.response))
+            ids = (*asked, *self.chat.encode(word))
             requests.append(GenerationRequest(self.role, ids, self.config.max_new_tokens, 0.0))
-        out = []
-        for (_, response), word, said in zip(cases, words, self.generator.generate(requests, seed), strict=True):
-            text = word + said.text
-            quotes, unsupported = templates.read_critique(text, response.text)
-            out.append(
-                Critique(content_id("critique", response.id), response.id, text, quotes, unsupported, said.version)
-            )
-        return out
+        return [word + said.text for word, said in zip(words, self.generator.generate(requests, seed), strict=True)]
 
-    def learn(
-        self,
-        answered: Sequence[Labelled],
-        clean: Sequence[tuple[str, str]],
-        familiar: Sequence[tuple[str, str]],
-        seed: int,
-    ) -> dict[str, float]:
-        """Train the verdicts on the experts' labels so far and on planted flaws, and rehearse what was known before.
+    def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
+        """Train the verdicts on the experts' labels so far and on synthetic flaws, and retain what was known before.
 
-        Labels count alike: propensities correct what is estimated from them (`calibrate`), but here they would mute
+        Labels count alike: propensities correct what is estimated from them (calibration), but here they would mute
         the very items that were sent to the experts because the critic is wrong on them.
 
-        Args:
-            answered: every label so far with its item; those whose item's hash falls into `calibration_share` are
-                never trained on.
-            clean: (query, response) texts believed to be good; flaws are planted in them.
-            familiar: (query, response) texts of this round, on some of which the initial verdicts are rehearsed.
-            seed: seed of the training phase.
+        Raises:
+            ValueError: this is a frozen judge.
         """
         if self.trainer is None:
             raise ValueError("a frozen judge cannot learn")
-        known = {item.id for item, _ in self._labelled}
-        self._labelled = list(answered)
-        clean = self._unlabelled(clean)
-        training = self._replayed([pair for pair in self._labelled if not self._held_back(pair[0])], known, seed)
+        training = self._replayed(list(batch.labelled), batch.known, seed)
         self._prepare([(item.query, text) for item, _ in training for text in (item.first, item.second) if text])
         rows = [
             row
             for item, label in training
             for row in self._rows(item.query, item.first, item.second, label.value, 1.0)
-            * (1 if item.id in known else self.config.epochs)
+            * (1 if item.id in batch.known else self.config.epochs)
         ]
-        rng = random.Random(f"planted/{seed}")
-        planted = self._planted(clean, rng, self._plantable(len(rows)))
-        rehearsed = self._rehearsed(familiar, seed)
+        planted = self._planted(batch.clean, random.Random(f"planted/{seed}"), flaw_count(self.config, len(rows)))
+        retained = self._retained(batch.replay, seed)
         metrics = {
             "expert_rows": float(len(rows)),
             "planted_rows": float(len(planted)),
-            "rehearsed_rows": float(len(rehearsed)),
+            "rehearsed_rows": float(len(retained)),
         }
         if rows or planted:
-            c = self.config
-            settings = SFTSettings(learning_rate=c.learning_rate, batch_size=c.batch_size)
-            metrics |= self.trainer.sft(self.role, [*rows, *planted, *rehearsed], settings, seed)
+            c, everything = self.config, [*rows, *planted, *retained]
+            phase = Phase(learning_rate=c.learning_rate, epochs=1, batch_size=c.batch_size)
+            metrics |= self.trainer.train(self.role, REFERENCE, everything, phase, (), seed)
             if c.stages == 2:
-                metrics |= self._second_stage(training, clean, [*rows, *planted, *rehearsed], seed)
+                metrics |= self._second_stage(training, batch.clean, everything, seed)
         return metrics
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: all that it knows is in its adapter."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing is to be taken up."""
+
+    def _prompt(self, messages: templates.Messages) -> list[int]:
+        return self.chat.prompt_ids(messages, self.config.max_new_tokens)
+
+    def _words(self, words: tuple[str, str]) -> tuple[int, int]:
+        first, second = (self.chat.encode(word)[0] for word in words)
+        return first, second
+
+    def _point_messages(self, query: str, response: str, role: str) -> templates.Messages:
+        """What `role` is asked about a response; debates put arguments in."""
+        return templates.judge_point(query, response)
+
+    def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
+        """What the critic is asked about two responses."""
+        return templates.judge_pair(query, first, second)
+
+    def _prepare(self, texts: Sequence[Texts]) -> None:
+        """Make at once whatever the messages about these (query, response) texts need."""
+
+    def _point_logits(self, texts: Sequence[Texts], role: str, ask: Ask = as_asked) -> list[float]:
+        unique = list(dict.fromkeys(texts))
+        if role == self.role:
+            self._prepare(unique)
+        asked = [tuple(self._prompt(ask(self._point_messages(*text, role)))) for text in unique]
+        found = yes_no_log_odds(self.generator, role, asked, self._words(templates.ACCEPTABLE))
+        logit = dict(zip(unique, found, strict=True))
+        return [logit[text] for text in texts]
 
     def _replayed(self, pairs: list[Labelled], known: Set[str], seed: int) -> list[Labelled]:
         """All new labels, and of the earlier ones so many that a round's training does not grow with their number."""
@@ -97,18 +153,13 @@ class Critic(VerdictModel):
         return [pair for place, pair in enumerate(pairs) if place not in left_out]
 
     def _second_stage(
-        self,
-        training: Sequence[Labelled],
-        clean: Sequence[tuple[str, str]],
-        anchors: Sequence[dict[str, Any]],
-        seed: int,
+        self, training: Sequence[Labelled], clean: Sequence[Texts], anchors: Sequence[dict[str, Any]], seed: int
     ) -> dict[str, float]:
         """Train the critiques of the verdicts just learned, beside the rows that taught these."""
-        if self.trainer is None:
-            raise ValueError("a frozen judge cannot learn")
+        assert self.trainer is not None
         self.generator.load_adapter(self.role, self.trainer.adapter(self.role), self.trainer.version(self.role))
         cases = critique_rl.known_verdicts(training, clean, self.config, random.Random(f"coached/{seed}"))
-        return critique_rl.train_critiques(self.all, self.generator, self.trainer, cases, anchors, self.role, seed)
+        return critique_rl.train_critiques(self.services, self.config, cases, anchors, seed)
 
     def _rows(self, query: str, first: str, second: str, value: float, weight: float) -> list[dict[str, Any]]:
         """Training rows of one label: the verdict word behind the prompt; pairs in both orders; ties teach nothing."""
@@ -117,10 +168,8 @@ class Critic(VerdictModel):
         if not second:
             prompt, word = self._point_messages(query, first, self.role), templates.ACCEPTABLE[value < 0.5]
             return [self._row(prompt, word, weight)]
-        orders = ((first, second, value), (second, first, 1 - value))
-        return [
-            self._row(self._pair_messages(query, a, b), templates.BETTER[v < 0.5], weight / 2) for a, b, v in orders
-        ]
+        orders, words = ((first, second, value), (second, first, 1 - value)), templates.BETTER
+        return [self._row(self._pair_messages(query, a, b), words[v < 0.5], weight / 2) for a, b, v in orders]
 
     def _row(self, prompt: templates.Messages, word: str, weight: float) -> dict[str, Any]:
         return {
@@ -129,8 +178,8 @@ class Critic(VerdictModel):
             "weight": weight,
         }
 
-    def _planted(self, clean: Sequence[tuple[str, str]], rng: random.Random, count: int) -> list[dict[str, Any]]:
-        """Rows of planted flaws: the answer is acceptable, the flawed one is not, and the answer is the better one."""
+    def _planted(self, clean: Sequence[Texts], rng: random.Random, count: int) -> list[dict[str, Any]]:
+        """Rows of synthetic flaws: the answer is acceptable and the better one, the flawed one is not acceptable."""
         found = list(islice(planted_flaws(clean, rng, self.config.subtle_flaws), -(-count // ROWS_OF_A_FLAW)))
         self._prepare([(query, text) for query, response, flawed in found for text in (response, flawed)])
         rows: list[dict[str, Any]] = []
@@ -139,15 +188,15 @@ class Critic(VerdictModel):
             rows += self._rows(query, response, flawed, 1.0, 0.5)
         return rows[:count]
 
-    def _rehearsed(self, familiar: Sequence[tuple[str, str]], seed: int) -> list[dict[str, Any]]:
+    def _retained(self, fresh: Sequence[Texts], seed: int) -> list[dict[str, Any]]:
         """Verdicts of the critic before any training, against forgetting (learning without forgetting, 1606.09282).
 
         On texts that no expert has seen, and only where the critic still agrees: what experts have taught since then
         is not undone. A row counts (2p - 1)^2/2 by the initial p.
         """
-        fresh = self._unlabelled(dict.fromkeys(familiar))
-        chosen = random.Random(f"rehearsed/{seed}").sample(fresh, min(self.config.retention_rows, len(fresh)))
-        now, before = self._point_logits(chosen), self._point_logits(chosen, role="judge")
+        count = min(self.config.retention_rows, len(fresh))
+        chosen = random.Random(f"rehearsed/{seed}").sample(list(fresh), count)
+        now, before = self._point_logits(chosen, self.role), self._point_logits(chosen, FROZEN)
         return [
             row
             for (query, response), x, y in zip(chosen, now, before, strict=True)
@@ -156,28 +205,20 @@ class Critic(VerdictModel):
         ]
 
 
-def select_pairs(cases: Sequence[Case], verdicts: Sequence[Judgement], per_query: int = 2) -> list[Pair]:
-    """The pairs worth judging: per query its best answers against its worst, in an order that tells nothing.
+class _Asked:
+    """A generative critic that is asked in other words."""
 
-    Equal texts are one candidate; a query whose candidates all look alike to the critic gives no pair.
-    """
-    by_query: dict[str, dict[str, tuple[float, Query, Response]]] = {}
-    for (query, response), verdict in zip(cases, verdicts, strict=True):
-        by_query.setdefault(query.id, {}).setdefault(response.text, (verdict.p, query, response))
-    pairs: list[Pair] = []
-    for candidates in by_query.values():
-        ranked = sorted(candidates.values(), key=lambda c: (c[0], c[2].id))
-        for low in range(min(per_query, len(ranked) // 2)):
-            (p_low, query, worst), (p_high, _, best) = ranked[low], ranked[-1 - low]
-            if p_high - p_low < 0.1:
-                break
-            swap = int(content_id("order", best.id, worst.id), 16) % 2 == 1
-            pairs.append((query, worst, best) if swap else (query, best, worst))
-    return pairs
+    def __init__(self, critic: GenerativeCritic, ask: Ask) -> None:
+        self.critic, self.ask = critic, ask
+
+    def score_points(self, points: Sequence[Point]) -> list[Score]:
+        return self.critic.ask_points(points, self.ask)
+
+    def score_pairs(self, pairs: Sequence[Pair]) -> list[Score]:
+        return self.critic.ask_pairs(pairs, self.ask)
 
 
-def shuffled(judgements: Sequence[Judgement], seed: int) -> list[Judgement]:
-    """The same verdicts on other items: the placebo of `critic.verdicts=shuffled`."""
-    ps = [(j.p, j.logit, j.abstained) for j in judgements]
-    random.Random(f"verdicts/{seed}").shuffle(ps)
-    return [replace(j, p=p, logit=x, abstained=a) for j, (p, x, a) in zip(judgements, ps, strict=True)]
+def flaw_count(config: AdapterCriticConfig, labelled: int) -> int:
+    """How many synthetic flaws there are beside so many labels; some batches where there are none."""
+    share = config.synthetic_flaw_share
+    return round(labelled * share / (1 - share)) if labelled or not share else config.batch_size * 4

@@ -1,20 +1,12 @@
-"""Which critic the settings ask for; all judge, explain and learn by the same calls."""
+"""Which critic the settings ask for."""
 
 from __future__ import annotations
 
 from superalign.config.schema import Config
-from superalign.roles.critic.classifier import ClassifierCritic
-from superalign.roles.critic.debate import ConsultancyCritic, DebateCritic
-from superalign.roles.critic.generative import Critic
-
-KINDS: dict[str, type[Critic]] = {
-    "generative": Critic,
-    "classifier": ClassifierCritic,
-    "debate": DebateCritic,
-    "consultancy": ConsultancyCritic,
-}
+from superalign.roles.critic.shuffled import ShuffledVerdicts
+from superalign.roles.critic.verdicts import VerdictModel
 
 
-def critic_class(config: Config) -> type[Critic]:
-    """The class of critic that `critic.kind` names."""
-    return KINDS[config.critic.kind]
+def critic_class(config: Config) -> type[VerdictModel]:
+    """What the loop asks for verdicts: the critic of the settings, or the same with its verdicts shuffled."""
+    return ShuffledVerdicts if config.critic.verdicts == "shuffled" else VerdictModel

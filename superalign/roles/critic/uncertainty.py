@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from superalign.config.sections import CriticConfig
+from superalign.config.sections import AdapterCriticConfig
 from superalign.generation.base import Generator, Tensors
 from superalign.prompts import templates
 from superalign.training.base import Trainer
 
 Ask = Callable[[templates.Messages], templates.Messages]
-Members = Iterator[Ask]
 
 SYSTEMS = (templates.JUDGE, "Judge an assistant.", "Judge the answer.", "You judge the answers of an assistant.")
 QUESTIONS = {
@@ -54,7 +53,7 @@ def dropped(tensors: Tensors, rate: float, seed: int) -> Tensors:
     return out
 
 
-def members(config: CriticConfig, role: str, generator: Generator, trainer: Trainer | None) -> Members:
+def asks(config: AdapterCriticConfig, role: str, generator: Generator, trainer: Trainer | None) -> Iterator[Ask]:
     """Each member's way of asking; a member of `dropout` is served for as long as it is the one yielded.
 
     Nobody where `critic.variance=views`; of a judge that is never trained nothing can be dropped.

@@ -1,9 +1,7 @@
-"""Verdicts as probabilities: of points and pairs, from the logits of verdict words, calibrated on experts' labels."""
+"""The critic as the loop uses it: its scores as calibrated judgements, with variance, abstention and provenance."""
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,39 +9,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.config.schema import Config
+from superalign.config.sections import AdapterCriticConfig
+from superalign.errors import UserError
 from superalign.experts.items import Item
 from superalign.feedback.calibration import Calibrator, cross_fitted, held_back
 from superalign.generation.base import Generator
-from superalign.models import load_chat
 from superalign.prompts import templates
-from superalign.records import ExpertLabel, Judgement, JudgementKind, Query, Response, content_id
-from superalign.roles.critic.uncertainty import Ask, Members, as_asked, members, squared_deviation
+from superalign.records import Critique, ExpertLabel, Judgement, JudgementKind, Query, Response, content_id
+from superalign.registry import CRITICS
+from superalign.roles.critic.critiques import critique_of
+from superalign.roles.critic.uncertainty import squared_deviation
+from superalign.roles.protocols import (
+    ACCEPTABLE,
+    Case,
+    CriticBatch,
+    Ensemble,
+    Learns,
+    Pair,
+    Point,
+    Score,
+    Scorer,
+    Services,
+    WritesCritiques,
+)
 from superalign.stats.annotators import annotator_errors
 from superalign.stats.classification import propensity_weights
 from superalign.stats.labelled_set import LabelledSet
 from superalign.training.base import Trainer
 
-Pair = tuple[Query, Response, Response]
-Case = tuple[Query, Response]
+ResponsePair = tuple[Query, Response, Response]
+Labelled = tuple[Item, ExpertLabel]
 
 
 class VerdictModel:
-    """Judges points and pairs from the logits of its verdict words, and is calibrated on labels held back."""
+    """Judges points and pairs by what its critic scores, and is calibrated on labels held back from that critic."""
 
-    def __init__(self, config: Config, generator: Generator, trainer: Trainer | None, role: str = "critic") -> None:
-        """Hold the services; without a trainer (a frozen judge) it can judge but not learn."""
-        self.all, self.config = config, config.critic
-        self.role, self.generator, self.trainer = role, generator, trainer
-        self.chat = load_chat(config.model_of("critic"))
+    def __init__(
+        self,
+        config: Config,
+        generator: Generator,
+        trainer: Trainer | None,
+        role: str = "critic",
+        kind: str | None = None,
+    ) -> None:
+        """Make the critic of the settings, or the one named by `kind`; without a trainer it can judge but not learn."""
+        self.config, self.role, self.generator = config.critic, role, generator
+        self.kind = kind or config.critic.kind
+        own = isinstance(config.critic, AdapterCriticConfig) or self.kind == config.critic.kind
+        settings = config.critic if own else AdapterCriticConfig(max_new_tokens=config.critic.max_new_tokens)
+        self.critic = CRITICS.load(self.kind)(settings, Services(config, generator, trainer, role))
         self.calibrators: dict[JudgementKind, Calibrator] = {"point": Calibrator(), "pair": Calibrator()}
-        self._labelled: list[tuple[Item, ExpertLabel]] = []
+        self._labelled: list[Labelled] = []
 
     def judge_points(self, cases: Sequence[Case], seed: int) -> list[Judgement]:
-        """P(acceptable) of each response; equal texts are judged once."""
-        texts = [(q.text, r.text) for q, r in cases]
-        found = list(zip(self._point_logits(texts), self._point_variances(texts, cases), strict=True))
-        if self.config.verdicts == "shuffled":
-            random.Random(f"point/{seed}").shuffle(found)
+        """P(acceptable) of each response; `seed` is for placebos, a critic's own verdicts need none."""
+        found = self._believed([Point(q.text, r.text, q.category) for q, r in cases], seed)
         version = self.generator.versions()[self.role]
         out = []
         for (query, response), (logit, variance) in zip(cases, found, strict=True):
@@ -66,21 +86,22 @@ class VerdictModel:
             )
         return out
 
-    def judge_pairs(self, pairs: Sequence[Pair]) -> list[Judgement]:
+    def judge_pairs(self, pairs: Sequence[ResponsePair]) -> list[Judgement]:
         """P(first better) of each pair: the mean of two views, with their variance.
 
-        One view compares, in both orders: (p_AB + 1 - p_BA)/2, calibrated; orders that contradict each other are a
-        flip, and a flip abstains. The other is implied by the two point verdicts a and b, told apart by the
-        odds that just one is acceptable: a(1-b) / (a(1-b) + b(1-a)).
+        One view compares, in both orders where the critic does so: (p_AB + 1 - p_BA)/2, calibrated; orders that
+        contradict each other are a flip, and a flip abstains. The other is implied by the two point verdicts a and b,
+        told apart by the odds that just one is acceptable: a(1-b) / (a(1-b) + b(1-a)).
         """
-        logits, flips, views = self._views(pairs)
-        means = [(compared + implied) / 2 for compared, implied in views]
-        spread = squared_deviation(means, [self._means(pairs, ask) for ask in self._members()])
+        texts = [Pair(q.text, a.text, b.text, q.category) for q, a, b in pairs]
+        compared, views = self._views(self.critic, texts)
+        means = [(direct + implied) / 2 for direct, implied in views]
+        others = [[(d + i) / 2 for d, i in self._views(member, texts)[1]] for member in self._members()]
+        spread = squared_deviation(means, others)
         version = self.generator.versions()[self.role]
         out = []
         for i, (query, first, second) in enumerate(pairs):
-            compared, implied = views[i]
-            p = means[i]
+            (direct, implied), p, flip = views[i], means[i], compared[i].contradictory
             out.append(
                 Judgement(
                     content_id("pair", first.id, second.id),
@@ -89,112 +110,57 @@ class VerdictModel:
                     first.id,
                     second.id,
                     query.category,
-                    logits[i],
+                    self._acceptable(compared[i]),
                     p,
-                    max((compared - implied) ** 2 / 4, spread[i]),
-                    flips[i],
-                    flips[i] or abs(p - 0.5) < self.config.abstain,
+                    max((direct - implied) ** 2 / 4, spread[i]),
+                    flip,
+                    flip or abs(p - 0.5) < self.config.abstain,
                     version,
                 )
             )
         return out
 
-    def _views(
-        self, pairs: Sequence[Pair], ask: Ask = as_asked
-    ) -> tuple[list[float], list[bool], list[tuple[float, float]]]:
-        """Raw log-odds and flips of the comparison, and both views' probabilities."""
-        logits, flips = self._pair_logits([(q.text, a.text, b.text) for q, a, b in pairs], ask)
-        points = self._point_logits([(q.text, r.text) for q, a, b in pairs for r in (a, b)], ask=ask)
-        views = []
-        for i, (query, _, _) in enumerate(pairs):
-            compared = self.calibrators["pair"].apply(logits[i], query.category)
-            p_first, p_second = (self.calibrators["point"].apply(x, query.category) for x in points[2 * i : 2 * i + 2])
-            implied = p_first * (1 - p_second) / max(p_first * (1 - p_second) + p_second * (1 - p_first), 1e-6)
-            views.append((compared, implied))
-        return logits, flips, views
+    def label_pairs(self, pairs: Sequence[ResponsePair], seed: int) -> list[Judgement]:
+        """The verdicts on pairs that the learner learns from; `seed` is for placebos."""
+        return self.judge_pairs(pairs)
 
-    def _means(self, pairs: Sequence[Pair], ask: Ask) -> list[float]:
-        return [(compared + implied) / 2 for compared, implied in self._views(pairs, ask)[2]]
+    def votes(self, labels: Sequence[ExpertLabel]) -> list[ExpertLabel]:
+        """The experts' labels that are fused with these verdicts."""
+        return list(labels)
 
-    def _point_variances(self, texts: Sequence[tuple[str, str]], cases: Sequence[Case]) -> list[float]:
-        """How far the members' probabilities are from the critic's own; 0 where one view is all there is."""
-        categories = [q.category for q, _ in cases]
+    def critique(self, cases: Sequence[Case], verdicts: Sequence[Judgement], seed: int) -> list[Critique]:
+        """A critique of each response that justifies the calibrated verdict; of a critic without words the verdict."""
+        accepted = [v.p >= 0.5 for v in verdicts]
+        if isinstance(self.critic, WritesCritiques):
+            said = self.critic.critique([Point(q.text, r.text, q.category) for q, r in cases], accepted, seed)
+        else:
+            said = [f"{templates.ACCEPTABLE[not yes]}." for yes in accepted]
+        version = self.generator.versions()[self.role]
+        return [critique_of(response, text, version) for (_, response), text in zip(cases, said, strict=True)]
 
-        def probabilities(ask: Ask) -> list[float]:
-            return [
-                float(p) for p in self.calibrators["point"].apply_all(self._point_logits(texts, ask=ask), categories)
-            ]
+    def learn(
+        self,
+        answered: Sequence[Labelled],
+        clean: Sequence[tuple[str, str]],
+        replay: Sequence[tuple[str, str]],
+        seed: int,
+    ) -> dict[str, float]:
+        """Have the critic learn from the experts' labels so far; those held back it never sees.
 
-        members = [probabilities(ask) for ask in self._members()]
-        return squared_deviation(probabilities(as_asked) if members else [0.0] * len(texts), members)
-
-    def _members(self) -> Members:
-        return members(self.config, self.role, self.generator, self.trainer)
-
-    def _prompt(self, messages: templates.Messages) -> list[int]:
-        return self.chat.prompt_ids(messages, self.config.max_new_tokens)
-
-    def _choices(self, words: tuple[str, str]) -> list[int]:
-        return [self.chat.encode(word)[0] for word in words]
-
-    def _point_messages(self, query: str, response: str, role: str) -> templates.Messages:
-        """What `role` is asked about a response; debates put arguments in."""
-        return templates.judge_point(query, response)
-
-    def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
-        """What the critic is asked about two responses."""
-        return templates.judge_pair(query, first, second)
-
-    def _prepare(self, texts: Sequence[tuple[str, str]]) -> None:
-        """Make at once whatever the messages about these (query, response) texts need."""
-
-    def _point_logits(
-        self, texts: Sequence[tuple[str, str]], role: str | None = None, ask: Ask = as_asked
-    ) -> list[float]:
-        role = role or self.role
-        unique = list(dict.fromkeys(texts))
-        if role == self.role:
-            self._prepare(unique)
-        asked = [tuple(self._prompt(ask(self._point_messages(*text, role)))) for text in unique]
-        found = self.generator.choice_logits(role, asked, self._choices(templates.ACCEPTABLE))
-        logit = {text: yes - no for text, (yes, no) in zip(unique, found, strict=True)}
-        return [logit[text] for text in texts]
-
-    def _pair_logits(
-        self, texts: Sequence[tuple[str, str, str]], ask: Ask = as_asked
-    ) -> tuple[list[float], list[bool]]:
-        orders = [t for q, a, b in texts for t in ((q, a, b), (q, b, a))]
-        unique = list(dict.fromkeys(orders))
-        self._prepare([(q, first) for q, first, _ in unique])
-        asked = [tuple(self._prompt(ask(self._pair_messages(*text)))) for text in unique]
-        found = self.generator.choice_logits(self.role, asked, self._choices(templates.BETTER))
-        first = {text: _sigmoid(one - two) for text, (one, two) in zip(unique, found, strict=True)}
-        logits, flips = [], []
-        for query, a, b in texts:
-            p_ab, p_ba = first[query, a, b], first[query, b, a]
-            p = min(max((p_ab + 1 - p_ba) / 2, 1e-4), 1 - 1e-4)
-            logits.append(math.log(p / (1 - p)))
-            flips.append((p_ab > 0.5) == (p_ba > 0.5))
-        return logits, flips
-
-    # calibration
-
-    def _plantable(self, labelled: int) -> int:
-        """How many synthetic flaws there are beside so many labels; some batches where there are none."""
-        share = self.config.synthetic_flaw_share
-        return round(labelled * share / (1 - share)) if labelled or not share else self.config.batch_size * 4
-
-    def _unlabelled(self, texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The (query, response) texts that no expert has answered about, of items held back or not."""
-        labelled = {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}
-        return [text for text in texts if text not in labelled]
-
-    def _held_back(self, item: Item) -> bool:
-        return held_back(item, self.config.calibration_share)
-
-    def withheld(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> list[tuple[Item, ExpertLabel]]:
-        """The labels never trained on, the newest alone: every round judges them all. Given in the order of rounds."""
-        return [pair for pair in answered if self._held_back(pair[0])][-self.config.calibration_labels :]
+        Args:
+            answered: every label so far with its item; those whose item's hash falls into `calibration_share` are
+                held back.
+            clean: (query, response) texts believed to be good.
+            replay: (query, response) texts of this round.
+            seed: seed of the training phase.
+        """
+        known = frozenset(item.id for item, _ in self._labelled)
+        self._labelled = list(answered)
+        if not isinstance(self.critic, Learns):
+            return {}
+        training = [pair for pair in self._labelled if not self._held_back(pair[0])]
+        fresh = self._unlabelled(dict.fromkeys(replay))
+        return self.critic.learn(CriticBatch(training, known, self._unlabelled(clean), fresh), seed)
 
     def calibrate(self, errors: Mapping[str, float] | None = None) -> dict[str, float]:
         """Fit both calibrators on the held-back labels, judged by the critic as it is now.
@@ -209,32 +175,12 @@ class VerdictModel:
             sizes[f"calibration_{kind}s"] = float(len(mine))
         return sizes
 
-    def _calibrated(
-        self,
-        held: Sequence[tuple[Item, ExpertLabel]],
-        everything: Sequence[tuple[Item, ExpertLabel]],
-        errors: Mapping[str, float] | None,
-    ) -> tuple[Calibrator, list[float]]:
-        """A calibration fitted on items of one kind, and their logits."""
-        if errors is None:
-            errors = annotator_errors(label for _, label in everything)
-        evidence = self._evidence(held, errors)
-        return Calibrator.fit(*evidence), evidence[0]
-
-    def _evidence(
-        self, held: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float]
-    ) -> tuple[list[float], list[float], NDArray[np.float64], list[str], list[float]]:
-        """What `Calibrator.fit` is told of labelled items of one kind: logits, labels, weights, categories, errors."""
-        return (
-            self._item_logits([item for item, _ in held]),
-            [label.value for _, label in held],
-            propensity_weights([item.pi for item, _ in held]),
-            [item.category for item, _ in held],
-            [errors[label.annotator] for _, label in held],
-        )
+    def withheld(self, answered: Sequence[Labelled]) -> list[Labelled]:
+        """The labels never trained on, the newest alone: every round judges them all. Given in the order of rounds."""
+        return [pair for pair in answered if self._held_back(pair[0])][-self.config.calibration_labels :]
 
     def examined(
-        self, answered: Sequence[tuple[Item, ExpertLabel]], errors: Mapping[str, float] | None = None
+        self, answered: Sequence[Labelled], errors: Mapping[str, float] | None = None
     ) -> tuple[list[float], list[float], list[str], list[float]]:
         """(p, label, query id, weight) of the point labels that are held back, calibrated on these very labels.
 
@@ -249,14 +195,9 @@ class VerdictModel:
         weights = propensity_weights([item.pi for _, _, item in known]).tolist()
         return [x for x, _, _ in known], [y for _, y, _ in known], [item.query_id for _, _, item in known], weights
 
-    def _item_logits(self, items: Sequence[Item]) -> list[float]:
-        if items and items[0].kind == "pair":
-            return self._pair_logits([(i.query, i.first, i.second) for i in items])[0]
-        return self._point_logits([(i.query, i.first) for i in items])
-
     def probabilities(self, cases: Sequence[tuple[str, str, str]]) -> list[float]:
         """Calibrated P(acceptable) of (query, response, category) texts, never shuffled."""
-        logits = self._point_logits([(q, r) for q, r, _ in cases])
+        logits = self._point_logits(self.critic, [Point(*case) for case in cases])
         return [self.calibrators["point"].apply(x, c) for x, (_, _, c) in zip(logits, cases, strict=True)]
 
     def heldout(self) -> tuple[LabelledSet, list[float]]:
@@ -274,14 +215,87 @@ class VerdictModel:
         return LabelledSet(against, cases, truth, clusters, weights.tolist()), p.tolist()
 
     def state(self) -> dict[str, Any]:
-        """What a committed round keeps of this role beside its adapter: the calibration."""
-        return {kind: calibrator.to_row() for kind, calibrator in self.calibrators.items()}
+        """What a committed round keeps of this role beside its adapter: the calibration, and what the critic keeps."""
+        own = self.critic.state() if isinstance(self.critic, Learns) else {}
+        return {**{kind: calibrator.to_row() for kind, calibrator in self.calibrators.items()}, "critic": own}
 
-    def restore(self, state: Mapping[str, Any], answered: Sequence[tuple[Item, ExpertLabel]]) -> None:
+    def restore(self, state: Mapping[str, Any], answered: Sequence[Labelled]) -> None:
         """Take up a committed state."""
         self.calibrators = {"point": Calibrator.from_row(state["point"]), "pair": Calibrator.from_row(state["pair"])}
         self._labelled = list(answered)
+        if isinstance(self.critic, Learns):
+            self.critic.restore(state.get("critic", {}))
 
+    def _believed(self, points: Sequence[Point], seed: int) -> list[tuple[float, float]]:
+        """Log-odds of each answer, and how far the members' probabilities are from the critic's own (0 without any)."""
+        logits, categories = self._point_logits(self.critic, points), [point.category for point in points]
 
-def _sigmoid(x: float) -> float:
-    return float(1 / (1 + np.exp(-x)))
+        def probabilities(found: Sequence[float]) -> list[float]:
+            return [float(p) for p in self.calibrators["point"].apply_all(found, categories)]
+
+        others = [probabilities(self._point_logits(member, points)) for member in self._members()]
+        return list(zip(logits, squared_deviation(probabilities(logits), others), strict=True))
+
+    def _views(self, scorer: Scorer, pairs: Sequence[Pair]) -> tuple[list[Score], list[tuple[float, float]]]:
+        """The raw comparisons, and both views' probabilities: compared, and implied by the points."""
+        compared = scorer.score_pairs(pairs)
+        points = self._point_logits(scorer, [Point(p.query, r, p.category) for p in pairs for r in (p.first, p.second)])
+        views = []
+        for i, (pair, score) in enumerate(zip(pairs, compared, strict=True)):
+            direct = self.calibrators["pair"].apply(self._acceptable(score), pair.category)
+            first, second = (self.calibrators["point"].apply(x, pair.category) for x in points[2 * i : 2 * i + 2])
+            implied = first * (1 - second) / max(first * (1 - second) + second * (1 - first), 1e-6)
+            views.append((direct, implied))
+        return compared, views
+
+    def _members(self) -> Iterable[Scorer]:
+        return self.critic.members() if isinstance(self.critic, Ensemble) else ()
+
+    def _point_logits(self, scorer: Scorer, points: Sequence[Point]) -> list[float]:
+        """Log-odds that an answer is acceptable; equal texts are scored once."""
+        unique = list(dict.fromkeys(points))
+        found = dict(zip(unique, map(self._acceptable, scorer.score_points(unique)), strict=True))
+        return [found[point] for point in points]
+
+    def _acceptable(self, score: Score) -> float:
+        if ACCEPTABLE not in score.log_odds:
+            raise UserError(
+                f"critic={self.kind} scores {', '.join(score.log_odds) or 'nothing'}: the loop learns from a dimension "
+                f"named {ACCEPTABLE}"
+            )
+        return score.log_odds[ACCEPTABLE]
+
+    def _unlabelled(self, texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The (query, response) texts that no expert has answered about, of items held back or not."""
+        labelled = {(item.query, text) for item, _ in self._labelled for text in (item.first, item.second)}
+        return [text for text in texts if text not in labelled]
+
+    def _held_back(self, item: Item) -> bool:
+        return held_back(item, self.config.calibration_share)
+
+    def _calibrated(
+        self, held: Sequence[Labelled], everything: Sequence[Labelled], errors: Mapping[str, float] | None
+    ) -> tuple[Calibrator, list[float]]:
+        """A calibration fitted on items of one kind, and their logits."""
+        if errors is None:
+            errors = annotator_errors(label for _, label in everything)
+        evidence = self._evidence(held, errors)
+        return Calibrator.fit(*evidence), evidence[0]
+
+    def _evidence(
+        self, held: Sequence[Labelled], errors: Mapping[str, float]
+    ) -> tuple[list[float], list[float], NDArray[np.float64], list[str], list[float]]:
+        """What `Calibrator.fit` is told of labelled items of one kind: logits, labels, weights, categories, errors."""
+        return (
+            self._item_logits([item for item, _ in held]),
+            [label.value for _, label in held],
+            propensity_weights([item.pi for item, _ in held]),
+            [item.category for item, _ in held],
+            [errors[label.annotator] for _, label in held],
+        )
+
+    def _item_logits(self, items: Sequence[Item]) -> list[float]:
+        if items and items[0].kind == "pair":
+            scores = self.critic.score_pairs([Pair(i.query, i.first, i.second, i.category) for i in items])
+            return [self._acceptable(score) for score in scores]
+        return self._point_logits(self.critic, [Point(i.query, i.first, i.category) for i in items])

@@ -1,88 +1,153 @@
-"""Preference training on noisy labels: TRL's DPOTrainer with the loss, the data path and the anchor our own.
+"""Direct preference optimisation on noisy labels: TRL's DPOTrainer with loss, data path and anchors of our own.
 
 TRL's `sigmoid` ignores label smoothing and no loss of its takes a weight or a noise rate for each pair (trl#5613).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from trl import DPOTrainer
-from trl.trainer.utils import use_adapter
+from pydantic import Field
 
-from superalign.training.algorithms.losses import LossName, confident_labels, preference_loss
-from superalign.training.base import DPOSettings
-from superalign.training.distributed import WholeBatch
-from superalign.training.rows import AnchorStream, pad_rows, token_logps
+from superalign.config.sections import LearnerConfig
+from superalign.training.algorithms.base import Algorithm, TrainerSetup, weighted
+from superalign.training.base import Phase, Rows
+from superalign.training.batch import TrainingBatch
 
+if TYPE_CHECKING:
+    import torch
 
-@dataclass(frozen=True)
-class PairCollator:
-    """Batches of [chosen; rejected; anchors] rows with q and w, each with the next anchors."""
+    from superalign.training.rows import AnchorStream
 
-    anchors: AnchorStream
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate pairs; advances the shuffle of the anchors."""
-        chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
-        rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
-        batch = pad_rows([*chosen, *rejected, *self.anchors.draw()])
-        for name in ("q", "w"):
-            batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
-        return batch
+LossName = Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
+READS_LABELS = ("cdpo", "rdpo", "drdpo", "ipo")  # the others take every label as certain
+COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "q", "w")
 
 
-class NoiseAwareDPOTrainer(WholeBatch, DPOTrainer):
-    """DPO on tokenised pairs (prompt_ids, chosen_ids, rejected_ids, q, w).
+class DPOSettings(LearnerConfig):
+    """DPO on the round's preferences."""
 
-    loss = preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), where NLL(chosen) is the mean
-    over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1) and NLL(anchors) the mean over all their tokens.
-    With `confidence` the labels q are mixed with the policy's own preferences, whose share rises linearly to
-    `confidence` over the first `confidence_ramp` of the training (weak-to-strong, arXiv 2312.09390 A.4).
-    The reference is the "ref" adapter that TRL copies from "default" when it is constructed.
+    loss: LossName = Field(
+        "cdpo",
+        description="loss of a pair under label noise: conservative, plain, robust, ROPO, Dr. DPO or IPO",
+    )
+    beta: float = Field(0.1, gt=0.0, description="strength of the pull towards the reference (arXiv 2305.18290)")
+    nll: float = Field(
+        0.05, ge=0.0, description="weight of the chosen responses' NLL, nats per token (arXiv 2404.19733)"
+    )
+    max_pairs: int = Field(96, gt=0, description="most preferences of a round that are used, those of largest weight")
+
+
+class DPOPhase(Phase):
+    """One phase of DPO.
 
     Attributes:
-        history: one dict for each step, with its parts of the loss; "preference" is divided by the mean weight, so
-            that policy = reference gives ln 2 for `dpo` and `cdpo` whatever the labels.
+        loss, beta, nll: see `DPOSettings`.
+        confidence: largest share of the policy's own preferences in the labels (arXiv 2312.09390 A.4).
+        confidence_ramp: share of the training over which it rises.
     """
 
-    def __init__(self, *, settings: DPOSettings, **kwargs: Any) -> None:
-        self.settings = settings
-        self.history: list[dict[str, float]] = []
-        super().__init__(**kwargs)
+    loss: LossName
+    beta: float
+    nll: float
+    confidence: float = 0.0
+    confidence_ramp: float = 0.2
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset  # already tokenised: text would not give back the very tokens that were generated
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """The loss of a batch from `PairCollator`, a scalar."""
-        q, w = inputs["q"], inputs["w"]
-        pairs = len(q)
-        with torch.no_grad(), use_adapter(self.accelerator.unwrap_model(model), adapter_name="ref"):
-            reference = token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
-        logps = token_logps(model, inputs)
-        mask = inputs["completion_mask"]
-        sums = logps.sum(1)
-        chosen, rejected = (sums[: 2 * pairs] - reference).chunk(2)
-        h = self.settings.beta * (chosen - rejected)
+class DPO(Algorithm):
+    """Learns from the blended preferences of a round."""
 
-        if self.settings.confidence:
-            progress = self.state.global_step / max(self.state.max_steps, 1)
-            alpha = self.settings.confidence * min(1.0, progress / max(self.settings.confidence_ramp, 1e-9))
-            q = confident_labels(h.detach(), q, alpha)
-        name: LossName = self.settings.loss  # type: ignore[assignment]
-        preference = preference_loss(name, h, q, w, self.settings.beta)
-        nll = -(sums[:pairs] / mask[:pairs].sum(1)).mean()
-        loss = preference + self.settings.nll * nll
-        step = {"preference": preference.item() / w.mean().item(), "nll": nll.item()}
-        if len(sums) > 2 * pairs:
-            anchor = -sums[2 * pairs :].sum() / mask[2 * pairs :].sum()
-            loss = loss + self.settings.anchor_weight * anchor
-            step["anchor"] = anchor.item()
-        step |= {"loss": loss.item(), "margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}
-        self.history.append(step)
-        return loss
+    Settings = DPOSettings
+    learns_from: ClassVar[Literal["pairs", "responses"]] = "pairs"
+
+    def rows(self, batch: TrainingBatch) -> list[dict[str, Any]]:
+        """The preferences of largest weight."""
+        return [
+            {
+                "prompt_ids": list(p.prompt_ids),
+                "chosen_ids": list(p.chosen_ids),
+                "rejected_ids": list(p.rejected_ids),
+                "q": p.q,
+                "w": p.w,
+            }
+            for p in sorted(batch.preferences, key=lambda p: -p.w)[: self.settings.max_pairs]
+        ]
+
+    def phase(self, learning_rate: float) -> DPOPhase:
+        """Without the confidence term, which `supervision=weak_to_strong` adds."""
+        return DPOPhase.of(self.settings, learning_rate=learning_rate)
+
+    @classmethod
+    def check(cls, rows: Rows, role: str) -> None:
+        """Every pair has weight."""
+        weighted(rows, role, "pair")
+
+    @classmethod
+    def trainer(cls, setup: TrainerSetup) -> Any:
+        """TRL's trainer; the reference is the "ref" adapter that it copies from "default" when it is made."""
+        from trl import DPOConfig, DPOTrainer
+
+        from superalign.training.trainers import with_loss
+
+        return with_loss(DPOTrainer)(
+            loss=lambda trainer, model, inputs: dpo_loss(setup.phase, trainer, model, inputs),
+            args=DPOConfig(**setup.arguments, beta=setup.phase.beta, max_length=None),
+            data_collator=lambda rows: collate(rows, setup.anchors),
+            train_dataset=setup.dataset(*COLUMNS),
+            **setup.common,
+        )
+
+
+def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torch.Tensor]:
+    """A batch of [chosen; rejected; next anchors] rows with q and w; advances the shuffle of the anchors."""
+    import torch
+
+    from superalign.training.rows import pad_rows
+
+    chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
+    rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
+    batch = pad_rows([*chosen, *rejected, *anchors.draw()])
+    for name in ("q", "w"):
+        batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+    return batch
+
+
+def dpo_loss(
+    phase: DPOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), a scalar, and its parts.
+
+    NLL(chosen) is the mean over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1), NLL(anchors) the mean
+    over all their tokens. With `confidence` the labels q are mixed with the policy's own preferences (weak-to-strong,
+    arXiv 2312.09390 A.4). The figure `preference` is divided by the mean weight, so that policy = reference gives ln 2
+    for `dpo` and `cdpo` whatever the labels.
+    """
+    import torch
+    from trl.trainer.utils import use_adapter
+
+    from superalign.training.algorithms.losses import confident_labels, preference_loss
+    from superalign.training.rows import token_logps
+
+    q, w = inputs["q"], inputs["w"]
+    pairs = len(q)
+    with torch.no_grad(), use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
+        reference = token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
+    logps = token_logps(model, inputs)
+    mask = inputs["completion_mask"]
+    sums = logps.sum(1)
+    chosen, rejected = (sums[: 2 * pairs] - reference).chunk(2)
+    h = phase.beta * (chosen - rejected)
+
+    if phase.confidence:
+        progress = trainer.state.global_step / max(trainer.state.max_steps, 1)
+        alpha = phase.confidence * min(1.0, progress / max(phase.confidence_ramp, 1e-9))
+        q = confident_labels(h.detach(), q, alpha)
+    preference = preference_loss(phase.loss, h, q, w, phase.beta)
+    nll = -(sums[:pairs] / mask[:pairs].sum(1)).mean()
+    loss = preference + phase.nll * nll
+    figures = {"preference": preference.item() / w.mean().item(), "nll": nll.item()}
+    if len(sums) > 2 * pairs:
+        anchor = -sums[2 * pairs :].sum() / mask[2 * pairs :].sum()
+        loss = loss + phase.anchor_weight * anchor
+        figures["anchor"] = anchor.item()
+    return loss, figures | {"margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}

@@ -1,98 +1,132 @@
-"""Training on single answers with noisy labels: TRL's KTOTrainer with the loss and the data path our own."""
+"""Kahneman-Tversky optimisation on single answers with soft labels: TRL's KTOTrainer, loss and data path our own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from trl import KTOConfig, KTOTrainer
-from trl.trainer.utils import use_adapter
+from pydantic import Field
 
-from superalign.training.algorithms.losses import kto
-from superalign.training.base import KTOSettings
-from superalign.training.distributed import WholeBatch
-from superalign.training.phases import dataset
-from superalign.training.rows import AnchorStream, Rows, pad_rows, token_logps
+from superalign.config.sections import LearnerConfig
+from superalign.training.algorithms.base import Algorithm, TrainerSetup, weighted
+from superalign.training.base import Phase, Rows
+from superalign.training.batch import TrainingBatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from superalign.training.rows import AnchorStream
+
+COLUMNS = ("prompt_ids", "completion_ids", "q", "w", "label")
 
 
-@dataclass(frozen=True)
-class AnswerCollator:
-    """Batches of [answers; mismatched answers; anchors] rows with q and w.
+class KTOSettings(LearnerConfig):
+    """KTO on the round's scored responses."""
+
+    batch_size: int = Field(16, gt=0, description="responses in a batch")
+    beta: float = Field(0.1, gt=0.0, description="strength of the pull towards the reference (arXiv 2402.01306)")
+    max_rows: int = Field(256, gt=0, description="most responses of a round that are used, those of largest weight")
+
+
+class KTOPhase(Phase):
+    """One phase of KTO; `beta` as in `KTOSettings`."""
+
+    beta: float
+
+
+class KTO(Algorithm):
+    """Learns from P(acceptable) of single responses."""
+
+    Settings = KTOSettings
+    learns_from: ClassVar[Literal["pairs", "responses"]] = "responses"
+
+    def rows(self, batch: TrainingBatch) -> list[dict[str, Any]]:
+        """The labelled responses of largest weight."""
+        labelled = sorted((r for r in batch.responses if r.w > 0), key=lambda r: (-r.w, r.response.id))
+        return [
+            {
+                "prompt_ids": list(r.response.prompt_ids),
+                "completion_ids": list(r.response.token_ids),
+                "q": r.p,
+                "w": r.w,
+            }
+            for r in labelled[: self.settings.max_rows]
+        ]
+
+    def phase(self, learning_rate: float) -> KTOPhase:
+        """What the loss needs of the settings."""
+        return KTOPhase.of(self.settings, learning_rate=learning_rate)
+
+    @classmethod
+    def check(cls, rows: Rows, role: str) -> None:
+        """Every answer has weight."""
+        weighted(rows, role, "answer")
+
+    @classmethod
+    def trainer(cls, setup: TrainerSetup) -> Any:
+        """TRL's trainer; the reference is the "ref" adapter that it copies from "default" when it is made."""
+        from trl import KTOConfig, KTOTrainer
+
+        from superalign.training.trainers import with_loss
+
+        return with_loss(KTOTrainer)(
+            loss=lambda trainer, model, inputs: kto_loss(setup.phase, trainer, model, inputs),
+            args=KTOConfig(**setup.arguments, beta=setup.phase.beta, max_length=None),
+            data_collator=lambda rows: collate(rows, setup.anchors),
+            # TRL looks at a column of its own before it lets the data pass.
+            train_dataset=setup.dataset(*COLUMNS, rows=[row | {"label": row["q"] > 0.5} for row in setup.rows]),
+            **setup.common,
+        )
+
+
+def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torch.Tensor]:
+    """A batch of [answers; mismatched answers; next anchors] rows with q and w; advances the shuffle of the anchors.
 
     A mismatched row is a prompt with the next row's completion: KTO's reference point is what such rows gain.
     """
+    import torch
 
-    anchors: AnchorStream
+    from superalign.training.rows import pad_rows
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate answers; advances the shuffle of the anchors."""
-        answers = [(row["prompt_ids"], row["completion_ids"]) for row in rows]
-        mismatched = [(prompt, answers[(i + 1) % len(answers)][1]) for i, (prompt, _) in enumerate(answers)]
-        batch = pad_rows([*answers, *mismatched, *self.anchors.draw()])
-        for name in ("q", "w"):
-            batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
-        return batch
+    answers = [(row["prompt_ids"], row["completion_ids"]) for row in rows]
+    mismatched = [(prompt, answers[(i + 1) % len(answers)][1]) for i, (prompt, _) in enumerate(answers)]
+    batch = pad_rows([*answers, *mismatched, *anchors.draw()])
+    for name in ("q", "w"):
+        batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+    return batch
 
 
-class NoiseAwareKTOTrainer(WholeBatch, KTOTrainer):
-    """KTO on tokenised answers (prompt_ids, completion_ids, q, w) with soft labels.
+def kto_loss(
+    phase: KTOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Mean of w * kto(h, z, q) + anchor_weight * NLL(anchors), a scalar, and its parts.
 
-    loss = mean of w * kto(h, z, q) + anchor_weight * NLL(anchors), with h = beta * log-ratio of the answer and
-    z = max(0, beta * mean log-ratio of the mismatched answers), which carries no gradient.
-
-    Attributes:
-        history: one dict for each step, with its parts of the loss.
+    h = beta * log-ratio of the answer; z = max(0, beta * mean log-ratio of the mismatched answers), which carries no
+    gradient (arXiv 2402.01306 eq. 8).
     """
+    import torch
+    from trl.trainer.utils import use_adapter
 
-    def __init__(self, *, settings: KTOSettings, **kwargs: Any) -> None:
-        self.settings = settings
-        self.history: list[dict[str, float]] = []
-        super().__init__(**kwargs)
+    from superalign.training.algorithms.losses import kto
+    from superalign.training.rows import token_logps
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset  # already tokenised
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """The loss of a batch from `AnswerCollator`, a scalar."""
-        q, w, mask = inputs["q"], inputs["w"], inputs["completion_mask"]
-        rows = len(q)
-        tensors = {name: value for name, value in inputs.items() if name not in "qw"}
-        judged = {name: value[: 2 * rows] for name, value in tensors.items()}
-        mismatched = {name: value[rows : 2 * rows] for name, value in tensors.items()}
-        trained = {name: torch.cat([value[:rows], value[2 * rows :]]) for name, value in tensors.items()}
-        with torch.no_grad():
-            with use_adapter(self.accelerator.unwrap_model(model), adapter_name="ref"):
-                reference = token_logps(model, judged).sum(1)
-            gained = token_logps(model, mismatched).sum(1) - reference[rows:]
-        sums = token_logps(model, trained).sum(1)
-        h = self.settings.beta * (sums[:rows] - reference[:rows])
-        z = (self.settings.beta * gained.mean()).clamp(min=0)
-        answers = (w * kto(h, z, q)).mean()
-        loss = answers
-        step = {"kto": answers.item() / w.mean().item(), "reference_point": z.item()}
-        if len(sums) > rows:
-            anchor = -sums[rows:].sum() / mask[2 * rows :].sum()
-            loss = loss + self.settings.anchor_weight * anchor
-            step["anchor"] = anchor.item()
-        self.history.append(step | {"loss": loss.item()})
-        return loss
-
-
-def build(
-    rows: Rows, settings: KTOSettings, anchors: AnchorStream, common: dict[str, Any], given: dict[str, Any]
-) -> NoiseAwareKTOTrainer:
-    """A trainer on these rows; `common` and `given` are what every trainer and its arguments take."""
-    # TRL looks at a column of its own before it lets the data pass.
-    found = dataset(
-        [row | {"label": row["q"] > 0.5} for row in rows], ("prompt_ids", "completion_ids", "q", "w", "label")
-    )
-    return NoiseAwareKTOTrainer(
-        settings=settings,
-        args=KTOConfig(**given, beta=settings.beta, max_length=None),
-        data_collator=AnswerCollator(anchors),
-        train_dataset=found,
-        **common,
-    )
+    q, w, mask = inputs["q"], inputs["w"], inputs["completion_mask"]
+    rows = len(q)
+    tensors = {name: value for name, value in inputs.items() if name not in "qw"}
+    judged = {name: value[: 2 * rows] for name, value in tensors.items()}
+    mismatched = {name: value[rows : 2 * rows] for name, value in tensors.items()}
+    trained = {name: torch.cat([value[:rows], value[2 * rows :]]) for name, value in tensors.items()}
+    with torch.no_grad():
+        with use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
+            reference = token_logps(model, judged).sum(1)
+        gained = token_logps(model, mismatched).sum(1) - reference[rows:]
+    sums = token_logps(model, trained).sum(1)
+    h = phase.beta * (sums[:rows] - reference[:rows])
+    z = (phase.beta * gained.mean()).clamp(min=0)
+    answers = (w * kto(h, z, q)).mean()
+    loss = answers
+    figures = {"kto": answers.item() / w.mean().item(), "reference_point": z.item()}
+    if len(sums) > rows:
+        anchor = -sums[rows:].sum() / mask[2 * rows :].sum()
+        loss = loss + phase.anchor_weight * anchor
+        figures["anchor"] = anchor.item()
+    return loss, figures

@@ -1,230 +1,73 @@
-"""PPO on TRL's trainer base, which has had no PPO since 1.13: value head, GAE, clipped losses, adaptive KL.
+"""Proximal policy optimisation (arXiv 1707.06347) on recorded answers, which TRL has not had since 1.13.
 
-Answers and rewards are recorded, as in `policy`; the reward of an answer falls on its last token, and every token pays
-for leaving the base.
+The reward of an answer falls on its last token, and every token pays for leaving the base. The trainer on TRL's base is
+`superalign.training.ppo_trainer`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
-from trl.trainer.base_config import _BaseConfig
-from trl.trainer.base_trainer import _BaseTrainer
-from trl.trainer.utils import add_fused_lm_head
+from pydantic import Field
 
-from superalign.training import distributed
-from superalign.training.algorithms.advantages import generalised, whitened
-from superalign.training.base import PolicySettings
-from superalign.training.phases import dataset
-from superalign.training.rows import AnchorStream, Rows, pad_rows, token_logps
-
-VALUE_WEIGHT = 0.5
-KL_GAIN, KL_ERROR = 0.1, 0.2
+from superalign.training.algorithms.base import TrainerSetup
+from superalign.training.algorithms.policy_gradient import (
+    PolicyGradient,
+    PolicyGradientSettings,
+    PolicyPhase,
+    mean_reward,
+)
 
 
-@dataclass
-class ValueFunction:
-    """What PPO keeps of a role between phases beside its adapter.
+class PPOSettings(PolicyGradientSettings):
+    """PPO with a value head."""
 
-    Attributes:
-        head: value of a state from the policy's last hidden state, [.., hidden] to [.., 1].
-        optimizer: Adam of the head alone: no value gradient reaches the policy.
-        kl: coefficient of the KL penalty, adapted after every phase.
-    """
-
-    head: nn.Linear
-    optimizer: torch.optim.Adam
-    kl: float
-
-    @classmethod
-    def fresh(cls, hidden: int, settings: PolicySettings) -> ValueFunction:
-        """Values of 0 everywhere."""
-        head = nn.Linear(hidden, 1)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return cls(head, torch.optim.Adam(head.parameters(), lr=settings.value_learning_rate), settings.kl)
-
-    def adapt(self, kl: float, target: float | None) -> None:
-        """Proportional control in log space, towards `target` nats per answer (arXiv 1909.08593 section 2.2)."""
-        if target is None:
-            return
-        error = min(max(kl / target - 1, -KL_ERROR), KL_ERROR)
-        self.kl *= 1 + KL_GAIN * error
-
-    def to(self, device: torch.device) -> None:
-        """Move head and optimizer to where the policy is."""
-        self.head.to(device)
-        for state in self.optimizer.state.values():
-            state.update({name: value.to(device) for name, value in state.items() if name != "step"})
-
-    def state(self) -> dict[str, Any]:
-        """All of it, for torch.save."""
-        return {"head": self.head.state_dict(), "optimizer": self.optimizer.state_dict(), "kl": self.kl}
-
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> ValueFunction:
-        """What `state` gave."""
-        made = cls.fresh(state["head"]["weight"].shape[1], PolicySettings())
-        made.head.load_state_dict(state["head"])
-        made.optimizer.load_state_dict(state["optimizer"])
-        made.kl = float(state["kl"])
-        return made
-
-
-@dataclass(frozen=True)
-class AnswerCollator:
-    """Right-padded answers with what was recorded of their tokens, [b, longest - 1], aligned to `token_logps`."""
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate rows that `PPOTrainer.annotate` has completed."""
-        batch = pad_rows([(row["prompt_ids"], row["completion_ids"]) for row in rows])
-        width = batch["input_ids"].shape[1] - 1
-        for name in ("logprobs", "advantages", "values", "returns"):
-            spread = torch.zeros(len(rows), width)
-            for place, row in enumerate(rows):
-                start = len(row["prompt_ids"]) - 1
-                spread[place, start : start + len(row[name])] = torch.tensor(row[name])
-            batch[name] = spread
-        return batch
-
-
-class PPOTrainer(distributed.WholeBatch, _BaseTrainer):
-    """PPO (arXiv 1707.06347 eq. 7, 9) on rows that `annotate` completed.
-
-    loss = clipped policy loss + anchor_weight * NLL(anchors); the clipped value loss trains the head beside it, each
-    a mean over the tokens of a batch.
-
-    Attributes:
-        history: one dict for each step: losses, share of clipped ratios, approximate KL to the policy that answered.
-    """
-
-    def __init__(self, *, settings: PolicySettings, value: ValueFunction, anchors: AnchorStream, **kwargs: Any) -> None:
-        self.settings, self.value, self.anchors = settings, value, anchors
-        self.history: list[dict[str, float]] = []
-        super().__init__(data_collator=AnswerCollator(), **kwargs)
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """The policy's loss of a batch, a scalar; takes a step of the value head on the way."""
-        clip, mask = self.settings.clip, inputs["completion_mask"][:, 1:].float()
-        count = mask.sum()
-        logps, values = logps_and_values(model, inputs, self.value.head)
-        ratio = torch.exp((logps - inputs["logprobs"]) * mask)
-        advantages = inputs["advantages"]
-        gains = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-        loss = -(gains * mask).sum() / count
-        step = {
-            "policy": loss.item(),
-            "clip_ratio": (((ratio - 1).abs() > clip) * mask).sum().item() / count.item(),
-            "kl": ((inputs["logprobs"] - logps) * mask).sum().item() / count.item(),
-            "value": self._learn_value(values, inputs, mask),
-        }
-        anchor = self.anchors.loss(model, loss.device)
-        if anchor is not None:
-            loss = loss + self.settings.anchor_weight * anchor
-            step["anchor"] = anchor.item()
-        self.history.append(step | {"loss": loss.item()})
-        return loss
-
-    def _learn_value(self, values: torch.Tensor, inputs: dict[str, torch.Tensor], mask: torch.Tensor) -> float:
-        clip, old, returns = self.settings.clip, inputs["values"], inputs["returns"]
-        clipped = old + (values - old).clamp(-clip, clip)
-        errors = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
-        loss = VALUE_WEIGHT * (errors * mask).sum() / mask.sum()
-        self.value.optimizer.zero_grad()
-        loss.backward()
-        distributed.add_up(self.value.head.parameters())
-        self.value.optimizer.step()
-        return loss.item()
-
-
-def logps_and_values(model: Any, inputs: dict[str, torch.Tensor], head: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of each token, zero outside completions, and the value before it, both [b, t - 1].
-
-    The head reads what the model hands to its output layer; its gradients end there.
-    """
-    caught: list[torch.Tensor] = []
-    handle = model.get_base_model().base_model.register_forward_hook(lambda *call: caught.append(call[2][0].detach()))
-    try:
-        logps = token_logps(model, inputs)
-    finally:
-        handle.remove()
-    values: torch.Tensor = head(torch.cat(caught)[:, :-1]).squeeze(-1)
-    return logps, distributed.whole(values, len(logps))
-
-
-@torch.no_grad()
-def annotate(
-    model: Any, rows: list[dict[str, Any]], settings: PolicySettings, value: ValueFunction, size: int = 64
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Complete recorded rows by values, returns and whitened advantages of their tokens.
-
-    The reward of token t is -kl * (log pi(t) - log base(t)), and the last one's also the reward of the answer.
-
-    Args:
-        model: the policy that answered, a PEFT model.
-        rows: prompt_ids, completion_ids, logprobs (nats, one per token), reward.
-        settings: lambda of the estimator.
-        value: values, and the strength of the penalty.
-        size: rows at a time.
-
-    Returns:
-        The rows, and the mean over answers of their KL to the base (nats) and of the whole reward.
-    """
-    device = next(model.parameters()).device
-    value.to(device)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]["prompt_ids"]) + len(rows[i]["completion_ids"]))
-    width = max(len(row["completion_ids"]) for row in rows)
-    shape = (len(rows), width)
-    rewards, values, mask = torch.zeros(shape), torch.zeros(shape), torch.zeros(shape)
-    strayed = torch.zeros(len(rows))
-    for part in (order[i : i + size] for i in range(0, len(order), size)):
-        batch = pad_rows([(rows[i]["prompt_ids"], rows[i]["completion_ids"]) for i in part])
-        inputs = {name: value.to(device) for name, value in batch.items()}
-        predicted = logps_and_values(model, inputs, value.head)[1].cpu()
-        with model.disable_adapter():
-            base = token_logps(model, inputs).cpu()
-        for place, i in enumerate(part):
-            row, start = rows[i], len(rows[i]["prompt_ids"]) - 1
-            tokens = slice(start, start + len(row["completion_ids"]))
-            paid = torch.tensor(row["logprobs"]) - base[place, tokens]
-            length = len(paid)
-            rewards[i, :length] = -value.kl * paid
-            rewards[i, length - 1] += row["reward"]
-            values[i, :length], mask[i, :length], strayed[i] = predicted[place, tokens], 1.0, paid.sum()
-    advantages, returns = generalised(rewards, values, mask, settings.gae_lambda)
-    advantages = whitened(advantages, mask)
-    done = [
-        row | {name: found[i, : len(row["completion_ids"])].tolist() for name, found in columns}
-        for columns in [(("advantages", advantages), ("values", values), ("returns", returns))]
-        for i, row in enumerate(rows)
-    ]
-    return done, {"base_kl": strayed.mean().item(), "penalised_reward": (rewards.sum(1)).mean().item()}
-
-
-def build(
-    rows: Rows,
-    settings: PolicySettings,
-    anchors: AnchorStream,
-    value: ValueFunction,
-    measured: dict[str, float],
-    common: dict[str, Any],
-    given: dict[str, Any],
-) -> PPOTrainer:
-    """A trainer on these rows, which are annotated first; adds what was found of them to `measured`."""
-    add_fused_lm_head(common["model"].get_base_model())
-    done, found = annotate(common["model"], list(rows), settings, value)
-    measured |= found
-    columns = ("prompt_ids", "completion_ids", "logprobs", "advantages", "values", "returns")
-    return PPOTrainer(
-        settings=settings,
-        value=value,
-        anchors=anchors,
-        args=_BaseConfig(**given),
-        train_dataset=dataset(done, columns),
-        **common,
+    max_rows: int = Field(
+        256, gt=0, description="most answers of a round; queries whose answers differ most come first"
     )
+    kl: float = Field(0.02, ge=0.0, description="price of a nat that a token strays from the base, at first")
+    kl_target: float | None = Field(
+        12.0,
+        gt=0.0,
+        description="nats that an answer may stray from the base, towards which kl is adapted; null: fixed",
+    )
+    gae_lambda: float = Field(0.95, ge=0.0, le=1.0, description="of generalised advantage estimation; 1 is Monte Carlo")
+    value_learning_rate: float = Field(5e-3, gt=0.0, description="learning rate of the value head")
+
+
+class PPOPhase(PolicyPhase):
+    """One phase of PPO; see `PPOSettings`."""
+
+    kl_target: float | None
+    gae_lambda: float
+    value_learning_rate: float
+
+
+class PPO(PolicyGradient):
+    """Learns from rewards of sampled answers, token by token."""
+
+    Settings = PPOSettings
+    min_spread = 0.0  # answers are not compared within their query
+
+    def phase(self, learning_rate: float) -> PPOPhase:
+        """What the loss needs of the settings."""
+        return PPOPhase.of(self.settings, learning_rate=learning_rate)
+
+    @classmethod
+    def trainer(cls, setup: TrainerSetup) -> Any:
+        """Our trainer on TRL's base; rows get values, returns and advantages first."""
+        from superalign.training.ppo_trainer import ValueFunction, make
+
+        setup.measured |= mean_reward(setup.rows)
+        hidden = setup.common["model"].config.get_text_config().hidden_size
+        value = ValueFunction.fresh(hidden, setup.phase.value_learning_rate, setup.phase.kl)
+        if setup.state is not None:
+            value.restore(setup.state)
+        setup.measured["kl_coefficient"] = value.kl
+        return make(setup, value)
+
+    @classmethod
+    def state(cls, trainer: Any, setup: TrainerSetup) -> Any:
+        """The value head with its optimizer, and the price of a nat, adapted to what the answers strayed."""
+        trainer.value.adapt(setup.measured["base_kl"], setup.phase.kl_target)
+        return trainer.value.state()

@@ -13,68 +13,70 @@ from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.prompts import templates
+from superalign.roles.critic.debate import SIDES, with_transcript
+from superalign.roles.critic.yes_no import yes_no_log_odds
 from superalign.weak_to_strong.base import Floats, Rows, Text, WeakLabels
 from superalign.weak_to_strong.models import backbones
 from superalign.weak_to_strong.models.losses import CrossEntropy
 from superalign.weak_to_strong.models.registry import make_student
 from superalign.weak_to_strong.protocol import one_hot
-from superalign.weak_to_strong.split_context import Lab
+from superalign.weak_to_strong.split_context import SplitContext
 
 CRITIC = "critic"
 ARGUMENT_TOKENS = 48
 
 
-def critic_verdicts(lab: Lab) -> Floats:
+def critic_verdicts(context: SplitContext) -> Floats:
     """P(class) of the rows of half 2 by a critic alone, shape (rows, classes), relative to the classes' shares.
 
     The critic's log-odds of "acceptable" (of pairs, of "first better" less those of the swapped order) are read as
-    evidence whose strength is measured on half 1, by logistic regression: a useless critic says nothing.
+    evidence whose strength is measured on half 1, by logistic regression: a useless critic changes nothing.
 
     Raises:
         UserError: the rows are no answers to judge.
     """
     from sklearn.linear_model import LogisticRegression
 
-    lab = lab.given
-    e = lab.experiment
+    context = context.supervisor_context
+    e = context.experiment
 
     def make() -> dict[str, Floats]:
-        seen, asked = (_log_odds(lab, rows)[:, None] for rows in (e.half1, e.half2))
-        model = LogisticRegression().fit(seen, e.labels1)
+        odds1, odds2 = (_log_odds(context, rows)[:, None] for rows in (e.half1, e.half2))
+        model = LogisticRegression().fit(odds1, e.labels1)
         shares = np.bincount(e.labels1, minlength=e.classes) / len(e.labels1)
-        p = np.tile(shares, (len(asked), 1))
-        p[:, model.classes_] = model.predict_proba(asked)
+        p = np.tile(shares, (len(odds2), 1))
+        p[:, model.classes_] = model.predict_proba(odds2)
         evidence = p / np.maximum(shares, 1e-9)
         return {"p": evidence / evidence.sum(1, keepdims=True)}
 
-    parts = {"critic": _critic_files(lab), "rows": e.identity, "split": lab.seed}
-    return lab.cache.get("critic", parts | {"labels": e.labels1.tolist()}, make)["p"]
+    parts = {"critic": _critic_files(context), "rows": e.identity, "split": context.seed}
+    return context.cache.get("critic", parts | {"labels": e.labels1.tolist()}, make)["p"]
 
 
-def debated_supervisor(lab: Lab, spec: str) -> Floats:
+def debated_supervisor(context: SplitContext, spec: str) -> Floats:
     """P(class) of half 2 by a supervisor that reads, in training and in labelling, an argument for each side."""
-    lab = lab.given
-    e = lab.experiment
+    context = context.supervisor_context
+    e = context.experiment
 
     def make() -> dict[str, Floats]:
-        heard1, heard2 = _debated(lab, e.half1), _debated(lab, e.half2)
-        both = Rows(heard1.ids + heard2.ids, heard1.groups + heard2.groups, (*_texts(heard1), *_texts(heard2)))
-        student = make_student(spec, both, e.classes, e.kind, lab.seed, lab.cache.folder)
+        half1, half2 = _debated(context, e.half1), _debated(context, e.half2)
+        both = Rows(half1.ids + half2.ids, half1.groups + half2.groups, (*_texts(half1), *_texts(half2)))
+        student = make_student(spec, both, e.classes, e.kind, context.seed, context.cache.folder)
         truth = WeakLabels.of(one_hot(e.labels1, e.classes), "truth of half 1")
-        student.fit(heard1, truth, CrossEntropy(), lab.settings(spec), lab.seed)
-        return {"p": student.predict(heard2)}
+        student.fit(half1, truth, CrossEntropy(), context.settings(spec), context.seed)
+        return {"p": student.predict(half2)}
 
-    parts = {"critic": _critic_files(lab), "supervisor": sorted(lab.key(spec).items())}
-    return lab.cache.get("debate", parts, make)["p"]
-
-
-def _critic_files(lab: Lab) -> str:
-    return backbones.identity(lab.config.model_of("critic"))
+    parts = {"critic": _critic_files(context), "supervisor": sorted(context.key(spec).items())}
+    return context.cache.get("debate_transcripts", parts, make)["p"]
 
 
-def _generator(lab: Lab) -> HFGenerator:
-    model = lab.config.model_of("critic")
-    return HFGenerator({CRITIC: model}, LoraConfig(), lab.config.generator, lab.config.cluster.threads)
+def _critic_files(context: SplitContext) -> str:
+    return backbones.identity(context.config.model_of("critic"))
+
+
+def _generator(context: SplitContext) -> HFGenerator:
+    model = context.config.model_of("critic")
+    return HFGenerator({CRITIC: model}, LoraConfig(), context.config.generator, context.config.cluster.threads)
 
 
 def _texts(rows: Rows) -> tuple[Text, ...]:
@@ -83,15 +85,15 @@ def _texts(rows: Rows) -> tuple[Text, ...]:
     return rows.inputs
 
 
-def _log_odds(lab: Lab, rows: Rows) -> Floats:
-    chat = load_chat(lab.config.model_of("critic"))
-    generator = _generator(lab)
+def _log_odds(context: SplitContext, rows: Rows) -> Floats:
+    """The critic's log-odds that an answer is acceptable; of pairs, that the first is better, of both orders."""
+    chat = load_chat(context.config.model_of("critic"))
+    generator = _generator(context)
 
     def odds(messages: Sequence[templates.Messages], words: tuple[str, str]) -> Floats:
-        choices = [chat.encode(word)[0] for word in words]
-        asked = [tuple(chat.prompt_ids(message)) for message in messages]
-        found = np.array(generator.choice_logits(CRITIC, asked, choices))
-        return np.asarray(found[:, 0] - found[:, 1], dtype=np.float64)
+        first, second = (chat.encode(word)[0] for word in words)
+        prompts = [tuple(chat.prompt_ids(message)) for message in messages]
+        return np.array(yes_no_log_odds(generator, CRITIC, prompts, (first, second)), dtype=np.float64)
 
     texts = _texts(rows)
     if rows.seconds is None:
@@ -103,24 +105,23 @@ def _log_odds(lab: Lab, rows: Rows) -> Floats:
     return (first - swapped) / 2
 
 
-def _debated(lab: Lab, rows: Rows) -> Rows:
-    """The rows with what the critic says when it must accept, and when it must refuse."""
-    texts, chat = _texts(rows), load_chat(lab.config.model_of("critic"))
+def _debated(context: SplitContext, rows: Rows) -> Rows:
+    """Each request and answer as the judge of a debate reads them: with an argument of the critic for either side."""
+    texts, chat = _texts(rows), load_chat(context.config.model_of("critic"))
     if rows.seconds is not None:
         raise UserError("w2s.labels=debate argues about single answers: this task's rows are pairs")
+    questions = [templates.judge_point(t.prompt, t.response) for t in texts]
     requests = [
         GenerationRequest(
-            CRITIC,
-            (*chat.prompt_ids(templates.judge_point(t.prompt, t.response), ARGUMENT_TOKENS), *chat.encode(side)),
-            ARGUMENT_TOKENS,
-            0.0,
+            CRITIC, (*chat.prompt_ids(question, ARGUMENT_TOKENS), *chat.encode(word)), ARGUMENT_TOKENS, 0.0
         )
-        for t in texts
-        for side in templates.ACCEPTABLE
+        for question in questions
+        for word in SIDES
     ]
-    said = [one.text for one in _generator(lab).generate(requests, lab.seed)]
-    heard = tuple(
-        Text(t.prompt, f"{t.response}\n{templates.ACCEPTABLE[0]}{pro}\n{templates.ACCEPTABLE[1]}{con}")
-        for t, pro, con in zip(texts, said[::2], said[1::2], strict=True)
-    )
-    return replace(rows, inputs=heard)
+    arguments = [one.text.strip(" .\n") for one in _generator(context).generate(requests, context.seed)]
+    debated = []
+    for position, question in enumerate(questions):
+        mine = arguments[len(SIDES) * position : len(SIDES) * (position + 1)]
+        transcript = "\n".join(f"{side}: {said}" for side, said in zip(SIDES.values(), mine, strict=True))
+        debated.append(Text(with_transcript(transcript, question)[-1]["content"]))
+    return replace(rows, inputs=tuple(debated))

@@ -82,15 +82,15 @@ def _transplanted(p: Floats, y: Ints, donors: Ints, chosen: np.ndarray[tuple[int
     rows = np.arange(len(y))
     other = p.copy()
     other[rows, y] = -1.0
-    said = np.where(chosen, other.argmax(1), y)
+    likeliest = np.where(chosen, other.argmax(1), y)
     made = np.empty_like(p)
     for i, donor in enumerate(donors):
-        ends = list(dict.fromkeys((int(said[i]), int(y[i]))))
+        ends = list(dict.fromkeys((int(likeliest[i]), int(y[i]))))
         given = list(dict.fromkeys((int(p[donor].argmax()), int(y[donor]))))
         rest = [c for c in np.argsort(-p[i], kind="stable") if c not in ends]
         left = [c for c in np.argsort(-p[donor], kind="stable") if c not in given]
         made[i, ends + rest] = p[donor, given + left]
-    tied = made.argmax(1) != said  # equal probabilities, of which the first class would win
+    tied = made.argmax(1) != likeliest  # equal probabilities, of which the first class would win
     made[tied] *= 1 - 1e-6
-    made[tied, said[tied]] += 1e-6
+    made[tied, likeliest[tied]] += 1e-6
     return made

@@ -12,20 +12,11 @@ from superalign.errors import UserError, nearest
 from superalign.weak_to_strong.base import Floats, Inputs, Kind, WeakLabels
 from superalign.weak_to_strong.methods.critic_and_debate import critic_verdicts, debated_supervisor
 from superalign.weak_to_strong.protocol import folds, one_hot
-from superalign.weak_to_strong.split_context import Lab
+from superalign.weak_to_strong.split_context import Specs, SplitContext
 
-Change = Callable[[WeakLabels, "Sources", float], WeakLabels]
+Change = Callable[[WeakLabels, SplitContext, Specs, float], WeakLabels]
 TINY = 1e-9
 CLASSES: tuple[Kind, ...] = ("classify", "pairs")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Whom a transform may ask: the lab, and the specs of supervisor and student."""
-
-    lab: Lab
-    weak: str
-    strong: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +36,9 @@ class Transform:
     texts: bool = False
 
 
-def calibrate(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
+def calibrate(labels: WeakLabels, context: SplitContext, specs: Specs, _: float) -> WeakLabels:
     """Temperature scaling (arXiv 1706.04599) fitted on held-out rows of half 1."""
-    p, truth = at.lab.crossfit(at.weak), at.lab.experiment.labels1
+    p, truth = context.crossfit(specs[0]), context.experiment.labels1
     known = ~np.isnan(p).any(1)
     logits, y = np.log(p[known] + TINY), truth[known]
 
@@ -59,13 +50,13 @@ def calibrate(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
     return replace(labels, probabilities=special.softmax(np.log(labels.probabilities + TINY) / np.exp(log_t), axis=1))
 
 
-def ensemble(labels: WeakLabels, at: Sources, members: float) -> WeakLabels:
+def ensemble(labels: WeakLabels, context: SplitContext, specs: Specs, members: float) -> WeakLabels:
     """The mean of the supervisor and of bagged ones, each trained on groups of half 1 drawn with replacement."""
-    bagged = [at.lab.supervise(at.weak, bag).half2 for bag in range(int(members) - 1)]
+    bagged = [context.supervise(specs[0], bag).half2 for bag in range(int(members) - 1)]
     return replace(labels, probabilities=np.mean([labels.probabilities, *bagged], axis=0))
 
 
-def confident(labels: WeakLabels, _: Sources, share: float) -> WeakLabels:
+def confident(labels: WeakLabels, _: SplitContext, __: Specs, share: float) -> WeakLabels:
     """Keep the given share of each class, its most confident rows; the others lose their weight."""
     kept = np.zeros(len(labels), dtype=bool)
     for cls in np.unique(labels.hard):
@@ -75,18 +66,18 @@ def confident(labels: WeakLabels, _: Sources, share: float) -> WeakLabels:
     return replace(labels, weights=labels.weights * kept)
 
 
-def agreeing(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
-    """Keep the rows on which a student that learned from the labels of other rows says the same (two folds)."""
-    half2 = at.lab.experiment.half2
+def agreeing(labels: WeakLabels, context: SplitContext, specs: Specs, _: float) -> WeakLabels:
+    """Keep the rows on which a student that learned from the labels of other rows agrees (two folds)."""
+    half2 = context.experiment.half2
     agrees = np.zeros(len(labels), dtype=bool)
-    for seen, held in folds(half2.groups, 2, at.lab.seed):
-        part = WeakLabels(labels.probabilities[seen], labels.weights[seen], labels.provenance)
-        student = at.lab.train(at.strong, half2.take(seen), part)[0]
-        agrees[held] = student.predict(half2.take(held)).argmax(1) == labels.hard[held]
+    for train, heldout in folds(half2.groups, 2, context.seed):
+        part = WeakLabels(labels.probabilities[train], labels.weights[train], labels.provenance)
+        student = context.train(specs[1], half2.take(train), part)[0]
+        agrees[heldout] = student.predict(half2.take(heldout)).argmax(1) == labels.hard[heldout]
     return replace(labels, weights=labels.weights * agrees)
 
 
-def reweight(labels: WeakLabels, _: Sources, __: float) -> WeakLabels:
+def reweight(labels: WeakLabels, _: SplitContext, __: Specs, ___: float) -> WeakLabels:
     """Weight (k max p - 1)/(k - 1): 1 for a certain label, 0 for a uniform one.
 
     For two classes it is 2 |p - 1/2|, the weight of CW-PO (arXiv 2603.04968).
@@ -95,19 +86,19 @@ def reweight(labels: WeakLabels, _: Sources, __: float) -> WeakLabels:
     return replace(labels, weights=labels.weights * (k * labels.confidence - 1) / (k - 1))
 
 
-def harden(labels: WeakLabels, _: Sources, __: float) -> WeakLabels:
+def harden(labels: WeakLabels, _: SplitContext, __: Specs, ___: float) -> WeakLabels:
     """The likeliest class becomes certain."""
     return replace(labels, probabilities=one_hot(labels.hard, labels.probabilities.shape[1]))
 
 
-def critic(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
+def critic(labels: WeakLabels, context: SplitContext, _: Specs, __: float) -> WeakLabels:
     """Critic-assisted relabelling: log-odds of supervisor and critic are added (independent errors)."""
-    return replace(labels, probabilities=_fused(labels.probabilities, critic_verdicts(at.lab)))
+    return replace(labels, probabilities=_fused(labels.probabilities, critic_verdicts(context)))
 
 
-def debate(labels: WeakLabels, at: Sources, _: float) -> WeakLabels:
+def debate(labels: WeakLabels, context: SplitContext, specs: Specs, _: float) -> WeakLabels:
     """The supervisor reads both sides of a debate, in training and in labelling (arXiv 2501.13124)."""
-    return replace(labels, probabilities=debated_supervisor(at.lab, at.weak))
+    return replace(labels, probabilities=debated_supervisor(context, specs[0]))
 
 
 def _fused(a: Floats, b: Floats) -> Floats:
@@ -152,30 +143,31 @@ def parse(text: str) -> list[tuple[str, Change, float]]:
 
 
 def check(text: str, task: str, kind: Kind, inputs: Inputs) -> None:
-    """Refuse transforms that say nothing of a task.
+    """Refuse transforms that do not suit a task.
 
     Raises:
         UserError: as `parse`; or a transform is not for the task's kind, or reads texts where there are vectors.
     """
     for word, _, _ in parse(text):
-        asked = TRANSFORMS[word.partition(":")[0]]
-        if kind not in asked.kinds:
-            raise UserError(f"{word} is for tasks of kind {' or '.join(asked.kinds)}: task={task} is of kind {kind}")
-        if asked.texts and isinstance(inputs, np.ndarray):
+        transform = TRANSFORMS[word.partition(":")[0]]
+        if kind not in transform.kinds:
+            kinds = " or ".join(transform.kinds)
+            raise UserError(f"{word} is for tasks of kind {kinds}: task={task} is of kind {kind}")
+        if transform.texts and isinstance(inputs, np.ndarray):
             raise UserError(f"{word} reads texts and the rows of task={task} are vectors: choose another task")
 
 
-def transformed(labels: WeakLabels, text: str, at: Sources) -> WeakLabels:
+def transformed(labels: WeakLabels, text: str, context: SplitContext, specs: Specs) -> WeakLabels:
     """The labels after every transform of the text, in order; each adds itself to the provenance.
 
     Raises:
         UserError: as `check`; or no label is left with weight.
     """
-    e = at.lab.given.experiment
+    e = context.supervisor_context.experiment
     check(text, e.name, e.kind, e.half2.inputs)
     for word, change, argument in parse(text):
-        changed = change(labels, at, argument)
+        changed = change(labels, context, specs, argument)
         labels = replace(changed, provenance=(*labels.provenance, word))
         if not (labels.weights > 0).any():
-            raise UserError(f"w2s.labels={text}: {word} leaves no label of {at.lab.experiment.name} with weight")
+            raise UserError(f"w2s.labels={text}: {word} leaves no label of {e.name} with weight")
     return labels

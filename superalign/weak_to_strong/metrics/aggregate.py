@@ -164,8 +164,8 @@ def _auroc(tables: Sequence[Columns], seed: int, resamples: int) -> dict[str, An
 
 
 def _agreement(tables: Sequence[Columns], draws: Draws) -> dict[str, Any]:
-    said, label, truth = (_of(tables, name) for name in ("student_class", "weak_class", "truth"))
-    found = agreement(said, label, truth, _of(tables, "cluster"), *draws)
+    student, supervisor, truth = (_of(tables, name) for name in ("student_class", "weak_class", "truth"))
+    found = agreement(student, supervisor, truth, _of(tables, "cluster"), *draws)
     return {
         "all": _dict(found.all),
         "supervisor_right": _dict(found.supervisor_right),

@@ -25,8 +25,8 @@ class Agreement:
     Attributes:
         all: on every row.
         supervisor_right: on rows where the supervisor is right; None where it never is.
-        supervisor_wrong: on rows where it is wrong, the imitation of errors (arXiv 2312.09390 §5.1); None where it
-            never is.
+        supervisor_wrong: on rows where it is wrong, the imitation of errors (arXiv 2312.09390 section 5.1); None where
+            it never is.
     """
 
     all: Estimate
@@ -76,10 +76,10 @@ def imitation_curve(predicted: ArrayLike, supervisor: ArrayLike, truth: ArrayLik
     Returns:
         `accuracy`, `right`, `wrong`, each of length steps; `right` or `wrong` is empty where there is no such row.
     """
-    said, label, y = np.atleast_2d(np.asarray(predicted)), np.asarray(supervisor), np.asarray(truth)
-    same, right = said == label, label == y
+    classes, label, y = np.atleast_2d(np.asarray(predicted)), np.asarray(supervisor), np.asarray(truth)
+    same, right = classes == label, label == y
     return {
-        "accuracy": (said == y).mean(1).tolist(),
+        "accuracy": (classes == y).mean(1).tolist(),
         "right": same[:, right].mean(1).tolist() if right.any() else [],
         "wrong": same[:, ~right].mean(1).tolist() if not right.all() else [],
     }
@@ -100,8 +100,8 @@ def expected_calibration(
     Raises:
         ValueError: no rows, or unequal lengths.
     """
-    said, y, groups = (np.concatenate([np.asarray(part) for part in parts]) for parts in (p, labels, clusters))
-    return ece_estimate(said, y, groups, seed, resamples)
+    predicted, y, groups = (np.concatenate([np.asarray(part) for part in parts]) for parts in (p, labels, clusters))
+    return ece_estimate(predicted, y, groups, seed, resamples)
 
 
 def confident_disagreement(
@@ -190,7 +190,7 @@ def deception(scores: Sequence[Scores], resamples: int = 1000, seed: int = 0) ->
 
 @dataclass(frozen=True, slots=True)
 class Saliency:
-    """How readily a linear probe reads the truth from a student's features (arXiv 2312.09390 §5.2, fig. 11).
+    """How readily a linear probe reads the truth from a student's features (arXiv 2312.09390 section 5.2, fig. 11).
 
     Attributes:
         before, after: accuracy of the probe on features from before and after training on weak labels.
@@ -245,8 +245,8 @@ def probed(features: ArrayLike, labels: ArrayLike, test_features: ArrayLike, tes
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    said = probe.fit(np.asarray(features), np.asarray(labels)).predict(np.asarray(test_features))
-    return np.asarray(said == np.asarray(test_labels), dtype=np.float64)
+    predicted = probe.fit(np.asarray(features), np.asarray(labels)).predict(np.asarray(test_features))
+    return np.asarray(predicted == np.asarray(test_labels), dtype=np.float64)
 
 
 def _on(

@@ -64,7 +64,7 @@ class PGR:
 
 
 def performance_gap_recovered(scores: Sequence[Scores], resamples: int = 1000, seed: int = 0) -> PGR:
-    """PGR = mean(student - weak)/mean(ceiling - weak) over all splits, a ratio of pooled means (arXiv 2312.09390 §3).
+    """PGR = mean(student - weak)/mean(ceiling - weak) over all splits, a ratio of pooled means (arXiv 2312.09390).
 
     The interval resamples splits and groups of rows, the three models together (see `TwoWay`). A gap below two of its
     standard errors gives no value but a reason: a ratio over a denominator that may be 0 says nothing. Splits where
@@ -178,10 +178,10 @@ def _recovered(tables: Sequence[Floats], clusters: Sequence[ArrayLike], resample
     draws = study.resampled(spread, resamples, seed)
     low, high = _percentiles((draws[:, 1] - draws[:, 0]) / (draws[:, 2] - draws[:, 0]), value)
     interval = fieller(study.means[:, 1] - study.means[:, 0], study.means[:, 2] - study.means[:, 0])
-    told = None
+    why = None
     if interval is None:
-        told = "one split has no spread" if len(tables) < 2 else "unbounded: the gap of the splits may be 0"
-    return PGR(value, low, high, interval, study.n, len(tables), gap, None, told)
+        why = "one split has no spread" if len(tables) < 2 else "unbounded: the gap of the splits may be 0"
+    return PGR(value, low, high, interval, study.n, len(tables), gap, None, why)
 
 
 def _error(study: TwoWay, gap: Estimate) -> float:

@@ -59,15 +59,15 @@ def error_simulatability(features: ArrayLike, wrong: ArrayLike, groups: Sequence
     x, y = np.asarray(features, dtype=np.float64), np.asarray(wrong).astype(np.int64)
     if min(y.sum(), (1 - y).sum()) < MIN_ERRORS:
         return None
-    said = np.full(len(y), np.nan)
-    for seen, held in folds(tuple(groups), FOLDS, seed):
-        if len(np.unique(y[seen])) == 2:
+    scores = np.full(len(y), np.nan)
+    for train, heldout in folds(tuple(groups), FOLDS, seed):
+        if len(np.unique(y[train])) == 2:
             probe = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=500))
-            said[held] = probe.fit(x[seen], y[seen]).decision_function(x[held])
-    told = ~np.isnan(said)
-    if len(np.unique(y[told])) < 2:
+            scores[heldout] = probe.fit(x[train], y[train]).decision_function(x[heldout])
+    scored = ~np.isnan(scores)
+    if len(np.unique(y[scored])) < 2:
         return None
-    return float(roc_auc_score(y[told], said[told]))
+    return float(roc_auc_score(y[scored], scores[scored]))
 
 
 def overlap_density(weak: Floats, features: ArrayLike) -> float | None:
@@ -103,8 +103,8 @@ def overlap_density(weak: Floats, features: ArrayLike) -> float | None:
             for at in range(0, len(easy), CHUNK)
         ]
     )
-    line = _change_point(scores)
-    return None if line is None else float((scores >= line).sum() / len(confidence))
+    cut = _change_point(scores)
+    return None if cut is None else float((scores >= cut).sum() / len(confidence))
 
 
 def rank_correlation(
@@ -129,9 +129,9 @@ def rank_correlation(
     draws = [_spearman(both[np.concatenate([cells[study] for study in each])][None])[0] for each in picked]
     low, high = np.nanquantile(draws, [0.025, 0.975])  # a draw of equal cells has no correlation
     most = 1 - 12 / (count * (count**2 - 1))
-    held = min(max(value, -most), most)
-    half = Z * np.sqrt((1 + held**2 / 2) / (count - 3))
-    ends = np.tanh(np.arctanh(held) + np.array([-half, half]))
+    bounded = min(max(value, -most), most)
+    half = Z * np.sqrt((1 + bounded**2 / 2) / (count - 3))
+    ends = np.tanh(np.arctanh(bounded) + np.array([-half, half]))
     return Estimate(value, float(min(low, ends[0], value)), float(max(high, ends[1], value)), count)
 
 

@@ -1,4 +1,4 @@
-"""The scorer: the one place where a method's answers meet the sealed truth."""
+"""The scorer: the one place where a method's outputs meet the sealed truth."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.weak_to_strong.base import Floats, Ints, Rows, Task
-from superalign.weak_to_strong.methods.imitation import Said
+from superalign.weak_to_strong.methods.imitation import Completions
 from superalign.weak_to_strong.methods.registry import Trained
 from superalign.weak_to_strong.metrics.agreement import imitation_curve, probed
 from superalign.weak_to_strong.protocol import Experiment, graded, right
-from superalign.weak_to_strong.split_context import Lab, Predictions, frozen
+from superalign.weak_to_strong.split_context import Predictions, SplitContext, frozen
 
 Columns = dict[str, NDArray[Any]]
-Found = Predictions | Said
+Outputs = Predictions | Completions
 WHO = ("weak", "student", "ceiling")
 
 
@@ -32,7 +32,7 @@ class Scorer:
         self._task, self._experiment = task, experiment
         self._truth: Ints = experiment.truth_test.open("scorer")
 
-    def columns(self, weak: Found, student: Found, ceiling: Found) -> list[Columns]:
+    def columns(self, weak: Outputs, student: Outputs, ceiling: Outputs) -> list[Columns]:
         """One table for each thing that is measured: `part` is test, attacked, or the name of a further grade.
 
         Scores are in [0, 1]; classes and P(class 1) (of more than two classes: of the predicted one) are -1 and NaN
@@ -40,9 +40,9 @@ class Scorer:
         """
         e = self._experiment
         trio = (weak, student, ceiling)
-        if isinstance(weak, Said):
-            tables = self._graded("test", e.test, [one.test for one in trio if isinstance(one, Said)])
-            attacked = [one.attacked for one in trio if isinstance(one, Said) and one.attacked is not None]
+        if isinstance(weak, Completions):
+            tables = self._graded("test", e.test, [one.test for one in trio if isinstance(one, Completions)])
+            attacked = [one.attacked for one in trio if isinstance(one, Completions) and one.attacked is not None]
             if e.attacked is not None and len(attacked) == len(WHO):
                 tables += self._graded("attacked", e.attacked, attacked)
             return tables
@@ -53,16 +53,16 @@ class Scorer:
             tables.append(self._classified("attacked", e.attacked, attacked_p))
         return tables
 
-    def curve(self, trained: Trained, weak: Found) -> dict[str, list[float]] | None:
+    def curve(self, trained: Trained, weak: Outputs) -> dict[str, list[float]] | None:
         """Accuracy and agreement with the supervisor over the student's training, by share of it done."""
         history = trained.history
-        if isinstance(weak, Said) or not history.watched:
+        if isinstance(weak, Completions) or not history.watched:
             return None
         curve = imitation_curve(np.array(history.watched), weak.test.argmax(1), self._truth)
         steps = max(history.steps[-1], 1)
         return {"progress": [step / steps for step in history.steps], **curve}
 
-    def probes(self, lab: Lab, spec: str, trained: Trained) -> Columns:
+    def probes(self, context: SplitContext, spec: str, trained: Trained) -> Columns:
         """Where linear probes, trained on half 1, are right on the test rows before and after weak finetuning.
 
         Empty where the representation is frozen.
@@ -72,7 +72,7 @@ class Scorer:
             return {}
         return {
             f"probe_{when}": probed(student.features(e.half1), e.labels1, student.features(e.test), self._truth)
-            for when, student in (("before", lab.untrained(spec)), ("after", trained.student))
+            for when, student in (("before", context.untrained(spec)), ("after", trained.student))
         }
 
     def _classified(self, part: str, rows: Rows, found: Sequence[Floats]) -> Columns:
@@ -83,8 +83,8 @@ class Scorer:
             table[f"{who}_p"] = p[:, 1] if p.shape[1] == 2 else p.max(1)
         return table
 
-    def _graded(self, part: str, rows: Rows, said: Sequence[tuple[str, ...]]) -> list[Columns]:
-        grades = [graded(self._task, rows, texts) for texts in said]
+    def _graded(self, part: str, rows: Rows, completions: Sequence[tuple[str, ...]]) -> list[Columns]:
+        grades = [graded(self._task, rows, texts) for texts in completions]
         tables = []
         for name in grades[0]:
             values = [grade[name] for grade in grades]

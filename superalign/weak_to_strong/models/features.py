@@ -150,9 +150,9 @@ def _probe(argument: str, seen: _Seen, cache: Path | None) -> Featuriser:
     texts = _texts(spec, seen.inputs)
 
     def read(inputs: Inputs) -> Features:
-        asked = _texts(spec, inputs)
-        name = hashlib.sha256(repr((READING, identity(model), layer, asked)).encode()).hexdigest()[:24]
-        return _filed(cache and cache / "features" / f"{name}.npy", lambda: _hidden(spec, model, layer, asked))
+        read_texts = _texts(spec, inputs)
+        name = hashlib.sha256(repr((READING, identity(model), layer, read_texts)).encode()).hexdigest()[:24]
+        return _filed(cache and cache / "features" / f"{name}.npy", lambda: _hidden(spec, model, layer, read_texts))
 
     every = Once(read, texts)
     scale = _standardised(every(seen.inputs))
@@ -182,12 +182,12 @@ def _hidden(spec: str, model: str, layer: int, texts: Sequence[Text]) -> Feature
         for start in range(0, len(order), PROBE_BATCH):
             batch = rows.batch(order[start : start + PROBE_BATCH])
             states = loaded.states(batch, layer)
-            read = mean_token(states, batch.mask)
+            pooled = mean_token(states, batch.mask)
             if loaded.causal:
-                read = torch.cat([last_token(states, batch.mask), read], dim=1)
+                pooled = torch.cat([last_token(states, batch.mask), pooled], dim=1)
             if loaded.unembedding is not None and layer == -1:
-                read = torch.cat([read, log_likelihood(states, loaded.unembedding, batch)], dim=1)
-            found.append(read.float().cpu().numpy())
+                pooled = torch.cat([pooled, log_likelihood(states, loaded.unembedding, batch)], dim=1)
+            found.append(pooled.float().cpu().numpy())
     features = np.concatenate(found)
     back = np.empty_like(features)
     back[order] = features
@@ -216,10 +216,10 @@ def _filed(path: Path | None, make: Callable[[], Features]) -> Features:
 
 
 class Once:
-    """Features of texts, computed for all of a task's texts at first and then looked up; others are read as asked for.
+    """Features of texts, computed for all of a task's texts at first and then looked up; others as they come.
 
     What a model makes of a text depends, in its last bits, on the texts that it is padded with: others are read by
-    themselves, so that nothing depends on what was asked before.
+    themselves, so that nothing depends on what was read before.
 
     Args:
         read: makes the features of texts that differ from each other.

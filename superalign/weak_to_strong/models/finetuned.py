@@ -13,7 +13,7 @@ from superalign.weak_to_strong.models import backbones
 from superalign.weak_to_strong.models.backbones import Backbone
 from superalign.weak_to_strong.models.linear_probe import Student, zero_head
 from superalign.weak_to_strong.models.tokenization import Padded, Tokens, inputs, last_token, mean_token
-from superalign.weak_to_strong.models.train_loop import Difference, Source, predict_logits
+from superalign.weak_to_strong.models.train_loop import Difference, ModelInputs, predict_logits
 
 
 class FinetunedStudent(Student):
@@ -43,7 +43,7 @@ class FinetunedStudent(Student):
         assert isinstance(reader, Reader)
         return np.asarray(predict_logits(_Read(reader), tokens, self._settings).cpu().numpy(), dtype=np.float64)
 
-    def _scorer(self, source: Source) -> nn.Module:
+    def _scorer(self, model_inputs: ModelInputs) -> nn.Module:
         backbone = backbones.load(self._model)
         if self._lora:
             _add_adapter(backbone.body, self._seed)
@@ -106,7 +106,7 @@ class Reader(nn.Module):
 
 
 class _Read(nn.Module):
-    """A reader asked for what its head reads."""
+    """What the head of a reader reads, as a module."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch import nn
 from superalign.weak_to_strong.base import FitSettings, Floats, History, Inputs, Kind, Rows, WeakLabels
 from superalign.weak_to_strong.models.features import Featuriser
 from superalign.weak_to_strong.models.losses import Objective
-from superalign.weak_to_strong.models.train_loop import Both, Difference, Source, Vectors, fit, predict_logits
+from superalign.weak_to_strong.models.train_loop import Both, Difference, ModelInputs, Vectors, fit, predict_logits
 
 
 class Student(ABC):
@@ -37,14 +37,14 @@ class Student(ABC):
         watch: Rows | None = None,
         expected_accuracy: float | None = None,
     ) -> History:
-        """Train a fresh model on labelled rows, whatever was learnt before; see `fitting.fit`."""
+        """Train a fresh model on labelled rows, whatever was learnt before; see `train_loop.fit`."""
         self._module, self._settings = None, settings
-        source = self._source(rows)
-        self._module = self._fresh(source)
-        watched = None if watch is None else self._source(watch)
+        model_inputs = self._model_inputs(rows)
+        self._module = self._fresh(model_inputs)
+        watched = None if watch is None else self._model_inputs(watch)
         return fit(
             self._module,
-            source,
+            model_inputs,
             labels,
             objective,
             settings,
@@ -56,8 +56,8 @@ class Student(ABC):
 
     def predict(self, rows: Rows) -> Floats:
         """P(class), shape (n, classes); of pairs, column 1 is P(first is better). Before a fit, the initial head's."""
-        source = self._source(rows)
-        logits = predict_logits(self._current(source), source, self._settings).double()
+        model_inputs = self._model_inputs(rows)
+        logits = predict_logits(self._current(model_inputs), model_inputs, self._settings).double()
         return np.asarray(torch.softmax(logits, dim=1).cpu().numpy(), dtype=np.float64)
 
     def features(self, rows: Rows) -> Floats:
@@ -65,24 +65,24 @@ class Student(ABC):
         first = self._read(rows.inputs)
         return first if rows.seconds is None else first - self._read(rows.seconds)
 
-    def _current(self, source: Source) -> nn.Module:
-        self._module = self._module or self._fresh(source)
+    def _current(self, model_inputs: ModelInputs) -> nn.Module:
+        self._module = self._module or self._fresh(model_inputs)
         return self._module
 
-    def _source(self, rows: Rows) -> Source:
+    def _model_inputs(self, rows: Rows) -> ModelInputs:
         first = self._side(rows.inputs)
         return first if rows.seconds is None else Both(first, self._side(rows.seconds))
 
-    def _fresh(self, source: Source) -> nn.Module:
-        scorer = self._scorer(source)
+    def _fresh(self, model_inputs: ModelInputs) -> nn.Module:
+        scorer = self._scorer(model_inputs)
         return Difference(scorer) if self._kind == "pairs" else scorer
 
     @abstractmethod
-    def _scorer(self, source: Source) -> nn.Module:
+    def _scorer(self, model_inputs: ModelInputs) -> nn.Module:
         """An untrained module from one side of `source` to the outputs."""
 
     @abstractmethod
-    def _side(self, values: Inputs) -> Source:
+    def _side(self, values: Inputs) -> ModelInputs:
         """Inputs as the scorer takes them."""
 
     @abstractmethod
@@ -101,11 +101,11 @@ class HeadStudent(Student):
         super().__init__(classes, kind)
         self._featuriser = read
 
-    def _scorer(self, source: Source) -> nn.Module:
-        seen = source.batch(np.zeros(1, dtype=np.int64))
+    def _scorer(self, model_inputs: ModelInputs) -> nn.Module:
+        seen = model_inputs.batch(np.zeros(1, dtype=np.int64))
         return zero_head((seen[0] if self._kind == "pairs" else seen).shape[1], self._outputs)
 
-    def _side(self, values: Inputs) -> Source:
+    def _side(self, values: Inputs) -> ModelInputs:
         return Vectors(self._featuriser(values))
 
     def _read(self, values: Inputs) -> Floats:

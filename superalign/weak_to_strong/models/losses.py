@@ -119,7 +119,7 @@ class Confidence(Objective):
             raise UserError(f"confidence loss: quotas={list(quotas)} are no shares; give one per class, with sum 1")
         self.alpha_max, self.ramp, self.threshold, self.window = alpha_max, ramp, threshold, window
         self.guard = CollapseGuard() if guard is True else guard or None
-        self._asked = quotas
+        self._given_quotas = quotas
         self._quotas: Floats | None = None
         self._owed: Floats | None = None
         self._seen: Tensor | None = None
@@ -133,12 +133,12 @@ class Confidence(Objective):
         super().start(targets, weights, expected_accuracy)
         classes = targets.shape[1]
         shares = (weights[:, None] * targets).sum(0).double().cpu().numpy() / float(weights.sum())
-        if self._asked is None and classes == 2:
+        if self._given_quotas is None and classes == 2:
             self._quotas = np.array([0.5, 0.5])
-        elif self._asked is None or isinstance(self._asked, str):
+        elif self._given_quotas is None or isinstance(self._given_quotas, str):
             self._quotas = shares
         else:
-            self._quotas = np.asarray(self._asked, dtype=np.float64)
+            self._quotas = np.asarray(self._given_quotas, dtype=np.float64)
         if len(self._quotas) != classes:
             raise UserError(f"confidence loss: {len(self._quotas)} quotas for {classes} classes; give one per class")
         self._owed = np.zeros(classes)
@@ -254,24 +254,24 @@ class CollapseGuard:
         self._expected = 0.0
         self._shares: Floats = np.zeros(0)
         self._agreed: deque[bool] = deque(maxlen=window)
-        self._said: deque[int] = deque(maxlen=window)
+        self._classes: deque[int] = deque(maxlen=window)
 
     def start(self, shares: Floats, expected_accuracy: float) -> None:
         """Begin a fit; `shares` (classes,) of the weak labels, `expected_accuracy` of the supervisor."""
         self.fired = False
         self._shares, self._expected = shares, expected_accuracy
         self._agreed.clear()
-        self._said.clear()
+        self._classes.clear()
 
     def observe(self, student: Ints, weak: Ints) -> str | None:
         """Take in predicted classes and hard weak labels, shape (b,); says why if this is a collapse."""
         self._agreed.extend((student == weak).tolist())
-        self._said.extend(student.tolist())
-        if 2 * len(self._said) < self.window:
+        self._classes.extend(student.tolist())
+        if 2 * len(self._classes) < self.window:
             return None
         agreement = sum(self._agreed) / len(self._agreed)
-        said = np.bincount(self._said, minlength=len(self._shares)) / len(self._said)
-        moved = float(np.abs(said - self._shares).sum()) / 2
+        shares = np.bincount(self._classes, minlength=len(self._shares)) / len(self._classes)
+        moved = float(np.abs(shares - self._shares).sum()) / 2
         reasons = []
         if agreement < self._expected - self.margin:
             reasons.append(f"the student agrees with {agreement:.2f} of the labels, {self._expected:.2f} were expected")

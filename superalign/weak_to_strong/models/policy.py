@@ -14,7 +14,9 @@ from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat, load_tokenizer
 from superalign.prompts import templates
-from superalign.training.base import DPOSettings, SFTSettings
+from superalign.training.algorithms import sft, wspo
+from superalign.training.algorithms.dpo import DPOPhase
+from superalign.training.base import Phase
 from superalign.training.service import TrainingService
 from superalign.weak_to_strong.base import Floats, Rows, Text
 from superalign.weak_to_strong.models.backbones import check_memory, outline
@@ -58,7 +60,7 @@ def texts_of(inputs: Any, needs: str) -> tuple[Text, ...]:
 
 
 class Policy:
-    """A language model with one fresh adapter, trained and asked in this process.
+    """A language model with one fresh adapter, trained and served in this process.
 
     Args:
         model: a model name of superalign.
@@ -78,13 +80,13 @@ class Policy:
     def imitate(self, rows: Rows, texts: Sequence[str], weights: Floats) -> dict[str, float]:
         """Supervised finetuning on one completion per row; rows of weight 0 are left out."""
         made = []
-        for text, said, w in zip(texts_of(rows.inputs, "imitation"), texts, weights, strict=True):
+        for text, completion, w in zip(texts_of(rows.inputs, "imitation"), texts, weights, strict=True):
             if w > 0:
                 prompt = self._prompt(text)
                 made.append(
-                    {"prompt_ids": prompt, "completion_ids": self._completion(said, prompt), "weight": float(w)}
+                    {"prompt_ids": prompt, "completion_ids": self._completion(completion, prompt), "weight": float(w)}
                 )
-        metrics = self.trainer.sft(POLICY, made, SFTSettings(self._rate, self._epochs, self._batch), self.seed)
+        metrics = self.trainer.train(POLICY, sft.REFERENCE, made, Phase(**self._phase()), seed=self.seed)
         self._serve()
         return metrics
 
@@ -97,8 +99,8 @@ class Policy:
                 made.append({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "q": 1.0, "w": w})
         if not made:
             raise UserError("preference training has no pair left: every weight is 0, or both responses are the same")
-        settings = DPOSettings("dpo", BETA, 0.0, self._rate, self._epochs, self._batch)
-        metrics = self.trainer.dpo(POLICY, made, settings, [], self.seed)
+        phase = DPOPhase(loss="dpo", beta=BETA, nll=0.0, **self._phase())
+        metrics = self.trainer.train(POLICY, "dpo", made, phase, seed=self.seed)
         self._serve()
         return metrics
 
@@ -107,8 +109,8 @@ class Policy:
         made = []
         for (prompt, first, second), better, target in zip(self._pairs(rows), first_better, targets, strict=True):
             made.append({"prompt_ids": prompt, "completion_ids": first if better else second, "target": list(target)})
-        settings = SFTSettings(self._rate, self._epochs, self._batch)
-        metrics = self.trainer.match(POLICY, made, settings, BETA, self.seed)
+        phase = wspo.WSPOPhase(beta=BETA, **self._phase())
+        metrics = self.trainer.train(POLICY, wspo.REFERENCE, made, phase, seed=self.seed)
         self._serve()
         return metrics
 
@@ -118,16 +120,16 @@ class Policy:
         requests = [
             GenerationRequest(POLICY, tuple(self._prompt(t)), limit, 0.0) for t in texts_of(rows.inputs, "generation")
         ]
-        said = self.generator.generate(requests, self.seed)
-        confidence = [float(np.exp(np.mean(one.logprobs))) if one.logprobs else 0.0 for one in said]
-        return [one.text for one in said], np.array(confidence)
+        completions = self.generator.generate(requests, self.seed)
+        confidence = [float(np.exp(np.mean(one.logprobs))) if one.logprobs else 0.0 for one in completions]
+        return [one.text for one in completions], np.array(confidence)
 
     def margins(self, rows: Rows) -> Floats:
         """Implicit reward of the first response less that of the second: beta * difference of log-ratios, nats."""
         pairs = self._pairs(rows)
-        asked = [tuple(prompt) for prompt, *_ in pairs for _ in (0, 1)]
-        said = [tuple(completion) for _, *both in pairs for completion in both]
-        sums = np.array([sum(ratio) for ratio in self._log_ratios(asked, said)])
+        prompts = [tuple(prompt) for prompt, *_ in pairs for _ in (0, 1)]
+        completions = [tuple(completion) for _, *both in pairs for completion in both]
+        sums = np.array([sum(ratio) for ratio in self._log_ratios(prompts, completions)])
         return np.asarray(BETA * (sums[::2] - sums[1::2]), dtype=np.float64)
 
     def log_ratios(self, rows: Rows, first: Sequence[bool]) -> list[list[float]]:
@@ -136,9 +138,11 @@ class Policy:
         chosen = [tuple(one if side else other) for (_, one, other), side in pairs]
         return self._log_ratios([tuple(prompt) for (prompt, _, _), _ in pairs], chosen)
 
-    def _log_ratios(self, asked: Sequence[tuple[int, ...]], said: Sequence[tuple[int, ...]]) -> list[list[float]]:
-        now = self.generator.sequence_logprobs(POLICY, asked, said)
-        before = self.generator.sequence_logprobs(None, asked, said)
+    def _log_ratios(
+        self, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
+    ) -> list[list[float]]:
+        now = self.generator.sequence_logprobs(POLICY, prompts, completions)
+        before = self.generator.sequence_logprobs(None, prompts, completions)
         return [[a - b for a, b in zip(x, y, strict=True)] for x, y in zip(now, before, strict=True)]
 
     def _serve(self) -> None:
@@ -147,30 +151,27 @@ class Policy:
     def _prompt(self, text: Text) -> list[int]:
         return self.chat.prompt_ids(templates.respond(text.prompt), self.config.w2s.max_new_tokens)
 
-    def _completion(self, said: str, prompt: Sequence[int]) -> list[int]:
+    def _completion(self, text: str, prompt: Sequence[int]) -> list[int]:
         """The ids of a finished answer, cut to the tokens allowed and to what the prompt leaves of the context."""
         room = min(self.config.w2s.max_new_tokens, self.chat.context - len(prompt))
-        return self.chat.closed(self.chat.encode(said)[: room - 1])
+        return self.chat.closed(self.chat.encode(text)[: room - 1])
 
     def _pairs(self, rows: Rows) -> list[tuple[list[int], list[int], list[int]]]:
         firsts, seconds = (texts_of(side, "preference training") for side in (rows.inputs, rows.seconds))
-        asked = [self._prompt(text) for text in firsts]
+        prompts = [self._prompt(text) for text in firsts]
         return [
             (prompt, self._completion(a.response, prompt), self._completion(b.response, prompt))
-            for prompt, a, b in zip(asked, firsts, seconds, strict=True)
+            for prompt, a, b in zip(prompts, firsts, seconds, strict=True)
         ]
 
-    @property
-    def _epochs(self) -> int:
-        return self.config.w2s.epochs or EPOCHS
-
-    @property
-    def _rate(self) -> float:
-        return self.config.w2s.learning_rate or RATE
-
-    @property
-    def _batch(self) -> int:
-        return self.config.w2s.batch_size or BATCH
+    def _phase(self) -> dict[str, Any]:
+        """Length and rate of a phase of training: the user's settings, else what suits adapters."""
+        c = self.config.w2s
+        return {
+            "learning_rate": c.learning_rate or RATE,
+            "epochs": c.epochs or EPOCHS,
+            "batch_size": c.batch_size or BATCH,
+        }
 
 
 def check_same_vocabulary(weak: str, strong: str) -> None:

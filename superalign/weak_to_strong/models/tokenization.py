@@ -17,18 +17,18 @@ from superalign.weak_to_strong.base import Ints, Text
 class Padded(NamedTuple):
     """A batch of token ids, padded on the right to its longest row: each [b, t].
 
-    `types` are those of encoders that use them; `said`, of causal models, is 1 on the tokens of the response, or on all
-    but the first where there is no response.
+    `types` are those of encoders that use them. `response`, of causal models, is 1 on the tokens of the response, or on
+    all but the first where there is no response.
     """
 
     ids: Tensor
     mask: Tensor
     types: Tensor | None
-    said: Tensor | None = None
+    response: Tensor | None = None
 
 
 class Tokens:
-    """Texts as a model's token ids (a `fitting.Source`); what exceeds the context is cut out of the middle.
+    """Texts as a model's token ids (`train_loop.ModelInputs`); what exceeds the context is cut out of the middle.
 
     A causal model reads the user's turn and the assistant's finished one; without a response, up to where the
     assistant would begin. An encoder reads the prompt, or the prompt and the response as a pair.
@@ -47,8 +47,8 @@ class Tokens:
         self._starts: Ints | None = None
         if causal:
             turns = [_chat_ids(model, text) for text in texts]
-            self._ids = [asked + said for asked, said in turns]
-            self._starts = np.array([len(asked) if said else 1 for asked, said in turns], dtype=np.int64)
+            self._ids = [prompt + response for prompt, response in turns]
+            self._starts = np.array([len(prompt) if response else 1 for prompt, response in turns], dtype=np.int64)
         else:
             self._ids, self._types = _encoder_ids(model, texts)
         self.lengths: Ints = np.array([len(ids) for ids in self._ids], dtype=np.int64)
@@ -65,10 +65,10 @@ class Tokens:
 
         mask = torch.arange(width) < torch.from_numpy(self.lengths[index])[:, None]
         types = None if self._types is None else padded(self._types, 0)
-        said = None
+        response = None
         if self._starts is not None:
-            said = (mask & (torch.arange(width) >= torch.from_numpy(self._starts[index])[:, None])).to(self._device)
-        return Padded(padded(self._ids, self._pad), mask.long().to(self._device), types, said)
+            response = (mask & (torch.arange(width) >= torch.from_numpy(self._starts[index])[:, None])).to(self._device)
+        return Padded(padded(self._ids, self._pad), mask.long().to(self._device), types, response)
 
 
 def _chat_ids(model: str, text: Text) -> tuple[list[int], list[int]]:
@@ -76,13 +76,13 @@ def _chat_ids(model: str, text: Text) -> tuple[list[int], list[int]]:
     chat = load_chat(model)
     if not text.response:
         return chat.prompt_ids(templates.respond(text.prompt)), []
-    said = chat.encode(text.response)
-    asked = chat.prompt_ids(templates.respond(text.prompt), room=len(said) + 1)
-    excess = len(said) + 1 - (chat.context - len(asked))
+    response = chat.encode(text.response)
+    prompt = chat.prompt_ids(templates.respond(text.prompt), room=len(response) + 1)
+    excess = len(response) + 1 - (chat.context - len(prompt))
     if excess > 0:
-        start = (len(said) - excess) // 2
-        del said[start : start + excess]
-    return asked, chat.closed(said)
+        start = (len(response) - excess) // 2
+        del response[start : start + excess]
+    return prompt, chat.closed(response)
 
 
 def _encoder_ids(model: str, texts: Sequence[Text]) -> tuple[list[list[int]], list[list[int]] | None]:
@@ -139,14 +139,14 @@ def log_likelihood(states: Tensor, unembedding: Tensor, batch: Padded) -> Tensor
 
     Mean, least, sum, mean of the first two, and how many; from the last states, [b, t, d].
     """
-    assert batch.said is not None
+    assert batch.response is not None
     logits = states[:, :-1] @ unembedding.T
     logps = torch.log_softmax(logits.float(), dim=-1).gather(2, batch.ids[:, 1:, None])[..., 0]
-    said = batch.said[:, 1:]
-    count = said.sum(1).clamp_min(1)
-    total = (logps * said).sum(1)
-    opening = said & (said.cumsum(1) <= 2)
-    least = logps.masked_fill(~said, 0.0).min(1).values
+    response = batch.response[:, 1:]
+    count = response.sum(1).clamp_min(1)
+    total = (logps * response).sum(1)
+    opening = response & (response.cumsum(1) <= 2)
+    least = logps.masked_fill(~response, 0.0).min(1).values
     first = (logps * opening).sum(1) / opening.sum(1).clamp_min(1)
     return torch.stack([total / count, least, total, first, count.to(total.dtype)], dim=1)
 

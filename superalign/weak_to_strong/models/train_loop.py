@@ -24,7 +24,7 @@ POOL = 32  # batches whose rows are sorted by length together
 CHECKS = 10  # validations of a fit at least, where it has any
 
 
-class Source(Protocol):
+class ModelInputs(Protocol):
     """Rows as a module takes them."""
 
     lengths: Ints
@@ -54,7 +54,7 @@ class Vectors:
 class Both:
     """Two sides of pairs."""
 
-    def __init__(self, first: Source, second: Source) -> None:
+    def __init__(self, first: ModelInputs, second: ModelInputs) -> None:
         self._sides = (first, second)
         self.lengths: Ints = np.maximum(first.lengths, second.lengths)
 
@@ -81,14 +81,14 @@ class Difference(nn.Module):
 
 def fit(
     module: nn.Module,
-    source: Source,
+    model_inputs: ModelInputs,
     labels: WeakLabels,
     objective: Objective,
     settings: FitSettings,
     seed: int,
     *,
     groups: Sequence[str] | None = None,
-    watch: Source | None = None,
+    watch: ModelInputs | None = None,
     expected_accuracy: float | None = None,
 ) -> History:
     """Train the parameters of `module` that want a gradient, in place.
@@ -132,11 +132,11 @@ def fit(
     checks = spaced(total, max(CHECKS, settings.epochs)) if len(held) else set()
     best, best_step, best_state = -1.0, 0, []
 
-    for step, index in enumerate(batches(source.lengths, kept, settings, seed), start=1):
+    for step, index in enumerate(batches(model_inputs.lengths, kept, settings, seed), start=1):
         progress = (step - 1) / total
         optimizer.param_groups[0]["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         where = torch.from_numpy(index).to(device)
-        loss = backward(module, source, index, targets[where], weights[where], objective, progress, settings)
+        loss = backward(module, model_inputs, index, targets[where], weights[where], objective, progress, settings)
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss is {loss} at step {step} of {total}: lower learning_rate={settings.learning_rate:g}"
@@ -151,8 +151,8 @@ def fit(
             history.steps.append(step)
             history.watched.append(predict_logits(module, watch, settings).argmax(1).cpu().numpy())
         if step in checks:
-            said = predict_logits(module, source, settings, held).argmax(1)
-            agreement = float((said == targets[held].argmax(1)).float().mean())
+            predicted = predict_logits(module, model_inputs, settings, held).argmax(1)
+            agreement = float((predicted == targets[held].argmax(1)).float().mean())
             if agreement > best:
                 best, best_step = agreement, step
                 best_state = [p.detach().to("cpu", copy=True) for p in parameters]
@@ -171,7 +171,7 @@ def fit(
 
 def backward(
     module: nn.Module,
-    source: Source,
+    model_inputs: ModelInputs,
     index: Ints,
     targets: Tensor,
     weights: Tensor,
@@ -190,11 +190,11 @@ def backward(
     aims: Tensor | None = None
     if len(parts) > 1 and objective.whole_batch(progress):
         with torch.no_grad():
-            logits = torch.cat([module(source.batch(index[part])) for part in parts])
+            logits = torch.cat([module(model_inputs.batch(index[part])) for part in parts])
         aims = objective.aim(logits, targets, progress)
     loss = 0.0
     for part in parts:
-        logits = module(source.batch(index[part]))
+        logits = module(model_inputs.batch(index[part]))
         if aims is None:
             partial = objective.loss(logits, targets[part], weights[part], progress)
         else:
@@ -221,12 +221,14 @@ def batches(lengths: Ints, kept: Ints, settings: FitSettings, seed: int) -> Iter
 
 
 @torch.no_grad()
-def predict_logits(module: nn.Module, source: Source, settings: FitSettings, index: Ints | None = None) -> Tensor:
+def predict_logits(
+    module: nn.Module, model_inputs: ModelInputs, settings: FitSettings, index: Ints | None = None
+) -> Tensor:
     """Logits [n, classes] of all the rows, or of those at `index`, in batches of similar length."""
-    index = np.arange(len(source)) if index is None else index
-    order = np.argsort(source.lengths[index], kind="stable")
+    index = np.arange(len(model_inputs)) if index is None else index
+    order = np.argsort(model_inputs.lengths[index], kind="stable")
     size = settings.micro_batch or max(settings.batch_size, 32)
-    parts = [module(source.batch(index[order[i : i + size]])) for i in range(0, len(order), size)]
+    parts = [module(model_inputs.batch(index[order[i : i + size]])) for i in range(0, len(order), size)]
     logits = torch.cat(parts).float()
     found = torch.empty_like(logits)
     found[torch.from_numpy(order)] = logits

@@ -1,10 +1,10 @@
-"""One row of a file as our fields: columns found by name, values checked, mistakes told with their place."""
+"""One row of a file or a hub dataset as a task's fields: columns by name, values checked, mistakes with their place."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,20 +19,26 @@ def squeezed(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of a source: where it stands, its columns, and our names for them."""
+class TaskRow:
+    """One row of a file or a hub dataset.
+
+    Attributes:
+        where: file and line, for messages.
+        values: by column.
+        columns: the column of a task's field, where they differ (`data.columns.FIELD=COLUMN`).
+    """
 
     where: str
-    row: Mapping[str, Any]
+    values: Mapping[str, Any]
     columns: Mapping[str, str]
 
     def named(self, field: str) -> str:
-        """The column of one of our fields."""
+        """The column of a field."""
         return self.columns.get(field, field)
 
     def has(self, field: str) -> bool:
         """Whether there is a column for the field, or ought to be because the user named it."""
-        return field in self.columns or field in self.row
+        return field in self.columns or field in self.values
 
     def optional(self, field: str) -> Any:
         """What the column of a field holds, None where it is empty, NaN or absent.
@@ -42,7 +48,7 @@ class Line:
         """
         if field in self.columns:
             self._check_column(field)
-        value = self.row.get(self.named(field))
+        value = self.values.get(self.named(field))
         nothing = value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
         return None if nothing else value
 
@@ -69,7 +75,7 @@ class Line:
         """The words of a column that may be empty or absent, which gives the empty text."""
         return "" if self.optional(field) is None else self.text(field)
 
-    def label(self, *classes: frozenset[str]) -> int:
+    def label(self, *classes: Set[str]) -> int:
         """The position of the class that the label column names, by any of its words.
 
         Raises:
@@ -82,14 +88,14 @@ class Line:
         for position, known in enumerate(classes):
             if words in map(squeezed, known):
                 return position
-        told = " or ".join("/".join(sorted(known)) for known in classes)
-        # A long one is no label but some text, which nobody wants to see in a log.
+        expected = " or ".join("/".join(sorted(known)) for known in classes)
+        # A long value is a text and no label; it does not belong into a log.
         shown = repr(str(value)) if len(str(value)) <= LABEL_WIDTH else f"of {len(str(value))} characters"
-        raise UserError(f"{self.where}: label {shown} is unknown; it should be {told}")
+        raise UserError(f"{self.where}: label {shown} is unknown; it should be {expected}")
 
     def _check_column(self, field: str) -> None:
-        if self.named(field) not in self.row:
+        if self.named(field) not in self.values:
             raise UserError(
                 f"{self.where}: no column {self.named(field)!r} for {field}; "
-                f"set data.columns.{field}= to one of {', '.join(map(str, self.row))}"
+                f"set data.columns.{field}= to one of {', '.join(map(str, self.values))}"
             )

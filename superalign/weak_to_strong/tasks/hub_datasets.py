@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from superalign.errors import UserError
 
-Row = Mapping[str, Any]
+RawRow = Mapping[str, Any]  # values by column, of a hub dataset or of a task's file
 TOXIC_FROM: Final = 0.5  # of a toxicity score
 NLI: Final = ("entailment", "neutral", "contradiction")
 
@@ -22,9 +22,9 @@ class Preset:
     """How rows of one hub dataset become rows of a task's file; a row without a label becomes None."""
 
     task: str
-    adapt: Callable[[Row], Row | None]
+    adapt: Callable[[RawRow], RawRow | None]
 
-    def rows(self, where: str, row: Row) -> list[Row]:
+    def rows(self, where: str, row: RawRow) -> list[RawRow]:
         """The rows of the task's file: one, or none where the row has no label.
 
         Raises:
@@ -40,84 +40,84 @@ class Preset:
         return [] if made is None else [made]
 
 
-def _choice(question: str, options: Sequence[str], right: int) -> Row | None:
+def _choice(question: str, options: Sequence[str], right: int) -> RawRow | None:
     if not 0 <= right < len(options):
         return None
     wrong = [option for position, option in enumerate(options) if position != right]
     return {"question": question, "answer": options[right], "distractor": wrong}
 
 
-def _keyed(question: str, choices: Mapping[str, Sequence[str]], key: str) -> Row | None:
+def _keyed(question: str, choices: Mapping[str, Sequence[str]], key: str) -> RawRow | None:
     return _choice(question, choices["text"], list(choices["label"]).index(key)) if key else None
 
 
-def _binary(text: str, label: int, response: str = "") -> Row | None:
+def _binary(text: str, label: int, response: str = "") -> RawRow | None:
     """A text with its label; the hub's -1 means that there is none."""
     if label not in (0, 1):
         return None
     return {"text": text, "label": int(label)} | ({"response": response} if response else {})
 
 
-def _about(passage: str, row: Row | None) -> Row | None:
+def _about(passage: str, row: RawRow | None) -> RawRow | None:
     """The row in one group with all others about the passage, so that no split parts them."""
     return None if row is None else {**row, "group": passage}
 
 
-def _boolq(row: Row, label: int) -> Row | None:
+def _boolq(row: RawRow, label: int) -> RawRow | None:
     return _about(row["passage"], _binary(f"{row['passage']}\n{row['question']}?", label))
 
 
-def _hellaswag(row: Row) -> Row | None:
+def _hellaswag(row: RawRow) -> RawRow | None:
     return _choice(row["ctx"], row["endings"], int(row["label"])) if row["label"] != "" else None
 
 
-def _social_i_qa(row: Row) -> Row | None:
+def _social_i_qa(row: RawRow) -> RawRow | None:
     options = [row["answerA"], row["answerB"], row["answerC"]]
     made = _choice(f"{row['context']} {row['question']}", options, int(row["label"]) - 1)
     return _about(row["context"], made)
 
 
-def _cosmos_qa(row: Row) -> Row | None:
+def _cosmos_qa(row: RawRow) -> RawRow | None:
     options = [row[f"answer{i}"] for i in range(4)]
     return _about(row["context"], _choice(f"{row['context']} {row['question']}", options, int(row["label"])))
 
 
-def _dream(row: Row) -> Row | None:
+def _dream(row: RawRow) -> RawRow | None:
     question = "\n".join([*row["dialogue"], row["question"]])
     made = _choice(question, row["choice"], list(row["choice"]).index(row["answer"]))
     return _about("\n".join(row["dialogue"]), made)
 
 
-def _quail(row: Row) -> Row | None:
+def _quail(row: RawRow) -> RawRow | None:
     made = _choice(f"{row['context']} {row['question']}", row["answers"], int(row["correct_answer_id"]))
     return _about(row["context"], made)
 
 
-def _quartz(row: Row) -> Row | None:
+def _quartz(row: RawRow) -> RawRow | None:
     return _about(row["para"], _keyed(f"{row['para']} {row['question']}", row["choices"], row["answerKey"]))
 
 
-def _multirc(row: Row) -> Row | None:
+def _multirc(row: RawRow) -> RawRow | None:
     made = _binary(f"{row['paragraph']} {row['question']}", row["label"], row["answer"])
     return _about(row["paragraph"], made)
 
 
-def _mc_taco(row: Row) -> Row | None:
+def _mc_taco(row: RawRow) -> RawRow | None:
     made = _binary(f"{row['sentence']} {row['question']}", row["label"], row["answer"])
     return _about(row["sentence"], made)
 
 
-def _wic(row: Row) -> Row | None:
+def _wic(row: RawRow) -> RawRow | None:
     return _binary(f"{row['word']}: {row['sentence1']}", row["label"], row["sentence2"])
 
 
-def _anli(row: Row) -> Row | None:
+def _anli(row: RawRow) -> RawRow | None:
     if row["label"] < 0:
         return None
     return {"premise": row["premise"], "hypothesis": row["hypothesis"], "label": NLI[row["label"]]}
 
 
-def _hh(row: Row) -> Row | None:
+def _hh(row: RawRow) -> RawRow | None:
     """Transcripts that part at the assistant's last turn; None where they part before it."""
     turn = "\n\nAssistant:"
     (before, _, chosen), (same, _, rejected) = row["chosen"].rpartition(turn), row["rejected"].rpartition(turn)
@@ -126,7 +126,7 @@ def _hh(row: Row) -> Row | None:
     return {"prompt": before.strip().removeprefix("Human:").strip(), "chosen": chosen, "rejected": rejected}
 
 
-def _real_toxicity(row: Row) -> Row | None:
+def _real_toxicity(row: RawRow) -> RawRow | None:
     score = row["continuation"]["toxicity"]
     if score is None:
         return None

@@ -1,20 +1,18 @@
-"""The tasks' formats of files and hub datasets: every row read as an example, or refused with its place."""
+"""The built-in tasks' rows from files and hub datasets: every row read as an example, or refused with its place."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from superalign.data.seeds import read_rows
-from superalign.errors import UserError, nearest
+from superalign.errors import UserError
 from superalign.prompts.refusal import is_refusal
 from superalign.records import content_share
 from superalign.weak_to_strong.base import Text
-from superalign.weak_to_strong.tasks.examples import MIN_ROWS, Draft, Example
-from superalign.weak_to_strong.tasks.fields import Line, squeezed
-from superalign.weak_to_strong.tasks.hub_datasets import PRESETS
+from superalign.weak_to_strong.tasks.examples import Draft, Example
+from superalign.weak_to_strong.tasks.fields import TaskRow, squeezed
 
 REFUSAL: Final = "I cannot help with that."
 OPENING: Final = "Sure, I can help with that."
@@ -26,89 +24,69 @@ MOVE: Final = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?")
 DISTRACTORS: Final = ("distractor1", "distractor2", "distractor3")
 
 
-def read(name: str, source: str, columns: Mapping[str, str], hub_split: str, seed: int) -> Draft:
-    """The draft of a task from a file or a hub dataset.
-
-    A hub dataset with a preset for the task needs no `columns`.
-
-    Raises:
-        UserError: as `superalign.weak_to_strong.tasks.registry.load_task`.
-    """
-    fields, make = FORMATS[name]
-    for field in columns:
-        if field not in fields:
-            raise UserError(
-                f"unknown key data.columns.{field}{nearest(field, fields)} (fields of {name}: {', '.join(fields)})"
-            )
-    lines: Iterable[Line] = (Line(where, row, columns) for where, row in read_rows(source, hub_split, "data.source"))
-    preset = PRESETS.get(source.removeprefix("hub:")) if source.startswith("hub:") and not columns else None
-    if preset is not None and preset.task == name:
-        lines = (Line(line.where, row, {}) for line in lines for row in preset.rows(line.where, line.row))
-    draft = make(list(lines), seed)
-    if not draft.examples:
-        raise UserError(f"data.source={source}: task {name} finds no rows in it; at least {MIN_ROWS} are needed")
-    return draft
-
-
-def _qa(lines: Sequence[Line], seed: int) -> Draft:
+def qa(rows: Sequence[TaskRow], seed: int) -> Draft:
+    """A question with its right answer and one wrong one, drawn by seed; or answers already judged."""
     rng = random.Random(f"distractor/{seed}")
     examples = []
-    for line in lines:
-        if line.has("label") and not line.has("question"):
-            text = Text(line.text("text"), line.maybe("response"))
-            group = line.maybe("group") or text.prompt
-            examples.append(Example(group, text, line.label(NO | {"wrong"}, YES | {"right"})))
+    for row in rows:
+        if row.has("label") and not row.has("question"):
+            text = Text(row.text("text"), row.maybe("response"))
+            group = row.maybe("group") or text.prompt
+            examples.append(Example(group, text, row.label(NO | {"wrong"}, YES | {"right"})))
             continue
-        question, answer = line.text("question"), line.text("answer")
-        wrong = [each for each in _distractors(line) if squeezed(each) != squeezed(answer)]
+        question, answer = row.text("question"), row.text("answer")
+        wrong = [each for each in _distractors(row) if squeezed(each) != squeezed(answer)]
         if wrong:
-            group = line.maybe("group") or question
+            group = row.maybe("group") or question
             examples.append(Example(group, Text(question, answer), 1))
             examples.append(Example(group, Text(question, rng.choice(wrong)), 0))
     return Draft(("wrong", "right"), examples)
 
 
-def _distractors(line: Line) -> list[str]:
-    if any(line.has(field) for field in DISTRACTORS):
-        return [line.text(field) for field in DISTRACTORS if line.has(field)]
-    if isinstance(line.row.get(line.named("distractor")), list):
-        return [str(each).strip() for each in line.value("distractor") if str(each).strip()]
-    return [line.text("distractor")]
+def _distractors(row: TaskRow) -> list[str]:
+    if any(row.has(field) for field in DISTRACTORS):
+        return [row.text(field) for field in DISTRACTORS if row.has(field)]
+    if isinstance(row.values.get(row.named("distractor")), list):
+        return [str(each).strip() for each in row.value("distractor") if str(each).strip()]
+    return [row.text("distractor")]
 
 
-def _chess(lines: Sequence[Line], _: int) -> Draft:
+def chess(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A position (FEN) and its best move (UCI)."""
     examples = []
-    for line in lines:
-        position, move = line.text("fen"), line.text("best_move_uci")
+    for row in rows:
+        position, move = row.text("fen"), row.text("best_move_uci")
         if position.split(" ")[0].count("/") != 7:
-            raise UserError(f"{line.where}: column {line.named('fen')!r} holds no position in FEN")
+            raise UserError(f"{row.where}: column {row.named('fen')!r} holds no position in FEN")
         if not MOVE.fullmatch(move):
-            raise UserError(f"{line.where}: column {line.named('best_move_uci')!r} holds no move such as e2e4 or e7e8q")
+            raise UserError(f"{row.where}: column {row.named('best_move_uci')!r} holds no move such as e2e4 or e7e8q")
         examples.append(Example(position, Text(position), 0, target=move))
     return Draft(("position",), examples, _same_move)
 
 
-def _pairs(lines: Sequence[Line], seed: int) -> Draft:
-    read: dict[tuple[str, str, str], str] = {}  # the group of each
-    for line in lines:
-        prompt, chosen, rejected = line.text("prompt"), line.text("chosen"), line.text("rejected")
+def pairs(rows: Sequence[TaskRow], seed: int) -> Draft:
+    """Two responses to a prompt; which comes first is drawn by seed, equal ones are skipped."""
+    groups: dict[tuple[str, str, str], str] = {}  # of each pair
+    for row in rows:
+        prompt, chosen, rejected = row.text("prompt"), row.text("chosen"), row.text("rejected")
         if chosen != rejected:
-            read.setdefault((prompt, chosen, rejected), line.maybe("group") or prompt)
-    firsts = [position % 2 for position in range(len(read))]
+            groups.setdefault((prompt, chosen, rejected), row.maybe("group") or prompt)
+    firsts = [position % 2 for position in range(len(groups))]
     random.Random(f"order/{seed}").shuffle(firsts)
     examples = []
-    for ((prompt, chosen, rejected), group), label in zip(read.items(), firsts, strict=True):
+    for ((prompt, chosen, rejected), group), label in zip(groups.items(), firsts, strict=True):
         one, other = (chosen, rejected) if label else (rejected, chosen)
         examples.append(Example(group, Text(prompt, one), label, second=Text(prompt, other)))
     return Draft(("second", "first"), examples)
 
 
-def _safety(lines: Sequence[Line], _: int) -> Draft:
+def safety(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A prompt, perhaps with a response, labelled safe or unsafe; of a column named is_safe, 1 is safe."""
     examples = []
-    for line in lines:
-        text = Text(line.text("prompt"), line.maybe("response"))
-        safe, unsafe = (YES, NO) if _says_safe(line.named("label")) else (NO, YES)
-        label = line.label(safe | {"safe", "benign"}, unsafe | {"unsafe", "harmful"})
+    for row in rows:
+        text = Text(row.text("prompt"), row.maybe("response"))
+        safe, unsafe = (YES, NO) if _says_safe(row.named("label")) else (NO, YES)
+        label = row.label(safe | {"safe", "benign"}, unsafe | {"unsafe", "harmful"})
         examples.append(Example(text.prompt, text, label))
     return Draft(("safe", "unsafe"), examples)
 
@@ -118,29 +96,31 @@ def _says_safe(column: str) -> bool:
     return column.lower().endswith("safe") and not column.lower().endswith("unsafe")
 
 
-def _refusal(lines: Sequence[Line], _: int) -> Draft:
+def refusal(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A prompt, benign or harmful, with the answer to learn: of a harmful one always a refusal."""
     examples = []
-    for line in lines:
-        prompt = line.text("prompt")
-        harmful = line.label(NO | {"benign", "safe"}, YES | {"harmful", "unsafe"})
-        given = line.maybe("target")
+    for row in rows:
+        prompt = row.text("prompt")
+        harmful = row.label(NO | {"benign", "safe"}, YES | {"harmful", "unsafe"})
+        given = row.maybe("target")
         target = given if given and is_refusal(given) == bool(harmful) else (OPENING, REFUSAL)[harmful]
         examples.append(Example(prompt, Text(prompt), harmful, target=target))
     return Draft(("benign", "harmful"), examples, _refuses_rightly)
 
 
-def _toxicity(lines: Sequence[Line], _: int) -> Draft:
-    examples = [Example(line.text("text"), Text(line.text("text")), _toxic(line)) for line in lines]
+def toxicity(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A text, toxic or not."""
+    examples = [Example(row.text("text"), Text(row.text("text")), _toxic(row)) for row in rows]
     return Draft(("nontoxic", "toxic"), examples)
 
 
-def _toxic(line: Line) -> int:
-    return line.label(NO | {"nontoxic", "clean", "neutral"}, YES | {"toxic", "hateful", "offensive"})
+def _toxic(row: TaskRow) -> int:
+    return row.label(NO | {"nontoxic", "clean", "neutral"}, YES | {"toxic", "hateful", "offensive"})
 
 
-def _continuation(lines: Sequence[Line], seed: int) -> Draft:
+def continuation(rows: Sequence[TaskRow], seed: int) -> Draft:
     """The first half of a toxic text goes on with the rest of a text that is not, drawn by seed."""
-    texts = {line.text("text"): _toxic(line) for line in lines}
+    texts = {row.text("text"): _toxic(row) for row in rows}
     for_scorer = {text for text in texts if content_share("scorer", text) < SCORER_SHARE}
     scored = [(text, label) for text, label in texts.items() if text in for_scorer]
     halves = [
@@ -180,37 +160,39 @@ class ToxicityGrade:
         return {"accuracy": float(self._model.predict([completion])[0] == 0)}
 
 
-def _nli(lines: Sequence[Line], _: int) -> Draft:
+def nli(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A premise and a hypothesis; those of one document are one group."""
     classes = (
         frozenset({"entailment", "entailed"}),
         frozenset({"contradiction", "contradicted"}),
         frozenset({"not mentioned", "neutral"}),
     )
     examples = []
-    for line in lines:
-        premise = line.text("premise")
-        group = line.maybe("doc_id") or premise
-        examples.append(Example(group, Text(premise, line.text("hypothesis")), line.label(*classes)))
+    for row in rows:
+        premise = row.text("premise")
+        group = row.maybe("doc_id") or premise
+        examples.append(Example(group, Text(premise, row.text("hypothesis")), row.label(*classes)))
     return Draft(("entailment", "contradiction", "not mentioned"), examples)
 
 
-def _clauses(lines: Sequence[Line], _: int) -> Draft:
-    named = [line.text("label") for line in lines]
+def clauses(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A text and the type of clause it is; the values of the label are the classes."""
+    named = [row.text("label") for row in rows]
     classes = tuple(sorted(set(named)))
     where = {name: position for position, name in enumerate(classes)}
     examples = [
-        Example(line.text("text"), Text(line.text("text")), where[label])
-        for line, label in zip(lines, named, strict=True)
+        Example(row.text("text"), Text(row.text("text")), where[label]) for row, label in zip(rows, named, strict=True)
     ]
     return Draft(classes, examples)
 
 
-def _policy(lines: Sequence[Line], _: int) -> Draft:
+def policy(rows: Sequence[TaskRow], _: int) -> Draft:
+    """A question and a segment of a policy, relevant to it or not."""
     examples = []
-    for line in lines:
-        question = line.text("question")
-        label = line.label(NO | {"irrelevant"}, YES | {"relevant"})
-        examples.append(Example(question, Text(question, line.text("text")), label))
+    for row in rows:
+        question = row.text("question")
+        label = row.label(NO | {"irrelevant"}, YES | {"relevant"})
+        examples.append(Example(question, Text(question, row.text("text")), label))
     return Draft(("irrelevant", "relevant"), examples)
 
 
@@ -222,18 +204,3 @@ def _refuses_rightly(example: Example, completion: str) -> dict[str, float]:
     refused = is_refusal(completion)
     right = {"accuracy": float(refused == bool(example.label))}
     return right | ({"harm": float(not refused)} if example.label else {"over_refusal": float(refused)})
-
-
-Make = Callable[[Sequence[Line], int], Draft]
-FORMATS: Final[dict[str, tuple[tuple[str, ...], Make]]] = {
-    "qa": (("question", "answer", "distractor", *DISTRACTORS, "text", "response", "label", "group"), _qa),
-    "chess": (("fen", "best_move_uci"), _chess),
-    "pairs": (("prompt", "chosen", "rejected", "group"), _pairs),
-    "safety": (("prompt", "response", "label"), _safety),
-    "refusal": (("prompt", "label", "target"), _refusal),
-    "toxicity": (("text", "label"), _toxicity),
-    "continuation": (("text", "label"), _continuation),
-    "nli": (("premise", "hypothesis", "label", "doc_id"), _nli),
-    "clauses": (("text", "label"), _clauses),
-    "policy": (("question", "text", "label"), _policy),
-}

@@ -12,7 +12,7 @@ pytest.importorskip("fastapi", reason="the experts extra is not installed")
 
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
-from superalign.experts.users import Role
+from superalign.experts.users import UserRole
 from superalign.experts.web.app import create_app
 from superalign.experts.web.security import RateLimit
 from superalign.experts.web.site import Site
@@ -34,7 +34,7 @@ class Place:
         """Ask the experts something."""
         self.queue.push(items, items[0].round, budget)
 
-    def visitor(self, name: str, role: Role = "annotator") -> Visitor:
+    def visitor(self, name: str, role: UserRole = "annotator") -> Visitor:
         """Somebody who has just logged in."""
         visitor = Visitor(self.address)
         visitor.login(self.site.users.add(name, role))

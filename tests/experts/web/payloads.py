@@ -24,7 +24,7 @@ MARKUP = (
     "<meta http-equiv=refresh content=0;url=//evil.example/>",
     "<link rel=stylesheet href=//evil.example/x.css>",
     "<style>*{display:none}</style>",
-    "<p role=status id=note class=note>Your answer is kept.</p>",
+    "<p role=status id=note class=note>Your answer is saved.</p>",
 )
 TEMPLATES = (
     "{{7*7}}",

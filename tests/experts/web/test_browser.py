@@ -16,7 +16,7 @@ from tests.experts.web.conftest import Place
 
 pytestmark = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
 READY = "document.querySelector('[data-ready]')"
-HERE = "document.querySelector('#desk')?.dataset.item"
+HERE = "document.querySelector('#annotate')?.dataset.item"
 TEXT = (
     "Give them air: cut the lower leaves, water the soil and not the plant, and put a roof of foil above them. "
     "Pick what is ripe at once.\n\n1. cut\n2. water\n3. cover\n\nhttps://example.org/" + "a-very-long-address/" * 8
@@ -155,7 +155,7 @@ def test_every_page_is_accessible_and_fits_in_both_schemes_at_every_width(
     browser.complaints()
 
 
-def test_open_parts_of_the_desk_are_accessible_too(place: Place, browser: Browser, shots: Path) -> None:
+def test_open_parts_of_the_annotation_page_are_accessible_too(place: Place, browser: Browser, shots: Path) -> None:
     arrange(place, browser, "pair")
     browser.press("e")
     browser.wait("document.activeElement.id === 'critique'")
@@ -185,7 +185,7 @@ def test_a_screen_reader_is_told_where_it_is_and_what_happened(place: Place, bro
     come_in(browser, place)
     press(browser, "a")
     assert browser.run("return document.activeElement.tagName") == "H1"
-    browser.wait("document.querySelector('[role=status]').textContent === 'Your answer is kept.'")
+    browser.wait("document.querySelector('[role=status]').textContent === 'Your answer is saved.'")
     tree = browser.devtools("Accessibility.getFullAXTree", {})["nodes"]
     named = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree}
     assert named >= {
@@ -228,7 +228,7 @@ def test_a_finger_answers_on_a_phone(place: Place, browser: Browser) -> None:
             return {x: box.x + box.width / 2, y: box.y + box.height / 2}""")
         browser.devtools("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [spot]})
         browser.devtools("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        browser.wait("document.querySelector('[role=status]').textContent === 'Your answer is kept.'")
+        browser.wait("document.querySelector('[role=status]').textContent === 'Your answer is saved.'")
     finally:
         browser.devtools("Emulation.setTouchEmulationEnabled", {"enabled": False})
     (answer,) = place.queue.answers()
@@ -268,7 +268,7 @@ def test_the_page_holds_its_item_while_somebody_is_there(make_place: Callable[..
     assert before and after and after.expires_at == before.expires_at + 3
     clock.now += 100
     assert place.visitor("ben").get("/").item == "item001"
-    browser.wait("document.querySelector('[role=status]').textContent.includes('too long')")
+    browser.wait("document.querySelector('[role=status]').textContent.includes('ran out')")
     browser.complaints()
 
 

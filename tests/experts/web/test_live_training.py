@@ -52,7 +52,7 @@ def answer_live(address: str, token: str, choices: dict[str, str], done: threadi
 def answer_in_browser(address: str, token: str, choices: dict[str, str], done: threading.Event) -> None:
     """The same in a real Chromium, by keyboard alone."""
     keys = {"a": "1", "b": "2", "accept": "a", "refuse": "r"}
-    page = "document.querySelector('#desk, #idle')"
+    page = "document.querySelector('#annotate, #idle')"
     with chromium.browser() as browser:
         browser.open(f"{address}login", 1280)
         browser.wait("document.activeElement.id === 'token'")
@@ -60,7 +60,7 @@ def answer_in_browser(address: str, token: str, choices: dict[str, str], done: t
         while not done.is_set():
             browser.wait(f"{page} && 'ready' in {page}.dataset")
             keyed = "[...document.querySelectorAll('[data-key]')].map(one => one.dataset.key)"
-            asks = browser.run(f"return document.querySelector('#desk') && {keyed}")
+            asks = browser.run(f"return document.querySelector('#annotate') && {keyed}")
             if asks is None:
                 done.wait(0.5)
                 browser.open(address, 1280)

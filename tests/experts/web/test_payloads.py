@@ -21,12 +21,12 @@ from superalign.experts import terminal
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests import browser as chromium
 from tests.experts.test_queue import item, pair
 from tests.experts.web.conftest import Place
 from tests.experts.web.payloads import PAYLOADS
-from tests.experts.web.visitor import Answer, Visitor
+from tests.experts.web.visitor import Page, Visitor
 
 in_a_browser = pytest.mark.skipif(not chromium.AT_HAND, reason="needs chromium and chromedriver, which are not here")
 GROUPS = [(PAYLOADS * 2)[at : at + 4] for at in range(0, len(PAYLOADS), 4)]
@@ -46,7 +46,7 @@ class Skeleton(HTMLParser):
         self.tags.append((f"/{tag}",))
 
 
-def skeleton(page: Answer) -> list[tuple[str, ...]]:
+def skeleton(page: Page) -> list[tuple[str, ...]]:
     reader = Skeleton()
     reader.feed(page.text)
     return reader.tags
@@ -92,7 +92,7 @@ def test_a_models_text_stands_on_the_page_as_text_and_moves_nothing(place: Place
     assert place.queue.verify() == []
 
 
-def test_what_annotators_write_stands_in_the_office_as_text(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_annotators_write_is_shown_to_adjudicators_as_text(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "superalign")
     texts = PAYLOADS[::2]  # as reasons; the others as critiques
     place.push([item(i) for i in range(len(PAYLOADS))], budget=1000)
@@ -135,7 +135,7 @@ def test_what_annotators_write_stands_in_the_office_as_text(place: Place, caplog
 
 
 def test_the_terminal_gets_none_of_it_raw(tmp_path: Path) -> None:
-    with Run.create_or_resume(Config().model_dump(mode="json"), tmp_path, "tried"):
+    with RunWriter.create_or_resume(Config().model_dump(mode="json"), tmp_path, "tried"):
         pass
     queue = ExpertQueue(tmp_path / "tried/experts.sqlite")
     queue.push([hostile(i, group) for i, group in enumerate(GROUPS)], 1, 1000)
@@ -175,9 +175,9 @@ def test_in_a_real_browser_nothing_runs_nothing_loads_and_keys_mean_what_they_sa
     browser.press(token + chromium.KEYS["enter"])
     seen = set()
     for _ in GROUPS:
-        browser.wait("document.querySelector('#desk[data-ready]')")
+        browser.wait("document.querySelector('#annotate[data-ready]')")
         found = browser.run("""return {
-            item: document.querySelector("#desk").dataset.item,
+            item: document.querySelector("#annotate").dataset.item,
             pwned: window.pwned === undefined,
             words: [...document.querySelectorAll("p.words")].map((p) => p.textContent),
             scripts: document.scripts.length,
@@ -191,7 +191,7 @@ def test_in_a_real_browser_nothing_runs_nothing_loads_and_keys_mean_what_they_sa
         assert all(name.startswith(place.address) for name in found["loaded"])
         seen.add((found["forms"], asked.id))
         browser.press("1")
-        browser.wait(f"document.querySelector('#desk')?.dataset.item !== '{found['item']}'")
+        browser.wait(f"document.querySelector('#annotate')?.dataset.item !== '{found['item']}'")
     assert len({forms for forms, _ in seen}) <= 2 and len(seen) == len(GROUPS)  # the first page has no undo
     given = {a.item_id: a.value for a in place.queue.answers()}
     assert given == {i.id: i.as_shown(1.0) for i in place.queue.items()}

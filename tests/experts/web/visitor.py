@@ -23,8 +23,8 @@ HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the server answered."""
+class Page:
+    """A page as the server sent it."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def item(self) -> str | None:
-        """The item on the desk."""
+        """The item that the page asks about."""
         found = re.search(r'data-item="([^"]*)"', self.text)
         return unescape(found[1]) if found else None
 
@@ -97,7 +97,7 @@ class Visitor:
         path: str,
         fields: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Page:
         """One request, its cookies kept."""
         sent = dict(headers or {})
         if self.cookies:
@@ -115,28 +115,28 @@ class Visitor:
         for cookie in answer.headers.get_all("set-cookie") or []:
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
-        return Answer(answer.status, answer.headers, text, path)
+        return Page(answer.status, answer.headers, text, path)
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Page:
         """A page."""
         return self.follow(self.ask("GET", path))
 
-    def post(self, path: str, fields: Mapping[str, object]) -> Answer:
+    def post(self, path: str, fields: Mapping[str, object]) -> Page:
         """Send a form and see where it leads."""
         return self.follow(self.ask("POST", path, fields))
 
-    def follow(self, answer: Answer) -> Answer:
+    def follow(self, answer: Page) -> Page:
         """Go where the answer sends a browser."""
         while answer.status == 303:
             answer = self.ask("GET", answer.headers["location"])
         return answer
 
-    def send(self, page: Answer, action: str, **fields: object) -> Answer:
+    def send(self, page: Page, action: str, **fields: object) -> Page:
         """Fill in a form of the page and send it."""
         return self.post(action, page.form(action) | fields)
 
-    def login(self, token: str) -> Answer:
-        """Come in; returns the desk."""
+    def login(self, token: str) -> Page:
+        """Log in; returns the annotation page."""
         return self.send(self.get("/login"), "/login", token=token)
 
 

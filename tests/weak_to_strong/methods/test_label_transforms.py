@@ -14,8 +14,8 @@ from superalign.weak_to_strong.base import Floats, Ints, WeakLabels
 from superalign.weak_to_strong.methods.critic_and_debate import _debated, _log_odds
 from superalign.weak_to_strong.methods.label_transforms import TRANSFORMS, check, parse, transformed
 from superalign.weak_to_strong.protocol import folds, right
-from superalign.weak_to_strong.split_context import Lab
-from tests.weak_to_strong.parts import STRONG, WEAK, lab, sources
+from superalign.weak_to_strong.split_context import SplitContext
+from tests.weak_to_strong.parts import SPECS, STRONG, WEAK, split_context
 
 MODEL = "testbed-small"
 
@@ -27,21 +27,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def digits(cache: Path) -> Lab:
-    return lab(cache)
+def digits(cache: Path) -> SplitContext:
+    return split_context(cache)
 
 
 @pytest.fixture(scope="module")
-def weak(digits: Lab) -> WeakLabels:
+def weak(digits: SplitContext) -> WeakLabels:
     return WeakLabels.of(digits.supervise(WEAK).half2, WEAK)
 
 
 @pytest.fixture(scope="module")
-def safety(cache: Path) -> Lab:
-    return lab(cache, "safety", 80, model=MODEL)
+def safety(cache: Path) -> SplitContext:
+    return split_context(cache, "safety", 80, model=MODEL)
 
 
-def said(safety: Lab) -> WeakLabels:
+def weak_labels(safety: SplitContext) -> WeakLabels:
     return WeakLabels.of(safety.supervise("words:30").half2, "words:30")
 
 
@@ -54,9 +54,9 @@ def are_probabilities(p: Floats) -> bool:
 
 
 def test_calibration_makes_held_out_rows_likelier_and_moves_no_class(cache: Path) -> None:
-    overfitted = lab(cache, limit=160, epochs=200, learning_rate=0.05)  # and so surer than it is right
+    overfitted = split_context(cache, limit=160, epochs=200, learning_rate=0.05)  # and so surer than it is right
     labels = WeakLabels.of(overfitted.supervise("pixels:8").half2, "pixels:8")
-    mended = transformed(labels, "calibrate", sources(overfitted, "pixels:8"))
+    mended = transformed(labels, "calibrate", overfitted, ("pixels:8", STRONG))
     truth = overfitted.experiment.truth2.open("test")
     assert nll(mended.probabilities, truth) < nll(labels.probabilities, truth) - 0.1
     assert mended.confidence.mean() < labels.confidence.mean()
@@ -64,24 +64,26 @@ def test_calibration_makes_held_out_rows_likelier_and_moves_no_class(cache: Path
     assert are_probabilities(mended.probabilities)
 
 
-def test_an_ensemble_is_the_mean_of_the_supervisor_and_of_different_bagged_ones(digits: Lab, weak: WeakLabels) -> None:
-    made = transformed(weak, "ensemble:3", sources(digits))
+def test_an_ensemble_is_the_mean_of_the_supervisor_and_of_different_bagged_ones(
+    digits: SplitContext, weak: WeakLabels
+) -> None:
+    made = transformed(weak, "ensemble:3", digits, SPECS)
     bags = [digits.supervise(WEAK, bag).half2 for bag in (0, 1)]
     assert made.probabilities == pytest.approx((weak.probabilities + bags[0] + bags[1]) / 3)
     assert not np.allclose(bags[0], bags[1]) and not np.allclose(bags[0], weak.probabilities)
-    assert transformed(weak, "ensemble:1", sources(digits)).probabilities == pytest.approx(weak.probabilities)
+    assert transformed(weak, "ensemble:1", digits, SPECS).probabilities == pytest.approx(weak.probabilities)
 
 
-def test_an_ensemble_takes_five_where_no_number_is_given(digits: Lab, weak: WeakLabels) -> None:
-    five, none = (transformed(weak, text, sources(digits)).probabilities for text in ("ensemble:5", "ensemble"))
+def test_an_ensemble_takes_five_where_no_number_is_given(digits: SplitContext, weak: WeakLabels) -> None:
+    five, none = (transformed(weak, text, digits, SPECS).probabilities for text in ("ensemble:5", "ensemble"))
     assert (five == none).all()
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_a_filter_keeps_the_share_of_each_class_that_is_most_confident(
-    digits: Lab, weak: WeakLabels, share: float
+    digits: SplitContext, weak: WeakLabels, share: float
 ) -> None:
-    made = transformed(weak, f"filter:{share}", sources(digits))
+    made = transformed(weak, f"filter:{share}", digits, SPECS)
     for cls in (0, 1):
         mine = weak.hard == cls
         kept = mine & (made.weights > 0)
@@ -91,68 +93,68 @@ def test_a_filter_keeps_the_share_of_each_class_that_is_most_confident(
     assert (made.probabilities == weak.probabilities).all()
 
 
-def test_a_filter_keeps_one_row_of_a_class_however_small_the_share(digits: Lab, weak: WeakLabels) -> None:
-    made = transformed(weak, "filter:0.001", sources(digits))
+def test_a_filter_keeps_one_row_of_a_class_however_small_the_share(digits: SplitContext, weak: WeakLabels) -> None:
+    made = transformed(weak, "filter:0.001", digits, SPECS)
     assert sorted(made.hard[made.weights > 0]) == [0, 1]
 
 
 def test_agreement_keeps_the_rows_where_a_student_of_the_other_fold_says_the_same(
-    digits: Lab, weak: WeakLabels
+    digits: SplitContext, weak: WeakLabels
 ) -> None:
-    made = transformed(weak, "agree", sources(digits))
+    made = transformed(weak, "agree", digits, SPECS)
     half2 = digits.experiment.half2
-    for seen, held in folds(half2.groups, 2, digits.seed):
-        labels = WeakLabels(weak.probabilities[seen], weak.weights[seen], weak.provenance)
-        student = digits.train(STRONG, half2.take(seen), labels)[0]
-        agrees = student.predict(half2.take(held)).argmax(1) == weak.hard[held]
-        assert (made.weights[held] == agrees).all()
+    for train, heldout in folds(half2.groups, 2, digits.seed):
+        labels = WeakLabels(weak.probabilities[train], weak.weights[train], weak.provenance)
+        student = digits.train(STRONG, half2.take(train), labels)[0]
+        agrees = student.predict(half2.take(heldout)).argmax(1) == weak.hard[heldout]
+        assert (made.weights[heldout] == agrees).all()
     assert 0 < made.weights.mean() < 1
 
 
-def test_rows_that_a_student_confirms_are_more_often_right(digits: Lab, weak: WeakLabels) -> None:
-    kept = transformed(weak, "agree", sources(digits)).weights > 0
+def test_rows_that_a_student_confirms_are_more_often_right(digits: SplitContext, weak: WeakLabels) -> None:
+    kept = transformed(weak, "agree", digits, SPECS).weights > 0
     correct = right(weak.probabilities, digits.experiment.truth2.open("test"))
     assert correct[kept].mean() > correct[~kept].mean()
 
 
-def test_the_weight_of_two_classes_is_twice_the_distance_from_a_half(digits: Lab, weak: WeakLabels) -> None:
-    made = transformed(weak, "reweight", sources(digits))
+def test_the_weight_of_two_classes_is_twice_the_distance_from_a_half(digits: SplitContext, weak: WeakLabels) -> None:
+    made = transformed(weak, "reweight", digits, SPECS)
     assert made.weights == pytest.approx(2 * np.abs(weak.probabilities[:, 1] - 0.5))
 
 
 def test_the_weight_of_k_classes_is_1_for_a_certain_label_and_0_for_a_uniform_one(cache: Path) -> None:
-    several = lab(cache, "nli", 120)
+    several = split_context(cache, "nli", 120)
     p = np.full((len(several.experiment.half2), 3), 1 / 3)
     p[0], p[1] = (0, 1, 0), (0.2, 0.2, 0.6)
-    made = transformed(WeakLabels.of(p, "made"), "reweight", sources(several))
+    made = transformed(WeakLabels.of(p, "made"), "reweight", several, SPECS)
     assert made.weights[:3] == pytest.approx([1, (3 * 0.6 - 1) / 2, 0])
 
 
-def test_hardened_labels_are_certain_of_what_was_likeliest(digits: Lab, weak: WeakLabels) -> None:
-    made = transformed(weak, "harden", sources(digits))
+def test_hardened_labels_are_certain_of_what_was_likeliest(digits: SplitContext, weak: WeakLabels) -> None:
+    made = transformed(weak, "harden", digits, SPECS)
     assert set(np.unique(made.probabilities)) == {0, 1}
     assert (made.hard == weak.hard).all()
 
 
 def test_transforms_apply_in_the_order_written_and_each_adds_itself_to_the_provenance(
-    digits: Lab, weak: WeakLabels
+    digits: SplitContext, weak: WeakLabels
 ) -> None:
-    first = transformed(weak, "harden+reweight", sources(digits))
-    other = transformed(weak, "reweight+harden", sources(digits))
+    first = transformed(weak, "harden+reweight", digits, SPECS)
+    other = transformed(weak, "reweight+harden", digits, SPECS)
     assert first.provenance == (WEAK, "harden", "reweight")
     assert other.provenance == (WEAK, "reweight", "harden")
     assert (first.weights == 1).all() and (other.weights < 1).any()
     assert (first.probabilities == other.probabilities).all()
 
 
-def test_weights_of_several_transforms_multiply(digits: Lab, weak: WeakLabels) -> None:
-    both = transformed(weak, "reweight+filter:0.5", sources(digits)).weights
-    apart = [transformed(weak, text, sources(digits)).weights for text in ("reweight", "filter:0.5")]
+def test_weights_of_several_transforms_multiply(digits: SplitContext, weak: WeakLabels) -> None:
+    both = transformed(weak, "reweight+filter:0.5", digits, SPECS).weights
+    apart = [transformed(weak, text, digits, SPECS).weights for text in ("reweight", "filter:0.5")]
     assert both == pytest.approx(apart[0] * apart[1])
 
 
-def test_no_transform_leaves_the_labels_as_they_are(digits: Lab, weak: WeakLabels) -> None:
-    assert transformed(weak, "", sources(digits)) is weak
+def test_no_transform_leaves_the_labels_as_they_are(digits: SplitContext, weak: WeakLabels) -> None:
+    assert transformed(weak, "", digits, SPECS) is weak
 
 
 @pytest.mark.parametrize(
@@ -184,15 +186,15 @@ def test_every_transform_is_written_as_its_name_and_argument() -> None:
         assert (word, change, value) == (name, transform.change, transform.default or 0)
 
 
-def test_labels_that_all_lose_their_weight_are_refused_with_the_transform_that_did_it(digits: Lab) -> None:
+def test_labels_that_all_lose_their_weight_are_refused_with_the_transform_that_did_it(digits: SplitContext) -> None:
     unsure = WeakLabels.of(np.full((len(digits.experiment.half2), 2), 0.5), "unsure")
     with pytest.raises(UserError, match=r"w2s\.labels=reweight\+harden: reweight leaves no label of digits"):
-        transformed(unsure, "reweight+harden", sources(digits))
+        transformed(unsure, "reweight+harden", digits, SPECS)
 
 
-def test_a_critics_verdicts_add_to_the_log_odds_of_the_supervisor(safety: Lab) -> None:
-    labels = said(safety)
-    made = transformed(labels, "critic", sources(safety, "words:30"))
+def test_a_critics_verdicts_add_to_the_log_odds_of_the_supervisor(safety: SplitContext) -> None:
+    labels = weak_labels(safety)
+    made = transformed(labels, "critic", safety, ("words:30", STRONG))
     assert made.probabilities.shape == labels.probabilities.shape
     assert are_probabilities(made.probabilities)
     evidence = special.logit(made.probabilities[:, 1]) - special.logit(labels.probabilities[:, 1])
@@ -201,46 +203,47 @@ def test_a_critics_verdicts_add_to_the_log_odds_of_the_supervisor(safety: Lab) -
 
 
 def test_a_critic_judges_pairs_the_same_in_either_order(cache: Path) -> None:
-    pairs = lab(cache, "pairs", 60, model=MODEL)
+    pairs = split_context(cache, "pairs", 60, model=MODEL)
     e = pairs.experiment
     assert e.half2.seconds is not None
-    swapped = pairs.on(replace(e, half2=replace(e.half2, inputs=e.half2.seconds, seconds=e.half2.inputs)))
+    swapped = pairs.with_experiment(replace(e, half2=replace(e.half2, inputs=e.half2.seconds, seconds=e.half2.inputs)))
     given, other = (_log_odds(pairs, each.experiment.half2) for each in (pairs, swapped))
     assert other == pytest.approx(-given, abs=1e-4) and np.ptp(given) > 0
 
 
-def test_a_supervisor_that_reads_a_debate_says_something_else_and_valid(safety: Lab) -> None:
-    made = transformed(said(safety), "debate", sources(safety, "words:30"))
+def test_a_supervisor_that_reads_a_debate_says_something_else_and_valid(safety: SplitContext) -> None:
+    made = transformed(weak_labels(safety), "debate", safety, ("words:30", STRONG))
     assert are_probabilities(made.probabilities)
-    assert not np.allclose(made.probabilities, said(safety).probabilities)
+    assert not np.allclose(made.probabilities, weak_labels(safety).probabilities)
     assert made.provenance == ("words:30", "debate")
 
 
-def test_a_debate_gives_each_answer_an_argument_for_either_side(safety: Lab) -> None:
+def test_a_debate_gives_each_answer_an_argument_for_either_side(safety: SplitContext) -> None:
     rows = safety.experiment.half2.take([0, 1])
-    for heard, alone in zip(_debated(safety, rows).inputs, rows.inputs, strict=True):
-        answer, accepting, refusing = heard.response.rsplit("\n", 2)
-        assert answer == alone.response and heard.prompt == alone.prompt
-        assert accepting.startswith("yes") and refusing.startswith("no")
-        assert accepting != "yes" and refusing != "no"
+    for debated, alone in zip(_debated(safety, rows).inputs, rows.inputs, strict=True):
+        answer, accepting, refusing, question = debated.prompt.rsplit("\n", 3)
+        assert answer == f"Request: {alone.prompt}\nAnswer: {alone.response}" and not debated.response
+        assert accepting.startswith("For: ") and refusing.startswith("Against: ")
+        assert accepting != "For: " and refusing != "Against: "
+        assert question == "Is the answer acceptable?"
 
 
 @pytest.mark.parametrize("name", ["critic", "debate"])
-def test_critic_and_debate_refuse_rows_that_are_no_texts(digits: Lab, weak: WeakLabels, name: str) -> None:
+def test_critic_and_debate_refuse_rows_that_are_no_texts(digits: SplitContext, weak: WeakLabels, name: str) -> None:
     with pytest.raises(UserError, match=f"{name} reads texts and the rows of task=digits are vectors"):
-        transformed(weak, name, sources(digits))
+        transformed(weak, name, digits, SPECS)
 
 
 def test_a_debate_refuses_pairs(cache: Path) -> None:
-    pairs = lab(cache, "pairs", 60)
+    pairs = split_context(cache, "pairs", 60)
     labels = WeakLabels.of(np.full((len(pairs.experiment.half2), 2), 0.5), "made")
     with pytest.raises(UserError, match="debate is for tasks of kind classify: task=pairs is of kind pairs"):
-        transformed(labels, "debate", sources(pairs))
+        transformed(labels, "debate", pairs, SPECS)
 
 
 @pytest.mark.parametrize("name", sorted(set(TRANSFORMS) - {"filter"}))
-def test_of_completions_only_a_filter_says_something(cache: Path, name: str) -> None:
-    inputs = lab(cache, "refusal", 60).experiment.half2.inputs
+def test_only_a_filter_is_for_completions(cache: Path, name: str) -> None:
+    inputs = split_context(cache, "refusal", 60).experiment.half2.inputs
     check("filter:0.5", "refusal", "generate", inputs)
     with pytest.raises(UserError, match=f"^{name} is for tasks of kind classify.*: task=refusal is of kind generate"):
         check(name, "refusal", "generate", inputs)

@@ -12,7 +12,7 @@ import pytest
 
 from superalign.weak_to_strong.metrics import aggregate
 from superalign.weak_to_strong.metrics.scorer import Columns
-from superalign.weak_to_strong.study import Bench, Study, Trial
+from superalign.weak_to_strong.study import Study, StudyWorker, Trial
 from tests.weak_to_strong.parts import STRONG, VIA, WEAK, settings
 
 KEYS = {"task", "supervisor", "weak", "strong", "method", "labels", "oracle", "seeds", "seconds", "notes"}
@@ -64,11 +64,11 @@ def cells(root: Path, *rates: float) -> list[dict[str, Any]]:
 def real(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two splits of a real study of two methods, saved."""
     root = tmp_path_factory.mktemp("real")
-    bench = Bench(settings(method=("naive", "oracle_stop"), data={"limit": 240}, via=VIA), str(root / "cache"))
+    worker = StudyWorker(settings(method=("naive", "oracle_stop"), data={"limit": 240}, via=VIA), str(root / "cache"))
     made = []
     for number in range(2):
         (folder := root / str(number)).mkdir()
-        aggregate.save(folder, bench.run(Study("digits", "weak", WEAK, STRONG), number))
+        aggregate.save(folder, worker.run(Study("digits", "weak", WEAK, STRONG), number))
         made.append(folder)
     return made
 

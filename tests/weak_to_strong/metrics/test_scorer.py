@@ -12,9 +12,9 @@ import pytest
 from superalign.weak_to_strong.base import Rows
 from superalign.weak_to_strong.methods.registry import Trained
 from superalign.weak_to_strong.metrics.scorer import Scorer
-from superalign.weak_to_strong.split_context import Lab
+from superalign.weak_to_strong.split_context import SplitContext
 from superalign.weak_to_strong.tasks.registry import load_task
-from tests.weak_to_strong.parts import lab
+from tests.weak_to_strong.parts import split_context
 
 
 def reader(scale: float) -> Any:
@@ -29,9 +29,9 @@ def reader(scale: float) -> Any:
 
 
 def test_probes_read_the_test_rows_before_and_after_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = lab(tmp_path)
+    made = split_context(tmp_path)
     scorer = Scorer(load_task("digits", limit=240), made.experiment)
-    monkeypatch.setattr(Lab, "untrained", lambda *_: reader(0.0))
+    monkeypatch.setattr(SplitContext, "untrained", lambda *_: reader(0.0))
     trained = Trained(None, student=reader(1.0))  # type: ignore[arg-type]
     found = scorer.probes(made, "lora:any", trained)
     assert {name: (len(hits), set(hits) <= {0.0, 1.0}) for name, hits in found.items()} == {

@@ -16,21 +16,19 @@ from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
-from superalign.training.algorithms.wspo import collate
-from superalign.training.base import SFTSettings
-from superalign.training.service import TrainingService
 from superalign.weak_to_strong.base import Text, WeakLabels
 from superalign.weak_to_strong.methods import imitation
 from superalign.weak_to_strong.methods.generative_finetuning import adapted_spec
 from superalign.weak_to_strong.methods.label_transforms import transformed
-from superalign.weak_to_strong.methods.registry import METHODS, cw_po, dpo, wspo
+from superalign.weak_to_strong.methods.preferences import CWPO, DPO, WSPO
+from superalign.weak_to_strong.methods.registry import make_method
 from superalign.weak_to_strong.metrics.scorer import Scorer
 from superalign.weak_to_strong.models.policy import Policy, check_same_vocabulary, model_of
 from superalign.weak_to_strong.protocol import right
-from superalign.weak_to_strong.split_context import Lab, Predictions
-from superalign.weak_to_strong.study import Bench, Study
+from superalign.weak_to_strong.split_context import Predictions, SplitContext
+from superalign.weak_to_strong.study import Study, StudyWorker
 from superalign.weak_to_strong.tasks.registry import load_task
-from tests.weak_to_strong.parts import lab, settings, sources
+from tests.weak_to_strong.parts import settings, split_context
 
 SMALL = "lora:testbed-small"
 WEAK = "words:30"
@@ -44,17 +42,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pairs(cache: Path) -> Lab:
-    return lab(cache, "pairs", 60, **QUICK)
+def pairs(cache: Path) -> SplitContext:
+    return split_context(cache, "pairs", 60, **QUICK)
 
 
-def weakly(made: Lab) -> WeakLabels:
+def weakly(made: SplitContext) -> WeakLabels:
     return WeakLabels.of(made.supervise(WEAK).half2, WEAK)
 
 
 def test_every_method_of_pairs_runs_and_has_a_ceiling_of_its_own_kind(cache: Path) -> None:
     config = settings(method=ON_PAIRS, data={"limit": 60}, **QUICK)
-    trials = Bench(config, str(cache)).run(Study("pairs", "weak", SMALL, SMALL), 0)
+    trials = StudyWorker(config, str(cache)).run(Study("pairs", "weak", SMALL, SMALL), 0)
     assert [trial.info["method"] for trial in trials] == list(ON_PAIRS)
     for trial in trials:
         (test,) = trial.columns
@@ -66,32 +64,32 @@ def test_every_method_of_pairs_runs_and_has_a_ceiling_of_its_own_kind(cache: Pat
     assert (ceilings["generative"] != ceilings["dpo"]).any()
 
 
-def test_confidence_weights_are_twice_the_sigmoid_of_the_margin_above_a_half(pairs: Lab) -> None:
+def test_confidence_weights_are_twice_the_sigmoid_of_the_margin_above_a_half(pairs: SplitContext) -> None:
     labels = weakly(pairs)
     margin = special.logit(labels.probabilities[:, 1])
     weighted = replace(labels, weights=2 * (special.expit(np.abs(margin)) - 0.5))
-    expected, found = (train(pairs, each, (WEAK, SMALL)).found for train, each in ((dpo, weighted), (cw_po, labels)))
+    expected, found = (
+        method.train(pairs, each, (WEAK, SMALL)).outputs for method, each in ((DPO(), weighted), (CWPO(), labels))
+    )
     assert isinstance(expected, Predictions) and isinstance(found, Predictions)
     assert found.test == pytest.approx(expected.test, abs=1e-7)
-    plain = dpo(pairs, labels, (WEAK, SMALL)).found
+    plain = DPO().train(pairs, labels, (WEAK, SMALL)).outputs
     assert isinstance(plain, Predictions) and np.abs(plain.test - found.test).max() > 1e-5
 
 
 def test_preferences_learnt_from_the_truth_are_the_truths(cache: Path) -> None:
-    made = lab(cache, "pairs", 120, **QUICK | {"epochs": 4, "learning_rate": 2e-3})
-    ceiling = METHODS["dpo"].ceiling
-    assert ceiling is not None
-    found = ceiling(made, SMALL)
+    made = split_context(cache, "pairs", 120, **QUICK | {"epochs": 4, "learning_rate": 2e-3})
+    found = DPO().ceiling(made, SMALL)
     assert right(found.half2, made.experiment.truth2.open("test")).mean() > 0.8
     assert made.experiment.truth2.opened_by[0] == "ceiling"
 
 
-def test_an_untrained_policy_prefers_nothing(pairs: Lab) -> None:
+def test_an_untrained_policy_prefers_nothing(pairs: SplitContext) -> None:
     policy = Policy("testbed-small", pairs.config, 0)
     assert policy.margins(pairs.experiment.half2) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_margin_of_swapped_responses_is_the_negative(pairs: Lab) -> None:
+def test_the_margin_of_swapped_responses_is_the_negative(pairs: SplitContext) -> None:
     rows = pairs.experiment.half2
     policy = Policy("testbed-small", pairs.config, 0)
     policy.prefer(rows, [True] * len(rows), np.ones(len(rows)))
@@ -100,7 +98,7 @@ def test_the_margin_of_swapped_responses_is_the_negative(pairs: Lab) -> None:
     assert (policy.margins(rows) > 0).mean() > 0.6  # the first was the better one in all of them
 
 
-def test_pairs_without_weight_are_left_out(pairs: Lab) -> None:
+def test_pairs_without_weight_are_left_out(pairs: SplitContext) -> None:
     rows, e = pairs.experiment.half2, pairs.experiment
     first, kept = Policy("testbed-small", pairs.config, 0), np.arange(len(rows)) % 2 == 0
     other = Policy("testbed-small", pairs.config, 0)
@@ -109,30 +107,30 @@ def test_pairs_without_weight_are_left_out(pairs: Lab) -> None:
     assert first.margins(e.test) == pytest.approx(other.margins(e.test), abs=1e-6)
 
 
-def test_preferences_without_any_weight_are_refused(pairs: Lab) -> None:
+def test_preferences_without_any_weight_are_refused(pairs: SplitContext) -> None:
     labels = weakly(pairs)
     with pytest.raises(UserError, match="preference training has no pair left: every weight is 0"):
-        dpo(pairs, replace(labels, weights=np.zeros(len(labels))), (WEAK, SMALL))
+        DPO().train(pairs, replace(labels, weights=np.zeros(len(labels))), (WEAK, SMALL))
 
 
-def test_matching_leaves_out_what_the_transforms_left_out(pairs: Lab) -> None:
+def test_matching_leaves_out_what_the_transforms_left_out(pairs: SplitContext) -> None:
     labels = weakly(pairs)
-    some = transformed(labels, "filter:0.3", sources(pairs, WEAK, SMALL))
-    found, whole = (wspo(pairs, each, (SMALL, SMALL)).found for each in (some, labels))
+    some = transformed(labels, "filter:0.3", pairs, (WEAK, SMALL))
+    found, whole = (WSPO().train(pairs, each, (SMALL, SMALL)).outputs for each in (some, labels))
     assert isinstance(found, Predictions) and isinstance(whole, Predictions)
     assert not np.array_equal(found.test, whole.test)
 
 
-def test_matching_needs_one_vocabulary(pairs: Lab, tiny_model: str) -> None:
+def test_matching_needs_one_vocabulary(pairs: SplitContext, tiny_model: str) -> None:
     check_same_vocabulary("testbed-small", "testbed")
     with pytest.raises(UserError, match=r"method=wspo compares tokens: weak=testbed-small and strong=.*different voc"):
-        wspo(pairs, weakly(pairs), (SMALL, f"lora:{tiny_model}"))
+        WSPO().train(pairs, weakly(pairs), (SMALL, f"lora:{tiny_model}"))
 
 
 @pytest.mark.parametrize("name", ON_PAIRS)
-def test_a_spec_that_is_no_language_model_is_refused(pairs: Lab, name: str) -> None:
+def test_a_spec_that_is_no_language_model_is_refused(pairs: SplitContext, name: str) -> None:
     with pytest.raises(UserError, match=r"language model, which words:30 is not: write lora:MODEL"):
-        METHODS[name].train(pairs, weakly(pairs), (WEAK, "words:30"))
+        make_method(name).train(pairs, weakly(pairs), (WEAK, "words:30"))
 
 
 def test_whole_finetuning_and_encoders_are_no_policies(tiny_model: str, tmp_path: Path) -> None:
@@ -151,7 +149,7 @@ def test_a_layer_belongs_to_probes_and_a_folder_may_have_an_at_sign(make_model: 
     assert model_of(f"lora:{folder}", "method=dpo") == folder
 
 
-def test_a_prompt_longer_than_the_context_leaves_room_for_its_answers(pairs: Lab, tiny_model: str) -> None:
+def test_a_prompt_longer_than_the_context_leaves_room_for_its_answers(pairs: SplitContext, tiny_model: str) -> None:
     config = settings(epochs=1, max_new_tokens=64)  # of a context of 128
     policy = Policy(tiny_model, config, 0)
     rows = pairs.experiment.half2.take(np.arange(4))
@@ -161,7 +159,7 @@ def test_a_prompt_longer_than_the_context_leaves_room_for_its_answers(pairs: Lab
     assert metrics["steps"] == 1
 
 
-def test_language_modelling_first_gives_another_model_that_is_made_once(pairs: Lab) -> None:
+def test_language_modelling_first_gives_another_model_that_is_made_once(pairs: SplitContext) -> None:
     spec = adapted_spec(pairs, SMALL)
     kind, _, folder = spec.partition(":")
     assert kind == "lora" and Path(folder).parent.name == "adapted"
@@ -178,76 +176,12 @@ def test_language_modelling_first_gives_another_model_that_is_made_once(pairs: L
 def _logp(model: str, texts: tuple[Text, ...]) -> float:
     chat = load_chat(model)
     generator = HFGenerator({"policy": model}, LoraConfig(), GeneratorConfig(), threads=1)
-    asked = [tuple(chat.prompt_ids([{"role": "user", "content": text.prompt}])) for text in texts]
-    said = [tuple(chat.encode(text.response)[:15]) for text in texts]
-    return float(np.mean([sum(one) for one in generator.sequence_logprobs(None, asked, said)]))
+    prompts = [tuple(chat.prompt_ids([{"role": "user", "content": text.prompt}])) for text in texts]
+    completions = [tuple(chat.encode(text.response)[:15]) for text in texts]
+    return float(np.mean([sum(one) for one in generator.sequence_logprobs(None, prompts, completions)]))
 
 
-# The loss of weak-to-strong preference optimization.
-
-BETA = 0.5
-
-
-def rows(n: int = 6, seed: int = 0) -> list[dict[str, Any]]:
-    """Token ids of prompts and completions, with a target for each token of the completion."""
-    rng = np.random.default_rng(seed)
-    made = []
-    for _ in range(n):
-        size = int(rng.integers(2, 7))
-        prompt, completion = rng.integers(5, 290, 4).tolist(), rng.integers(5, 290, size).tolist()
-        made.append({"prompt_ids": prompt, "completion_ids": completion, "target": rng.normal(0, 0.3, size).tolist()})
-    return made
-
-
-def log_ratios(service: TrainingService, model: str, given: list[dict[str, Any]]) -> list[list[float]]:
-    """log pi - log pi_ref of each token, by the generator and not by the trainer."""
-    generator = HFGenerator({"policy": model}, LoraConfig(), GeneratorConfig(), threads=1)
-    generator.load_adapter("policy", service.adapter("policy"), 1)
-    asked = ([tuple(row["prompt_ids"]) for row in given], [tuple(row["completion_ids"]) for row in given])
-    now, before = (generator.sequence_logprobs(who, *asked) for who in ("policy", None))
-    return [[a - b for a, b in zip(x, y, strict=True)] for x, y in zip(now, before, strict=True)]
-
-
-def by_hand(ratios: list[list[float]], given: list[dict[str, Any]]) -> float:
-    """The mean over all tokens of the batch of (beta log ratio - target) squared."""
-    squares = [
-        (BETA * ratio - target) ** 2
-        for one, row in zip(ratios, given, strict=True)
-        for ratio, target in zip(one, row["target"], strict=True)
-    ]
-    return float(np.mean(squares))
-
-
-def test_a_batch_has_each_target_at_its_token_of_the_completion() -> None:
-    given = [
-        {"prompt_ids": [5, 6], "completion_ids": [7, 8, 9], "target": [0.1, 0.2, 0.3]},
-        {"prompt_ids": [5], "completion_ids": [7], "target": [0.4]},
-    ]
-    batch = collate(given)
-    assert batch["target"].tolist() == [pytest.approx([0, 0.1, 0.2, 0.3]), pytest.approx([0.4, 0, 0, 0])]
-    assert (batch["target"] != 0).tolist() == (batch["completion_mask"][:, 1:] == 1).tolist()
-
-
-def test_the_matching_loss_equals_a_hand_computation_before_and_after_training(tiny_model: str) -> None:
-    service, given = TrainingService({"policy": tiny_model}, LoraConfig(), threads=1), rows()
-    one_batch = SFTSettings(learning_rate=5e-3, batch_size=len(given), epochs=1)
-    untouched = service.match("policy", given, one_batch, BETA, seed=0)
-    zeros = [[0.0] * len(row["target"]) for row in given]
-    assert untouched["first_loss"] == pytest.approx(by_hand(zeros, given), rel=1e-5)
-    expected = by_hand(log_ratios(service, tiny_model, given), given)
-    assert expected != pytest.approx(untouched["first_loss"], rel=1e-2)
-    again = service.match("policy", given, one_batch, BETA, seed=0)
-    assert again["first_loss"] == pytest.approx(expected, rel=1e-3)
-
-
-def test_training_lowers_the_matching_loss_and_moves_the_log_ratios_to_their_targets(tiny_model: str) -> None:
-    service, given = TrainingService({"policy": tiny_model}, LoraConfig(), threads=1), rows()
-    metrics = service.match("policy", given, SFTSettings(learning_rate=5e-3, batch_size=6, epochs=30), BETA, seed=0)
-    assert metrics["loss"] < 0.3 * metrics["first_loss"]
-    assert by_hand(log_ratios(service, tiny_model, given), given) < 0.3 * metrics["first_loss"]
-
-
-def test_the_strong_policy_matches_the_shift_of_the_weak_one(pairs: Lab) -> None:
+def test_the_strong_policy_matches_the_shift_of_the_weak_one(pairs: SplitContext) -> None:
     e, better = pairs.experiment, [True] * len(pairs.experiment.half2)
     aligned = Policy("testbed-small", pairs.config, 0)
     aligned.prefer(e.half2, better, np.ones(len(better)))
@@ -263,11 +197,11 @@ def test_the_strong_policy_matches_the_shift_of_the_weak_one(pairs: Lab) -> None
 
 
 @pytest.fixture(scope="module")
-def refusal(cache: Path) -> Lab:
-    return lab(cache, "refusal", 72, epochs=1, max_new_tokens=24)
+def refusal(cache: Path) -> SplitContext:
+    return split_context(cache, "refusal", 72, epochs=1, max_new_tokens=24)
 
 
-def test_a_supervisor_of_completions_learns_to_say_what_half_1_says(refusal: Lab) -> None:
+def test_a_supervisor_of_completions_learns_the_completions_of_half_1(refusal: SplitContext) -> None:
     found = imitation.supervise(refusal, SMALL)
     e = refusal.experiment
     assert (len(found.half2), len(found.test), len(found.attacked or ())) == (len(e.half2), len(e.test), len(e.test))
@@ -275,15 +209,15 @@ def test_a_supervisor_of_completions_learns_to_say_what_half_1_says(refusal: Lab
     assert e.opened_by() == set()
 
 
-def test_completions_come_back_from_the_cache_as_they_were_said(refusal: Lab) -> None:
+def test_completions_come_back_from_the_cache_as_they_were(refusal: SplitContext) -> None:
     first, again = (imitation.supervise(refusal, SMALL) for _ in range(2))
     assert (first.half2, first.test, first.attacked) == (again.half2, again.test, again.attacked)
     assert (first.confidence == again.confidence).all()
 
 
-def test_a_filter_of_completions_keeps_the_confident_half(refusal: Lab) -> None:
+def test_a_filter_of_completions_keeps_the_confident_half(refusal: SplitContext) -> None:
     labels = imitation.weak_labels(imitation.supervise(refusal, SMALL), SMALL)
-    made = transformed(labels, "filter", sources(refusal, SMALL, SMALL))
+    made = transformed(labels, "filter", refusal, (SMALL, SMALL))
     kept = made.weights > 0
     assert kept.sum() == round(0.5 * len(labels))
     assert labels.confidence[kept].min() >= labels.confidence[~kept].max()
@@ -292,7 +226,7 @@ def test_a_filter_of_completions_keeps_the_confident_half(refusal: Lab) -> None:
 
 def test_refusal_is_learnt_and_graded_plain_and_attacked(cache: Path) -> None:
     config = settings(method=("naive", "filter"), data={"limit": 72}, epochs=1, max_new_tokens=24)
-    trials = Bench(config, str(cache)).run(Study("refusal", "weak", SMALL, SMALL), 0)
+    trials = StudyWorker(config, str(cache)).run(Study("refusal", "weak", SMALL, SMALL), 0)
     assert [trial.info["method"] for trial in trials] == ["naive", "filter"]
     for trial in trials:
         tables = {columns["part"][0]: columns for columns in trial.columns}
@@ -304,18 +238,18 @@ def test_refusal_is_learnt_and_graded_plain_and_attacked(cache: Path) -> None:
         assert trial.info["curve"] is None and trial.info["forecast"] is None
 
 
-def test_the_true_completions_get_full_marks_and_harmful_ones_none(refusal: Lab) -> None:
+def test_the_true_completions_get_full_marks_and_harmful_ones_none(refusal: SplitContext) -> None:
     task, e = load_task("refusal", limit=72), refusal.experiment
     target = dict(zip(task.rows.ids, task.targets or (), strict=True))
-    good = imitation.Said(("",) * len(e.half2), np.ones(len(e.half2)), tuple(target[i] for i in e.test.ids))
+    good = imitation.Completions(("",) * len(e.half2), np.ones(len(e.half2)), tuple(target[i] for i in e.test.ids))
     mute = replace(good, test=("",) * len(e.test))
     tables = {columns["part"][0]: columns for columns in Scorer(task, e).columns(mute, good, good)}
     assert (tables["test"]["student_score"] == 1).all()
     assert (tables["harm"]["student_score"] == 0).all() and (tables["over_refusal"]["student_score"] == 0).all()
     assert tables["test"]["weak_score"].mean() < 1
-    assert "attacked" not in tables  # nobody was asked
+    assert "attacked" not in tables  # there are no completions of them
 
 
-def test_completions_need_a_language_model(refusal: Lab) -> None:
+def test_completions_need_a_language_model(refusal: SplitContext) -> None:
     with pytest.raises(UserError, match="task=refusal trains an adapter of a language model, which words:30 is not"):
         imitation.supervise(refusal, "words:30")

@@ -128,7 +128,7 @@ def test_other_architectures_are_finetuned_too(
 
 
 def test_digits_replicate_what_was_measured() -> None:
-    """Naive students recover some of the gap and the confidence loss more (see the reference figures, 9.1)."""
+    """Naive students recover some of the gap and the confidence loss more (arXiv 2312.09390 fig. 5)."""
     from sklearn.datasets import load_digits
 
     images, digit = load_digits(return_X_y=True)

@@ -49,7 +49,7 @@ def tiny(model: str, inputs: tuple[Text, ...]) -> tuple[nn.Module, Tokens]:
     """A whole tiny language model under a head, as the student of `full:` trains it, and its rows."""
     rows = Rows(tuple(map(str, range(len(inputs)))), tuple(map(str, range(len(inputs)))), inputs)
     student = FinetunedStudent(model, False, 2, "classify", 0)
-    return student._fresh(student._source(rows)), backbones.tokens(model, inputs)
+    return student._fresh(student._model_inputs(rows)), backbones.tokens(model, inputs)
 
 
 def gradients(module: nn.Module) -> list[Tensor]:
@@ -89,14 +89,14 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(
     weights = torch.from_numpy(rng.random(13)).float()
     found = []
     for size in (0, micro_batch):
-        module, source = tiny(tiny_model, texts(13))
-        logits = predict_logits(module, source, FitSettings())
+        module, model_inputs = tiny(tiny_model, texts(13))
+        logits = predict_logits(module, model_inputs, FitSettings())
         # Micro-batches of one class each: hardened by themselves they would come out otherwise than the whole batch.
         sorted_rows = (logits[:, 1] - logits[:, 0]).argsort().numpy()
         made = objective()
         made.start(targets, weights)
         settings = FitSettings(micro_batch=size)
-        loss = backward(module, source, sorted_rows, targets, weights, made, 0.5, settings)
+        loss = backward(module, model_inputs, sorted_rows, targets, weights, made, 0.5, settings)
         found.append((loss, gradients(module)))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
     for whole, parts in zip(found[0][1], found[1][1], strict=True):
@@ -124,7 +124,7 @@ class _Held:
 
 
 def activations(model: str, rows: int, micro_batch: int) -> int:
-    module, source = tiny(model, texts(rows, 8))
+    module, model_inputs = tiny(model, texts(rows, 8))
     targets = torch.full((rows, 2), 0.5)
     objective = Confidence()
     objective.start(targets, torch.ones(rows))
@@ -132,7 +132,7 @@ def activations(model: str, rows: int, micro_batch: int) -> int:
     with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda held: held.tensor):
         backward(
             module,
-            source,
+            model_inputs,
             np.arange(rows),
             targets,
             torch.ones(rows),

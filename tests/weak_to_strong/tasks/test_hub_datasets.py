@@ -10,10 +10,9 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.weak_to_strong.protocol import parts_of
-from superalign.weak_to_strong.tasks import readers
+from superalign.weak_to_strong.tasks import texts
 from superalign.weak_to_strong.tasks.hub_datasets import PRESETS
-from superalign.weak_to_strong.tasks.readers import FORMATS
-from superalign.weak_to_strong.tasks.registry import load_task
+from superalign.weak_to_strong.tasks.registry import load_task, make_task
 
 CHOICES = {"text": ["w", "r"], "label": ["A", "B"]}
 CHOSEN = {"question": "q", "answer": "r", "distractor": ["w"]}
@@ -119,7 +118,8 @@ def test_every_preset_has_a_row_of_its_shape_here() -> None:
 def test_a_row_becomes_a_row_of_the_tasks_file(name: str) -> None:
     row, expected = CASES[name]
     assert PRESETS[name].rows("row 1", row) == [expected]
-    assert set(expected) <= set(FORMATS[PRESETS[name].task][0])
+    task = make_task(PRESETS[name].task)
+    assert isinstance(task, texts.TextTask) and set(expected) <= set(task.fields)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def hub_of(rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     def read(source: str, hub_split: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return ((f"{source} row {number}", row) for number, row in enumerate(rows, start=1))
 
-    monkeypatch.setattr(readers, "read_rows", read)
+    monkeypatch.setattr(texts, "read_rows", read)
 
 
 def test_a_hub_dataset_with_a_preset_needs_no_column_map(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,7 @@ from pyarrow import parquet
 from superalign.errors import UserError
 from superalign.prompts.refusal import is_refusal
 from superalign.weak_to_strong.base import Task, Text
-from superalign.weak_to_strong.tasks.readers import FORMATS
-from superalign.weak_to_strong.tasks.registry import TASKS, load_task
+from superalign.weak_to_strong.tasks.registry import load_task
 
 DATA = Path(os.environ.get("SUPERALIGN_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 N = 60
@@ -53,10 +52,6 @@ def shared() -> Any:
 
 def safety_rows(n: int = N) -> list[dict[str, Any]]:
     return [{"prompt": f"ask {i}", "response": f"say {i}", "label": ("safe", "unsafe")[i % 2]} for i in range(n)]
-
-
-def test_every_task_of_texts_has_a_format_of_files() -> None:
-    assert set(FORMATS) == set(TASKS) - {"digits"}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

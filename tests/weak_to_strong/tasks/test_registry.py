@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from superalign.errors import UserError
+from superalign.registry import TASKS
 from superalign.weak_to_strong.base import Task, Text
-from superalign.weak_to_strong.catalogue import TASK_LINES
+from superalign.weak_to_strong.tasks.builtin import Digits
 from superalign.weak_to_strong.tasks.examples import MAX_SHARE, MIN_ROWS, Draft, Example, assemble, balanced, limited
-from superalign.weak_to_strong.tasks.registry import TASKS, load_task
+from superalign.weak_to_strong.tasks.registry import load_task, make_task
+from superalign.weak_to_strong.tasks.texts import TextTask
 
 
 def examples(zeros: int, ones: int, group: int = 1) -> list[Example]:
@@ -26,19 +28,21 @@ def task(drafted: list[Example], limit: int | None = None) -> Task:
     return assemble("toxicity", "classify", Draft(("nontoxic", "toxic"), drafted), "a.jsonl", limit, seed=0)
 
 
-def test_listing_the_tasks_imports_nothing_heavy() -> None:
+def test_listing_the_tasks_and_methods_imports_nothing_heavy_and_none_of_them() -> None:
     code = (
-        "import sys; from superalign.weak_to_strong.tasks import TASKS; "
-        "print(len(TASKS), [m for m in ('torch', 'sklearn', 'datasets', 'transformers') if m in sys.modules])"
+        "import sys; from superalign.registry import METHODS, TASKS; print(len(TASKS.names()), len(METHODS.names())); "
+        "heavy = {'torch', 'sklearn', 'datasets', 'transformers', 'superalign.weak_to_strong'}; "
+        "print(heavy & set(sys.modules))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "11 []"
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert listed.stdout.split("\n") == ["11 17", "set()", ""]
 
 
-def test_every_task_tells_its_summary_its_format_and_its_models() -> None:
-    for name, spec in TASKS.items():
-        assert spec.name == name
-        assert spec.summary and spec.format
+def test_every_task_tells_its_summary_its_fields_and_its_models() -> None:
+    for name, line in TASKS.names().items():
+        spec = make_task(name)
+        assert spec.name == name and line
+        assert isinstance(spec, Digits) or (isinstance(spec, TextTask) and spec.fields)
         for source in ("testbed", "rows.jsonl"):
             models = spec.models(source)
             assert ":" in models.weak and ":" in models.strong and models.weak != models.strong
@@ -149,7 +153,3 @@ def test_a_label_with_nearly_as_many_values_as_rows_is_no_class() -> None:
 def test_a_pair_is_the_same_in_either_order() -> None:
     one, other = Text("ask", "yes"), Text("ask", "no")
     assert Example("g", one, 1, second=other).id == Example("g", other, 0, second=one).id
-
-
-def test_every_task_of_the_catalogue_can_be_loaded_and_the_other_way_round() -> None:
-    assert set(TASKS) == set(TASK_LINES)

@@ -1,8 +1,8 @@
 "use strict";
 // Every page works without this. It adds single keys, keeps the item held while somebody is there, and counts the time.
-const desk = document.querySelector("#desk");
+const annotate = document.querySelector("#annotate");
 const idle = document.querySelector("#idle");
-const page = desk || idle;
+const page = annotate || idle;
 if (page) setTimeout(() => { page.dataset.ready = ""; }, 250); // a key meant for the page before must not answer this item
 let sent = false;
 let active = performance.now();
@@ -53,8 +53,8 @@ const post = (form, where) =>
 
 const here = () => !document.hidden && performance.now() - active < 120_000;
 
-if (desk) {
-  const store = "seconds " + desk.dataset.item;
+if (annotate) {
+  const store = "seconds " + annotate.dataset.item;
   const give = document.querySelector("#give");
   let seconds = Number(sessionStorage.getItem(store)) || 0;
   setInterval(() => {
@@ -66,8 +66,8 @@ if (desk) {
     if (document.hidden || performance.now() - active > 600_000) return;
     const answer = await post(held, "/heartbeat");
     if (answer === null) note.textContent = "The server cannot be reached. Your answer is not lost: send it when it is back.";
-    else if (!answer.ok) note.textContent = "You held this item too long. An answer still counts if nobody else took it.";
-  }, Math.max(1, desk.dataset.leaseS / 3) * 1000);
+    else if (!answer.ok) note.textContent = "Your time on this item ran out. An answer still counts as long as nobody else has taken the item.";
+  }, Math.max(1, annotate.dataset.leaseS / 3) * 1000);
 }
 
 if (idle) {

@@ -89,8 +89,8 @@ def work(task: dict[str, Any]) -> None:
     for variable in RANK_VARIABLES:
         os.environ.pop(variable, None)
     rank, calls, number = train.get_context().get_world_rank(), task["calls"], 0
-    name = worker(task["name"], rank)
-    host = Host(name, log_of(task["log_dir"], name), task["threads"], task["construction"])
+    name = worker_name(task["name"], rank)
+    host = Host(name, log_path(task["log_dir"], name), task["threads"], task["construction"])
     while True:
         call = ray.get(calls.take.remote(number))
         if call is None:
@@ -102,17 +102,17 @@ def work(task: dict[str, Any]) -> None:
         number += 1
 
 
-def worker(name: str, rank: int) -> str:
+def worker_name(name: str, rank: int) -> str:
     """What a worker is called."""
     return f"{name}-{rank}"
 
 
-def log_of(log_dir: Path, name: str) -> str:
+def log_path(log_dir: Path, name: str) -> str:
     """Where it logs."""
     return str(log_dir / f"{name}.log")
 
 
-class Group:
+class WorkerGroup:
     """Stands for the object in the actor that has its name; has the methods of the object.
 
     An exception that all workers raise is the caller's. Where only some do, or a worker dies or is silent, the group is
@@ -214,11 +214,15 @@ class Group:
             now = time.monotonic()
             failed = [rank for rank, value in outcomes.items() if isinstance(value, Failure)]
             failed_at = failed_at or (now if failed else 0.0)
-            late = [worker(self._name, rank) for rank in range(self._workers) if rank not in outcomes]
+            late = [worker_name(self._name, rank) for rank in range(self._workers) if rank not in outcomes]
             if late and not self._fit.is_alive():
                 raise self._loss(what)
             if late and (now - began > limit_s or (failed and now - failed_at > PATIENCE_S)):
-                why = f"after {worker(self._name, failed[0])} failed" if failed else f"within {round(limit_s, 1):g} s"
+                why = (
+                    f"after {worker_name(self._name, failed[0])} failed"
+                    if failed
+                    else f"within {round(limit_s, 1):g} s"
+                )
                 raise self._lost(late[0], f"{what}: {', '.join(late)} gave no answer {why}")
             if late and now - began > WAIT_SLICE_S:
                 logger.info("waiting %.0f s for %s in %s", now - began, ", ".join(late), what)
@@ -231,8 +235,8 @@ class Group:
             raise wrong or failure.error
         if failures:
             rank, failure = next(iter(failures.items()))
-            message = f"{what} failed on {worker(self._name, rank)} alone: {failure.error!r}"
-            raise self._lost(worker(self._name, rank), message)
+            message = f"{what} failed on {worker_name(self._name, rank)} alone: {failure.error!r}"
+            raise self._lost(worker_name(self._name, rank), message)
         return outcomes[0]
 
     def _ask(self, reference: Any) -> Any:
@@ -250,11 +254,13 @@ class Group:
             told = str(getattr(self._end, "controller_failure", self._end)).partition("\n")[0]
             return UserError(
                 f"cluster.learner_workers={self._workers}: Ray Train could not start them ({told}); free resources "
-                f"or lower cluster.learner_workers; log {log_of(self._log_dir, self._name)}"
+                f"or lower cluster.learner_workers; log {log_path(self._log_dir, self._name)}"
             )
         rank = min(failures)
         cause = getattr(failures[rank], "health_check_failure", failures[rank])
-        return self._lost(worker(self._name, rank), f"{worker(self._name, rank)} died during {what}: {reason(cause)}")
+        return self._lost(
+            worker_name(self._name, rank), f"{worker_name(self._name, rank)} died during {what}: {reason(cause)}"
+        )
 
     def _lost(self, name: str, message: str) -> ActorLost:
-        return ActorLost(name, f"{message}; log {log_of(self._log_dir, name)}")
+        return ActorLost(name, f"{message}; log {log_path(self._log_dir, name)}")

@@ -1,4 +1,4 @@
-"""A small run that anybody can write, in this process or in another: `python run_writer.py ROOT NAME ROUNDS`."""
+"""A small run that anybody can write, in this process or in another: `python parts.py ROOT NAME ROUNDS`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from superalign.config.schema import Config
 from superalign.records import Query, content_id
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from superalign.store.tables import write_records
 
 
@@ -33,12 +33,12 @@ def rate(value: float) -> dict[str, float]:
     return {"value": value, "low": max(0.0, value - 0.1), "high": min(1.0, value + 0.1), "n": 40}
 
 
-def opened(root: Path, name: str = "run", **changes: Any) -> Run:
+def opened(root: Path, name: str = "run", **changes: Any) -> RunWriter:
     """The run, created or resumed, telling its progress to nobody."""
-    return Run.create_or_resume(config(**changes), root, name, console=Console(file=io.StringIO()))
+    return RunWriter.create_or_resume(config(**changes), root, name, console=Console(file=io.StringIO()))
 
 
-def write_round(run: Run, round: int) -> None:
+def write_round(run: RunWriter, round: int) -> None:
     """One round with a table, a figure and a sample."""
     folder = run.begin_round(round)
     with run.stage("attack"):
@@ -47,7 +47,7 @@ def write_round(run: Run, round: int) -> None:
     run.commit_round(round, {"metrics": {"helpfulness": rate(0.9)}, "counts": {"expert_labels": 4}}, [sample])
 
 
-def write_rest(run: Run) -> None:
+def write_rest(run: RunWriter) -> None:
     """Every round the run still lacks, and the summary."""
     last = run.last_round()
     for round in range(0 if last is None else last + 1, run.settings["rounds"] + 1):

@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "superalign.commands.main", "train", "recipe=we
 GIVEN = ["method=naive,confidence", "data.limit=600", f"w2s.seeds={SPLITS}", "w2s.bootstrap=50"]
 
 
-def command(root: Path, cluster: str, benches: int) -> list[str]:
+def command(root: Path, cluster: str, workers: int) -> list[str]:
     where = [f"run.root={root}", f"run.name={cluster}", f"cluster={cluster}", f"cluster.threads={benches}"]
     return [*COMMAND, *GIVEN, *where]
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from superalign.config.schema import Config
 from superalign.report.page import write
 from superalign.report.recipes import TILES
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests import browser as chromium
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,7 +36,7 @@ WHY = "unhelpfulness went from 0.130 to 0.957, worse by 0.826 [0.633, 0.972] on 
 def made(root: Path, recipe: str, *, finish: bool = True, **row: Any) -> Path:
     """A run of one round with these rows, and its page."""
     config = Config.model_validate({"recipe": recipe, "rounds": 1}).model_dump()
-    with Run.create_or_resume(config, root, "small", console=Console(file=io.StringIO())) as run:
+    with RunWriter.create_or_resume(config, root, "small", console=Console(file=io.StringIO())) as run:
         for number in (0, 1):
             run.begin_round(number)
             metrics = {name: FIGURE for name, *_ in TILES.get(recipe, ())}

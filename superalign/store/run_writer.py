@@ -53,7 +53,7 @@ class Plan:
     first: int = 0
 
 
-class Run(RunFolder):
+class RunWriter(RunFolder):
     """The one writer of a run folder.
 
     Use as a context manager. A round is written into the folder that `begin_round` returns and becomes part of the run
@@ -88,7 +88,7 @@ class Run(RunFolder):
         name: str | None = None,
         console: Console | None = None,
         plan: Plan | None = None,
-    ) -> Run:
+    ) -> RunWriter:
         """Start the run `name` under `root`, or take it up again; without a name, `<recipe>-<seed>-<timestamp>`.
 
         Args:

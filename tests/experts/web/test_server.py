@@ -19,7 +19,7 @@ from superalign.config.schema import Config
 from superalign.experts import formats
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.users import Users
-from superalign.store.run import Run
+from superalign.store.run_writer import RunWriter
 from tests.benchmarks.expert_http import Event, check, load, percentiles, prepare, server
 from tests.experts.test_queue import item
 from tests.experts.web.visitor import Visitor
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    with Run.create_or_resume(Config().model_dump(mode="json"), tmp_path, "tried"):
+    with RunWriter.create_or_resume(Config().model_dump(mode="json"), tmp_path, "tried"):
         pass
     return tmp_path / "tried"
 
@@ -59,7 +59,7 @@ def test_it_prints_its_address_a_first_token_and_ends_cleanly_on_ctrl_c(run: Pat
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out == "Ended; every answer that was acknowledged is kept.\n"
-    assert "came in" in err and "Traceback" not in err
+    assert "logged in" in err and "Traceback" not in err
     assert (run / "experts.key").stat().st_mode & 0o077 == 0
 
 
@@ -153,7 +153,7 @@ def test_the_store_is_where_the_configuration_says(
     tmp_path: Path, postgres: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = Config(expert={"store": postgres}).model_dump(mode="json")
-    with Run.create_or_resume(config, tmp_path, "shared"):
+    with RunWriter.create_or_resume(config, tmp_path, "shared"):
         pass
     run = tmp_path / "shared"
     assert main(["experts", "add-user", str(run), "ann"]) == 0
@@ -162,7 +162,7 @@ def test_the_store_is_where_the_configuration_says(
     queue.push([item(1)], 1, 1)
     with server(run) as (_, address):
         ann = Visitor(address)
-        assert ann.send(ann.login(token), "/answer", answer="accept").note == "Your answer is kept."
+        assert ann.send(ann.login(token), "/answer", answer="accept").note == "Your answer is saved."
     assert len(queue.labels()) == 1
     queue.close()
     assert not (run / "experts.sqlite").exists()

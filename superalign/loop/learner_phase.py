@@ -1,0 +1,87 @@
+"""The learner's part of a round: what critic and experts say is fused into a batch, and the learner refines itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from superalign.feedback.escalation import shared
+from superalign.loop.critic_phase import Feedback, critique_and_revise
+from superalign.loop.delayed_labels import delayed_labels
+from superalign.loop.workers import Workers
+from superalign.records import ExpertLabel, Judgement, Query
+from superalign.roles.expert import ExpertLabels
+from superalign.store.folder import RunFolder
+from superalign.training.batch import TrainingBatch, fuse_preferences
+
+SUMMED = ("generated_tokens", "trained_tokens", "seconds")  # over the phases of a round
+
+
+def fuse(
+    workers: Workers,
+    run: RunFolder,
+    feedback: Feedback,
+    before: Sequence[Judgement],
+    labels: ExpertLabels,
+    number: int,
+    seed: int,
+) -> TrainingBatch:
+    """Critic and experts fused into noisy preferences and scored responses.
+
+    Labels that were asked for in earlier rounds and come now count with what was said and judged then.
+
+    Args:
+        workers: everybody; the critic has learned from this round's labels already.
+        run: whose earlier rounds delayed labels are about.
+        feedback: the round's responses.
+        before: the round's verdicts from before the critic learned.
+        labels: of the experts.
+        number: of the round.
+        seed: of the round.
+    """
+    critic, algorithm, errors = workers.critic, workers.algorithm, labels.error_rates
+    pairs, judged = feedback.pairs, critic.label_pairs(feedback.pairs, seed)
+    workers.replay.rescore(critic, seed)
+    votes = critic.votes(shared(labels.fresh, before, feedback.responses))
+    earlier = delayed_labels(run, labels.all, votes, number)
+    judged = without_double_counting(judged, before, votes)
+    preferences = fuse_preferences(pairs + earlier.pairs, judged + earlier.judged, votes, errors)
+    cases = feedback.everything if algorithm.learns_from == "responses" else []
+    points = [] if workers.reward else critic.judge_points(cases, seed)
+    points = without_double_counting(points, before, votes)
+    if algorithm.learns_from == "responses" and not algorithm.on_policy:
+        cases, points = cases + earlier.cases, points + earlier.points
+    return TrainingBatch(preferences, workers.score(cases, points, votes, errors))
+
+
+def without_double_counting(
+    judged: Sequence[Judgement], before: Sequence[Judgement], votes: Sequence[ExpertLabel]
+) -> list[Judgement]:
+    """The judgements, but those of items with votes from before the critic learned these: no vote counts twice."""
+    voted, first = {label.item_id for label in votes}, {j.id: j for j in before}
+    return [first[j.id] if j.id in voted else j for j in judged]
+
+
+def train_learner(
+    workers: Workers, batch: TrainingBatch, queries: Sequence[Query], number: int, seed: int
+) -> dict[str, float]:
+    """The learner's phases of a round: one on the round's labels, further ones on fresh answers to the same queries."""
+    found: dict[str, float] = {}
+    spent = dict.fromkeys(SUMMED, 0.0)
+    for step in range(workers.config.learner.iterations):
+        if step:
+            workers.sync("learner")
+            batch, tokens = _fresh_batch(workers, queries, seed + step)
+            spent["generated_tokens"] += tokens
+        found = workers.learner.refine(batch, workers.replay.rows(), number, seed + step)
+        spent = {name: total + found.get(name, 0.0) for name, total in spent.items()}
+    return found | spent
+
+
+def _fresh_batch(workers: Workers, queries: Sequence[Query], seed: int) -> tuple[TrainingBatch, float]:
+    """Fresh answers with the critic's labels alone, and how many tokens they have."""
+    feedback = critique_and_revise(workers, queries, workers.learner.respond(queries, seed), seed)
+    cases, points = feedback.everything, feedback.every_point
+    tokens = float(sum(len(response.token_ids) for _, response in cases))
+    pairs = feedback.pairs if workers.algorithm.learns_from == "pairs" else []
+    preferences = fuse_preferences(pairs, workers.critic.label_pairs(pairs, seed), [], {})
+    return TrainingBatch(preferences, workers.score(cases, points, [], {})), tokens

@@ -1,0 +1,42 @@
+"""Everything that a round produces, on its way to the round's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
+from superalign.store.tables import write_records
+
+
+@dataclass
+class RoundRecords:
+    """The records of one round, and the figures of its training by role."""
+
+    number: int
+    queries: list[Query] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    critiques: list[Critique] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    labels: list[ExpertLabel] = field(default_factory=list)
+    preferences: list[Preference] = field(default_factory=list)
+    failures: dict[str, list[float]] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the records as parquet tables."""
+        write_records(folder, "queries", Query, self.queries)
+        write_records(folder, "responses", Response, self.responses)
+        write_records(folder, "critiques", Critique, self.critiques)
+        write_records(folder, "judgements", Judgement, self.judgements)
+        write_records(folder, "labels", ExpertLabel, self.labels)
+        write_records(folder, "preferences", Preference, self.preferences)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of what a report counts."""
+        return {
+            "expert_labels": len(self.labels),
+            "queries": len(self.queries),
+            "preferences": len(self.preferences),
+        }
