@@ -14,6 +14,7 @@ from typing import Any
 
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
+from superalign.data.seeds import draw_seeds
 from superalign.errors import UserError
 from superalign.evaluation.vulnerabilities import (
     Attempt,
@@ -30,7 +31,6 @@ from superalign.loop.guards import roll_back
 from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
-from superalign.roles.attacker import draw_seeds
 from superalign.roles.judge import named
 from superalign.roles.protocols import AttackFeedback, Case, Outcome
 from superalign.store.adapters import WEIGHTS

@@ -14,12 +14,12 @@ from typing import Any
 
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
+from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate, select_samples
 from superalign.loop.rounds import Row, build_workers, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed, versions
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
-from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic.constitutional import Constitution, SelfCritic
 from superalign.roles.judge import named
 from superalign.store.run_writer import Plan, RunWriter

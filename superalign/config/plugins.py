@@ -17,7 +17,18 @@ from superalign.config.sections import (
     Section,
 )
 from superalign.errors import UserError
-from superalign.registry import ATTACKERS, CRITICS, FAMILIES, JUDGES, LEARNERS, METHODS, SUITES, TASKS, Registry
+from superalign.registry import (
+    ATTACKERS,
+    CRITICS,
+    FAMILIES,
+    JUDGES,
+    LEARNERS,
+    METHODS,
+    SUITES,
+    TASKS,
+    Registry,
+    short_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +132,7 @@ def plugins_class(values: Mapping[str, Any]) -> type[Section]:
     found: dict[str, type[Section]] = {}
     for field, registry in LISTS.items():
         for name in _names(values, field):
-            key, own = plugin_key(registry, name), own_settings(registry, name)
+            key, own = short_name(name), own_settings(registry, name)
             if own is not None and found.setdefault(key, own) is not own:
                 raise UserError(f"plugin.{key} would be the settings of two plug-ins: rename one of these classes")
     fields: dict[str, Any] = {
@@ -129,11 +140,6 @@ def plugins_class(values: Mapping[str, Any]) -> type[Section]:
         for key, own in found.items()
     }
     return create_model("Plugins", __base__=Section, **fields)
-
-
-def plugin_key(registry: Registry, name: str) -> str:
-    """The name of a plug-in's settings in `plugin`: that of its class, or its own where it has one."""
-    return name.rpartition(":")[2] if ":" in name and registry.is_reference(name) else name
 
 
 def owners(section: str, key: str) -> list[str]:

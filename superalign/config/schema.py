@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from superalign.config.plugins import SLOTS, own_settings, plugin_key, plugins_class, settings_class
+from superalign.config.plugins import SLOTS, plugins_class, settings_class
 from superalign.config.sections import (
     AdapterCriticConfig,
     AsyncConfig,
@@ -43,7 +43,7 @@ from superalign.config.sections import (
     TrainerConfig,
     W2SConfig,
 )
-from superalign.registry import LEARNERS, Registry
+from superalign.registry import LEARNERS
 from superalign.store.renamed_settings import refuse_renamed
 
 LOOPLESS = ("critic", "redteam", "reward_model", "self_refine", "weak_to_strong")
@@ -239,8 +239,3 @@ class Config(Section):
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)
         return own or self.model
-
-    def settings_of(self, registry: Registry, name: str) -> Section | None:
-        """The settings of a selected family, task, method or suite; None where it has none of its own."""
-        own = own_settings(registry, name)
-        return None if own is None else own.model_validate(self.plugin.get(plugin_key(registry, name), {}))

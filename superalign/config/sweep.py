@@ -40,11 +40,13 @@ def sweep(given: Sequence[str]) -> list[list[str]]:
     prefix, runs, taken = named[-1] if named else None, [], set[str]()
     for combination in itertools.product(*([None] if values is None else values for values in choices)):
         pairs = list(zip(overrides, combination, strict=True))
-        run = [*files, *(o.given if value is None else f"{o.key}={value}" for o, value in pairs)]
+        kept = [(o, value) for o, value in pairs if o.key != "run.name"]
+        run = [*files, *(o.given if value is None else f"{o.key}={value}" for o, value in kept)]
         config = load(run)
         prefix = prefix or f"{Path(config.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         name = _name(prefix, [(o.key, value) for o, value in pairs if value is not None])
-        name = next(n for n in (name, *(f"{name}-{i}" for i in itertools.count(2))) if n not in taken)
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        name = next(free for free in names if free not in taken)
         taken.add(name)
         runs.append([*run, f"run.name={name}"])
     return runs
@@ -52,7 +54,7 @@ def sweep(given: Sequence[str]) -> list[list[str]]:
 
 def _values(override: Override) -> list[str] | None:
     """The values that an override goes through; None where it has one."""
-    from hydra.core.override_parser.types import Glob, QuotedString
+    from hydra.core.override_parser.types import Glob, QuotedString, Transformer
     from hydra.errors import HydraException
 
     key, text = override.key, override.value
@@ -72,13 +74,15 @@ def _values(override: Override) -> list[str] | None:
         options = groups().get(key)
         if options is None:
             raise UserError(f"{override.given!r}: glob chooses options of {', '.join(groups())}")
-        found = value.filter(list(options))
+        found = [str(option) for option in value.filter(list(options))]
     else:
 
-        def typed(one: Any) -> str:
+        def typed(one: Any) -> Any:
             if isinstance(one, QuotedString):
                 return one.with_quotes()
-            return one if isinstance(one, str) else str(parsed._get_value_element_as_str(one))
+            if isinstance(one, bool):
+                return str(one).lower()
+            return one if isinstance(one, str) else Transformer.encode(one)
 
         try:
             found = list(parsed.sweep_iterator(transformer=typed))

@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -78,6 +78,22 @@ def check_seeds(config: DataConfig, seed: int) -> None:
     """
     if not any(s.split == "eval" for s in load_seeds(config, seed)):
         raise UserError("data.seeds: no seed is left for evaluation; give more seeds or a larger data.eval_share")
+
+
+def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:
+    """A round's seeds: half harmful (an odd one too), half benign where both are at hand.
+
+    Rounds walk through shuffled pools.
+    """
+    pools = [[s for s in seeds if s.kind == kind] for kind in ("harmful", "benign")]
+    chosen: list[list[Seed]] = []
+    for number, pool in enumerate(p for p in pools if p):
+        random.Random(f"{seed}/{number}").shuffle(pool)
+        want = count if not all(pools) else (count + 1 - number) // 2
+        start = (round - 1) * want
+        chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
+    longest = max(map(len, chosen), default=0)
+    return [half[i] for i in range(longest) for half in chosen if i < len(half)]
 
 
 def read_rows(source: str, hub_split: str, what: str) -> Iterator[SourceRow]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from superalign.attacks.reward import faithfulness
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
@@ -15,7 +16,6 @@ from superalign.models import load_chat
 from superalign.prompts import multi_turn, templates
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Query, Seed, content_id
-from superalign.roles.attacker import faithfulness
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.learner import Learner
 from superalign.roles.protocols import SUCCESS, Judge

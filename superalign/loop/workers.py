@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.config.schema import Config
-from superalign.data.seeds import load_seeds
+from superalign.data.seeds import draw_seeds, load_seeds
 from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.generation.backends import generator_class
@@ -20,7 +20,6 @@ from superalign.generation.base import Generator
 from superalign.generation.pool import GeneratorPool
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.registry import LEARNERS
-from superalign.roles.attacker import draw_seeds
 from superalign.roles.critic.registry import critic_class
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 
 from superalign.attacks.archive import Archive
 from superalign.attacks.families import apply_families, opponents
-from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
+from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, faithfulness, tail_logprob
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
@@ -30,18 +28,6 @@ from superalign.training.base import Phase, Trainer
 
 GAE_LAMBDA, VALUE_RATE = 0.95, 5e-3  # of PPO
 WORKS = 0.5  # how often an elite works that is an anchor
-
-
-def faithfulness(seed: str, query: str) -> float:
-    """How much of a seed's words is left in a query, in [0, 1]: the mean over words of the share of their trigrams.
-
-    Only letters count, so that a word that is spelled out, or a request that is cut between words, is wholly there.
-    Words of one or two letters say little and are left out.
-    """
-    said = re.sub(r"[\W\d_]", "", query.lower())
-    words = re.findall(r"[^\W\d_]{3,}", seed.lower())
-    shares = [np.mean([word[i : i + 3] in said for i in range(len(word) - 2)]) for word in words]
-    return float(np.mean(shares)) if shares else 0.0
 
 
 @dataclass
@@ -273,22 +259,6 @@ class TrainedAttacker:
 def round_half(value: float) -> int:
     """Nearest integer, halves up."""
     return int(value + 0.5)
-
-
-def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list[Seed]:
-    """A round's seeds: half harmful (an odd one too), half benign where both are at hand.
-
-    Rounds walk through shuffled pools.
-    """
-    pools = [[s for s in seeds if s.kind == kind] for kind in ("harmful", "benign")]
-    chosen: list[list[Seed]] = []
-    for number, pool in enumerate(p for p in pools if p):
-        random.Random(f"{seed}/{number}").shuffle(pool)
-        want = count if not all(pools) else (count + 1 - number) // 2
-        start = (round - 1) * want
-        chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
-    longest = max(map(len, chosen), default=0)
-    return [half[i] for i in range(longest) for half in chosen if i < len(half)]
 
 
 def make_attacker(config: Config, generator: Generator, trainer: Trainer | None) -> Attacker:

@@ -27,12 +27,12 @@ from safetensors.numpy import load_file
 from superalign.attacks.families import TRAINED, wrap
 from superalign.config.compose import load
 from superalign.config.sections import AttackerConfig
-from superalign.data.seeds import load_seeds
+from superalign.data.seeds import draw_seeds, load_seeds
 from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
 from superalign.generation.hf import HFGenerator
 from superalign.loop.attacker_phase import attacker_iteration
 from superalign.records import Query, Seed
-from superalign.roles.attacker import Attacker, draw_seeds
+from superalign.roles.attacker import Attacker
 from superalign.roles.critic.generative import Critic
 from superalign.roles.judge import SUCCESS, OracleJudge
 from superalign.roles.learner import Learner

@@ -40,7 +40,6 @@ from superalign.roles.learner import Learner
 from superalign.stats.estimate import Estimate
 from superalign.testbed import oracle
 from superalign.testbed.corpus import Corpus
-from superalign.training.base import DPOSettings
 from superalign.training.service import TrainingService
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4)
@@ -116,7 +115,7 @@ def handled(generator: HFGenerator, asked: list[Query]) -> float:
 def trained(generator: HFGenerator, rows: list[dict[str, Any]], loss: str, seed: int) -> None:
     """Serve the learner after one phase on these pairs."""
     service = TrainingService(ROLE, LORA, threads=torch.get_num_threads())
-    service.dpo("learner", rows, DPOSettings(loss=loss, **SETTINGS), [], seed)  # type: ignore[arg-type]
+    service.train("learner", "dpo", rows, dpo(loss=loss, **SETTINGS), [], seed)  # type: ignore[arg-type]
     generator.load_adapter("learner", service.adapter("learner"), 1)
 
 

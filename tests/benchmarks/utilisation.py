@@ -21,7 +21,8 @@ import torch
 from superalign.config.sections import LoraConfig
 from superalign.models import device, load_base, load_chat
 from superalign.store.folder import RunFolder
-from superalign.training.base import SFTSettings
+from superalign.training.algorithms.sft import REFERENCE as SFT
+from superalign.training.base import Phase
 from superalign.training.service import TrainingService
 
 SIDE = {"cpu": 2048, "cuda": 8192}
@@ -59,10 +60,10 @@ def mfu(model: str, batch: int, length: int, device: str, dtype: str = "float32"
         for ids in rng.integers(5, 200, (batch * STEPS, length)).tolist()
     ]
     service = TrainingService({"learner": model}, LoraConfig(), threads=torch.get_num_threads(), dtype=dtype)
-    settings = SFTSettings(learning_rate=1e-4, batch_size=batch)
-    service.sft("learner", rows[:batch], settings, 0)  # warm
+    settings = Phase(learning_rate=1e-4, epochs=1, batch_size=batch)
+    service.train("learner", SFT, rows[:batch], settings, 0)  # warm
     begin = time.perf_counter()
-    service.sft("learner", rows, settings, 0)
+    service.train("learner", SFT, rows, settings, 0)
     rate = batch * STEPS * length / (time.perf_counter() - begin)
     needed = 4 * weights(model) * rate
     used = needed / peak(device, dtype)

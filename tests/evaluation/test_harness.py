@@ -14,7 +14,6 @@ from superalign.evaluation.harness import (
     build_set,
     evaluate,
     select_samples,
-    wanted,
 )
 from superalign.generation.hf import HFGenerator
 from superalign.records import Kind, Query, Response, Seed

@@ -21,8 +21,8 @@ from superalign.records import Query
 from superalign.roles.critic.generative import Critic
 from superalign.roles.judge import FrozenCriticJudge
 from superalign.stats.classification import propensity_weights
-from superalign.training.base import SFTSettings
 from tests.roles.parts import CHAT, Listened, Scripted, config, labelled, point, query, response
+from tests.training.phases import SFT, sft
 
 ON = GuardsConfig(enabled=True)
 ITEMS = [f"seed-{i}" for i in range(100)]
@@ -70,7 +70,7 @@ def step(trainer: Listened, role: str, seed: int) -> None:
         "completion_ids": CHAT.closed(CHAT.encode("Sure.")),
         "weight": 1.0,
     }
-    trainer.sft(role, [row], SFTSettings(), seed)
+    trainer.train(role, SFT, [row], sft(), seed=seed)
 
 
 def everything(trainer: Listened, role: str, folder: Path) -> tuple[dict[str, Any], Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from superalign.config.schema import Config
-from superalign.config.sections import ClusterConfig
+from superalign.config.sections import AdapterCriticConfig, ClusterConfig
 from superalign.experts.items import Item
 from superalign.feedback.calibration import Calibrator
 from superalign.generation.base import Generation, GenerationRequest, Tensors
@@ -20,11 +20,17 @@ from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.prompts import templates
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
+from superalign.roles.attacker import TrainedAttacker, make_attacker
+from superalign.roles.critic.generative import GenerativeCritic
+from superalign.roles.critic.registry import critic_class
+from superalign.roles.critic.verdicts import VerdictModel
+from superalign.roles.judge import OracleJudge
+from superalign.roles.protocols import Services
 from superalign.store.adapters import MEMORY, WEIGHTS
 from superalign.store.run_writer import RunWriter
 from superalign.testbed.world import REFUSALS, seeds
-from superalign.training.base import SFTSettings
 from superalign.training.service import TrainingService
+from tests.training.phases import SFT, sft
 
 ROLES = ("attacker", "critic", "learner")
 CHAT = load_chat("testbed")
@@ -41,6 +47,29 @@ def serve() -> HFGenerator:
     return HFGenerator(dict.fromkeys((*ROLES, "judge"), "testbed"), c.lora, c.generator, threads=1)
 
 
+def critic(settings: Config, generator: Any, trainer: Any = None, role: str = "critic") -> VerdictModel:
+    """The critic of these settings as the loop uses it."""
+    return critic_class(settings)(settings, generator, trainer, role)
+
+
+def generative(settings: Config, generator: Any, trainer: Any = None) -> GenerativeCritic:
+    """The generative critic itself."""
+    assert isinstance(settings.critic, AdapterCriticConfig)
+    return GenerativeCritic(settings.critic, Services(settings, generator, trainer))
+
+
+def attacker(settings: Config, generator: Any, trainer: Any = None) -> TrainedAttacker:
+    """The trained attacker."""
+    made = make_attacker(settings, generator, trainer)
+    assert isinstance(made, TrainedAttacker)
+    return made
+
+
+def oracle_judge() -> OracleJudge:
+    """The testbed's oracle as a judge."""
+    return OracleJudge(None, Services(config(), Scripted(), None, "judge"))
+
+
 class Listened(TrainingService):
     """The real service; keeps what it was asked to train on."""
 
@@ -48,27 +77,16 @@ class Listened(TrainingService):
         super().__init__(dict.fromkeys(ROLES, "testbed"), config().lora, threads=1)
         self.rows: list[dict[str, Any]] = []
         self.anchors: list[dict[str, Any]] = []
-        self.settings: Any = None
+        self.phase: Any = None
+        self.algorithm = ""
 
-    def sft(self, role: str, rows: Any, settings: Any, seed: int = 0) -> dict[str, float]:
+    def train(
+        self, role: str, algorithm: str, rows: Any, phase: Any, anchors: Any = (), seed: int = 0
+    ) -> dict[str, float]:
         """As the service does."""
-        self.rows, self.settings = list(rows), settings
-        return super().sft(role, rows, settings, seed)
-
-    def dpo(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
-        """As the service does."""
-        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
-        return super().dpo(role, rows, settings, anchors, seed)
-
-    def kto(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
-        """As the service does."""
-        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
-        return super().kto(role, rows, settings, anchors, seed)
-
-    def policy(self, role: str, rows: Any, settings: Any, anchors: Any = (), seed: int = 0) -> dict[str, float]:
-        """As the service does."""
-        self.rows, self.anchors, self.settings = list(rows), list(anchors), settings
-        return super().policy(role, rows, settings, anchors, seed)
+        self.algorithm, self.phase = algorithm, phase
+        self.rows, self.anchors = list(rows), list(anchors)
+        return super().train(role, algorithm, rows, phase, anchors, seed)
 
     def told(self) -> list[tuple[str, str]]:
         """(prompt, completion) texts of the last supervised rows."""
@@ -166,7 +184,7 @@ def refuses_everything() -> Listened:
     refusal = CHAT.closed(CHAT.encode(REFUSALS[0]))
     asked = [CHAT.prompt_ids(templates.respond(s.text)) for s in seeds(0, 40)]
     rows = [{"prompt_ids": ids, "completion_ids": refusal, "weight": 1.0} for ids in asked]
-    trainer.sft("learner", rows, SFTSettings(learning_rate=2e-3, batch_size=8, epochs=4), seed=0)
+    trainer.train("learner", SFT, rows, sft(learning_rate=2e-3, batch_size=8, epochs=4), seed=0)
     return trainer
 
 

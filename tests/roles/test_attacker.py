@@ -11,9 +11,11 @@ from itertools import cycle
 import pytest
 
 from superalign.attacks.families import HELDOUT, TRAINED, wrap
+from superalign.attacks.reward import faithfulness
+from superalign.data.seeds import draw_seeds
 from superalign.prompts import templates
 from superalign.records import Query, Seed
-from superalign.roles.attacker import Attacker, draw_seeds, faithfulness
+from superalign.roles.attacker import Attacker
 from superalign.testbed.world import seeds as world_seeds
 from tests.roles.parts import CHAT, Listened, Scripted, config, seed, serve
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from superalign.config.compose import load
+from superalign.data.seeds import draw_seeds
 from superalign.errors import UserError
 from superalign.loop.attacker_phase import attacker_iteration, failures
 from superalign.prompts import multi_turn, templates
 from superalign.records import Query
-from superalign.roles.attacker import Attacker, draw_seeds
+from superalign.roles.attacker import Attacker
 from superalign.roles.critic.generative import Critic
 from superalign.roles.learner import Learner
 from superalign.testbed.world import seeds as world_seeds

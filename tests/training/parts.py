@@ -29,11 +29,11 @@ class Bench(TrainingService):
         for model in self._models.values():
             model.micro_batch = micro_batch
 
-    def losses(self, phase: str, *args: Any) -> list[float]:
+    def losses(self, algorithm: str, role: str, *args: Any) -> list[float]:
         """Train, and tell the loss of each step."""
         steps: list[dict[str, float]] = []
         with mock.patch.object(service, "summary", lambda history, _: steps.extend(history) or {}):
-            getattr(self, phase)(*args)
+            self.train(role, algorithm, *args)
         return [step["loss"] for step in steps]
 
     def rows(self) -> list[int]:
@@ -47,11 +47,11 @@ class Bench(TrainingService):
         frozen = [p for p in model.parameters() if not p.requires_grad]
         return [(p.numel(), getattr(p, "_local_tensor", p).numel()) for p in frozen]
 
-    def killed(self, role: str, rows: Any, settings: Any) -> None:
+    def killed(self, role: str, rows: Any, phase: Any) -> None:
         """The second worker dies while the first one trains."""
         if not distributed.first():
             os.kill(os.getpid(), signal.SIGKILL)
-        self.dpo(role, rows, settings)
+        self.train(role, "dpo", rows, phase)
 
     def alone(self) -> None:
         """Only the second worker goes wrong."""

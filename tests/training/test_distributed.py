@@ -14,9 +14,9 @@ from superalign.config.sections import ClusterConfig
 from superalign.errors import ActorLost
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
-from superalign.training.base import DPOSettings, KTOSettings, PolicySettings, SFTSettings
 from tests.training import parts
 from tests.training.parts import Bench, Benches, rows
+from tests.training.phases import SFT, WSPO, dpo, kto, policy, sft, wspo
 
 ANCHORED = {"anchor_batch": 3, "anchor_weight": 0.5}
 LOSSES = ("cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo")
@@ -24,18 +24,18 @@ LOSSES = ("cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo")
 # Of each case: the phase, its rows, settings and what else it takes. The last batches are odd or of one row.
 CASES: dict[str, tuple[Any, ...]] = {
     **{
-        loss: ("dpo", rows(9), DPOSettings(loss=loss, batch_size=4, nll=0.05, confidence=0.2, **ANCHORED), rows(5), 1)
+        loss: ("dpo", rows(9), dpo(loss=loss, batch_size=4, nll=0.05, confidence=0.2, **ANCHORED), rows(5), 1)
         for loss in LOSSES
     },
-    "kto": ("kto", rows(11), KTOSettings(batch_size=5, **ANCHORED), rows(5), 1),
-    "sft": ("sft", rows(11), SFTSettings(batch_size=5), 1),
-    "match": ("match", rows(11), SFTSettings(batch_size=5), 0.5, 1),
+    "kto": ("kto", rows(11), kto(batch_size=5, **ANCHORED), rows(5), 1),
+    "sft": (SFT, rows(11), sft(batch_size=5), (), 1),
+    "match": (WSPO, rows(11), wspo(batch_size=5, beta=0.5), (), 1),
     **{
-        name: ("policy", rows(14), PolicySettings(algorithm=name, batch_size=4, kl=0.02, **ANCHORED), rows(5), 1)
+        name: (name, rows(14), policy(name, batch_size=4, kl=0.02, **ANCHORED), rows(5), 1)
         for name in ("grpo", "rloo", "ppo")
     },
 }
-LONG = ("dpo", rows(40), DPOSettings(batch_size=4, epochs=5, nll=0.05, **ANCHORED), rows(9), 1)
+LONG = ("dpo", rows(40), dpo(batch_size=4, epochs=5, nll=0.05, **ANCHORED), rows(9), 1)
 ROLES = (*CASES, "parted", "long", "saved", "fresh")
 CLOSE = {"rel": 1e-4, "abs": 1e-7}
 
@@ -103,7 +103,7 @@ def test_fifty_steps_of_two_workers_are_those_of_one(stand: Stand) -> None:
 
 def test_each_worker_runs_the_model_on_half_of_the_rows(stand: Stand) -> None:
     stand.two.on("whole", "rows")
-    stand.two.on("whole", "sft", "saved", rows(9), SFTSettings(batch_size=6), 1)
+    stand.two.on("whole", "train", "saved", SFT, rows(9), sft(batch_size=6), (), 1)
     assert stand.two.on("whole", "rows") == [3, 2]
 
 
@@ -127,8 +127,8 @@ def test_what_some_workers_save_another_number_of_them_goes_on_with(
     fresh.save(tmp_path / "fresh")
     stand.two.on("sharded", "load", tmp_path / "fresh")
     calls = {1: lambda method, *args: getattr(fresh, method)(*args), 2: lambda *args: stand.two.on("sharded", *args)}
-    first = ("policy", "saved", rows(8), PolicySettings(algorithm="ppo", batch_size=4), (), 1)
-    second = ("policy", "saved", rows(8, seed=2), PolicySettings(algorithm="ppo", batch_size=4), (), 2)
+    first = ("ppo", "saved", rows(8), policy("ppo", batch_size=4), (), 1)
+    second = ("ppo", "saved", rows(8, seed=2), policy("ppo", batch_size=4), (), 2)
     straight.losses(*first)
     calls[before]("losses", *first)
     calls[before]("save", tmp_path / "saved")
@@ -142,7 +142,7 @@ def test_what_some_workers_save_another_number_of_them_goes_on_with(
 
 def test_what_all_workers_raise_is_raised_as_it_is_and_they_go_on(stand: Stand) -> None:
     with pytest.raises(ValueError, match="nothing to train on") as raised:
-        stand.two.on("whole", "sft", "saved", [], SFTSettings(), 0)
+        stand.two.on("whole", "train", "saved", SFT, [], sft(), (), 0)
     assert "trainer-0" in raised.value.__notes__[0]
     assert stand.two.on("whole", "version", "saved") >= 0
 
@@ -158,7 +158,7 @@ def test_a_worker_killed_in_a_phase_is_named_with_its_log_and_all_start_again_an
 ) -> None:
     before = stand.pids()
     with pytest.raises(ActorLost, match=r"trainer-1 died during trainer\.on.*trainer-1\.log") as lost:
-        stand.two.on("whole", "killed", "saved", rows(4), DPOSettings())
+        stand.two.on("whole", "killed", "saved", rows(4), dpo())
     assert lost.value.actor == "trainer-1"
     stand.cluster.restart(lost.value)
     for name, pids in stand.pids().items():

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from superalign.training.base import SFTSettings
 from tests.training.parts import Bench, apart, rows
+from tests.training.phases import SFT, sft
 from tests.training.test_distributed import CASES, CLOSE
 
 ROLES = ("trained", "fresh")
@@ -44,7 +44,7 @@ def kept(micro_batch: int | None) -> int:
         for module in layer.modules():
             module.register_forward_hook(note)
     batch = [row | {"completion_ids": row["completion_ids"][:1] * 30} for row in rows(12)]
-    bench.sft("trained", batch, SFTSettings(batch_size=12), 0)
+    bench.train("trained", SFT, batch, sft(batch_size=12))
     return most
 
 

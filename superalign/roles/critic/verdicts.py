@@ -52,7 +52,7 @@ class VerdictModel:
         role: str = "critic",
         kind: str | None = None,
     ) -> None:
-        """Make the critic of the settings, or the one named by `kind`; without a trainer it can judge but not learn."""
+        """The critic of the settings, or the one named by `kind`; without a trainer it can judge but not learn."""
         self.config, self.role, self.generator = config.critic, role, generator
         self.kind = kind or config.critic.kind
         own = isinstance(config.critic, AdapterCriticConfig) or self.kind == config.critic.kind
@@ -64,26 +64,10 @@ class VerdictModel:
     def judge_points(self, cases: Sequence[Case], seed: int) -> list[Judgement]:
         """P(acceptable) of each response; `seed` is for placebos, a critic's own verdicts need none."""
         found = self._believed([Point(q.text, r.text, q.category) for q, r in cases], seed)
-        version = self.generator.versions()[self.role]
-        out = []
+        version, out = self.generator.versions()[self.role], []
         for (query, response), (logit, variance) in zip(cases, found, strict=True):
             p = self.calibrators["point"].apply(logit, query.category)
-            out.append(
-                Judgement(
-                    content_id("point", response.id),
-                    "point",
-                    query.id,
-                    response.id,
-                    "",
-                    query.category,
-                    logit,
-                    p,
-                    variance,
-                    False,
-                    abs(p - 0.5) < self.config.abstain,
-                    version,
-                )
-            )
+            out.append(self._judgement(query, (response.id,), logit, p, variance, version))
         return out
 
     def judge_pairs(self, pairs: Sequence[ResponsePair]) -> list[Judgement]:
@@ -98,26 +82,12 @@ class VerdictModel:
         means = [(direct + implied) / 2 for direct, implied in views]
         others = [[(d + i) / 2 for d, i in self._views(member, texts)[1]] for member in self._members()]
         spread = squared_deviation(means, others)
-        version = self.generator.versions()[self.role]
-        out = []
+        version, out = self.generator.versions()[self.role], []
         for i, (query, first, second) in enumerate(pairs):
-            (direct, implied), p, flip = views[i], means[i], compared[i].contradictory
-            out.append(
-                Judgement(
-                    content_id("pair", first.id, second.id),
-                    "pair",
-                    query.id,
-                    first.id,
-                    second.id,
-                    query.category,
-                    self._acceptable(compared[i]),
-                    p,
-                    max((direct - implied) ** 2 / 4, spread[i]),
-                    flip,
-                    flip or abs(p - 0.5) < self.config.abstain,
-                    version,
-                )
-            )
+            (direct, implied), logit = views[i], self._acceptable(compared[i])
+            variance = max((direct - implied) ** 2 / 4, spread[i])
+            flip, ids = compared[i].contradictory, (first.id, second.id)
+            out.append(self._judgement(query, ids, logit, means[i], variance, version, flip))
         return out
 
     def label_pairs(self, pairs: Sequence[ResponsePair], seed: int) -> list[Judgement]:
@@ -197,8 +167,9 @@ class VerdictModel:
 
     def probabilities(self, cases: Sequence[tuple[str, str, str]]) -> list[float]:
         """Calibrated P(acceptable) of (query, response, category) texts, never shuffled."""
-        logits = self._point_logits(self.critic, [Point(*case) for case in cases])
-        return [self.calibrators["point"].apply(x, c) for x, (_, _, c) in zip(logits, cases, strict=True)]
+        points = [Point(*case) for case in cases]
+        logits = self._point_logits(self.critic, points)
+        return [self.calibrators["point"].apply(x, p.category) for x, p in zip(logits, points, strict=True)]
 
     def heldout(self) -> tuple[LabelledSet, list[float]]:
         """The point items held back from training, to examine the critic on, and its probabilities of them.
@@ -225,6 +196,23 @@ class VerdictModel:
         self._labelled = list(answered)
         if isinstance(self.critic, Learns):
             self.critic.restore(state.get("critic", {}))
+
+    def _judgement(
+        self,
+        query: Query,
+        ids: tuple[str, ...],
+        logit: float,
+        p: float,
+        variance: float,
+        version: int,
+        flip: bool = False,
+    ) -> Judgement:
+        """The record of a verdict on one response or two; what is near 1/2 or contradicts itself abstains."""
+        kind: JudgementKind = "point" if len(ids) == 1 else "pair"
+        first, second = (*ids, "")[:2]
+        abstains = flip or abs(p - 0.5) < self.config.abstain
+        about = content_id(kind, *ids), kind, query.id, first, second, query.category
+        return Judgement(*about, logit, p, variance, flip, abstains, version)
 
     def _believed(self, points: Sequence[Point], seed: int) -> list[tuple[float, float]]:
         """Log-odds of each answer, and how far the members' probabilities are from the critic's own (0 without any)."""

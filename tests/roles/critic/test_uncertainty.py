@@ -11,8 +11,8 @@ import pytest
 from superalign.prompts import templates
 from superalign.roles.critic.generative import Critic
 from superalign.roles.critic.uncertainty import dropped, paraphrase, squared_deviation
-from superalign.training.base import SFTSettings
 from tests.roles.parts import Listened, Scripted, config, query, response, serve
+from tests.training.phases import SFT, sft
 
 ASK = query("how do i build a kite for my aunt?")
 CASES = [(ASK, response(ASK, text)) for text in ("good", "bad")]
@@ -78,7 +78,7 @@ def test_dropout_doubts_what_was_learned_and_leaves_the_critic_as_it_was() -> No
     assert all(j.variance < 1e-9 for j in made.judge_points(CASES, 0))
     ids = [made._prompt(templates.judge_point(q.text, r.text)) for q, r in CASES]
     rows = [{"prompt_ids": i, "completion_ids": made._choices(("yes", "no"))[:1], "weight": 1.0} for i in ids] * 4
-    trainer.sft("critic", rows, SFTSettings(learning_rate=2e-3, batch_size=4), 0)
+    trainer.train("critic", SFT, rows, sft(learning_rate=2e-3, batch_size=4), seed=0)
     generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))
     first, again = made.judge_points(CASES, 0), made.judge_points(CASES, 0)
     assert all(j.variance > 0 for j in first)

@@ -12,9 +12,9 @@ import torch
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
-from superalign.training.base import KTOSettings, PolicySettings
 from superalign.training.phases import wrap
 from superalign.training.service import TrainingService
+from tests.training.phases import kto, policy
 
 LORA = LoraConfig(r=4, alpha=8)
 PROMPTS = [(5, 6, 7), (8, 9), (10, 11, 12, 13), (14, 15)]
@@ -50,9 +50,9 @@ def p_even(generator: HFGenerator) -> float:
 def test_rewarded_answers_become_likely(tiny_model: str, algorithm: str) -> None:
     service, generator = make(tiny_model)
     before = p_even(generator)
-    settings = PolicySettings(algorithm=algorithm, learning_rate=1e-2, epochs=2, batch_size=12)
+    settings = policy(algorithm, learning_rate=1e-2, epochs=2, batch_size=12)
     for phase in range(12):
-        found = service.policy("learner", answers(generator, phase), settings, [], phase)
+        found = service.train("learner", algorithm, answers(generator, phase), settings, [], phase)
         generator.load_adapter("learner", service.adapter("learner"), service.version("learner"))
     assert p_even(generator) > before + 0.25
     assert found["steps"] == 4 and 0 <= found["reward"] <= 1
@@ -62,8 +62,8 @@ def test_rewarded_answers_become_likely(tiny_model: str, algorithm: str) -> None
 def test_a_batch_may_have_any_size(tiny_model: str, algorithm: str) -> None:
     service, generator = make(tiny_model)
     for size, steps in ((7, 2), (1, 8)):
-        settings = PolicySettings(algorithm=algorithm, learning_rate=1e-3, batch_size=size)
-        assert service.policy("learner", answers(generator, 0, samples=2), settings, [], 0)["steps"] == steps
+        settings = policy(algorithm, learning_rate=1e-3, batch_size=size)
+        assert service.train("learner", algorithm, answers(generator, 0, samples=2), settings, [], 0)["steps"] == steps
 
 
 @pytest.mark.slow
@@ -74,14 +74,14 @@ def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
     first = wrap(tiny_model, LORA, "float32").get_base_model().get_output_embeddings().weight[:, 0].detach().numpy()
     rewards, kl, prompt = 0.5 * first / first.std(), 0.7, PROMPTS[0]
 
-    def policy() -> np.ndarray:
+    def current() -> np.ndarray:
         return np.exp(np.array(generator.choice_logits("learner", [prompt], list(range(320)))[0]))
 
-    base = policy()
+    base = current()
     wanted = base * np.exp(rewards / kl)
     wanted /= wanted.sum()
-    settings = PolicySettings(
-        algorithm="ppo", learning_rate=2e-3, epochs=2, batch_size=128, kl=kl, kl_target=None, value_learning_rate=2e-2
+    settings = policy(
+        "ppo", learning_rate=2e-3, epochs=2, batch_size=128, kl=kl, kl_target=None, value_learning_rate=2e-2
     )
     for phase in range(40):
         rows = []
@@ -89,9 +89,9 @@ def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
             token, logprob = (one.token_ids[0], one.logprobs[0]) if one.token_ids else (1, one.stop_logprob)
             row = {"prompt_ids": list(prompt), "completion_ids": [token], "logprobs": [logprob]}
             rows.append(row | {"reward": float(rewards[token]), "group": ""})
-        service.policy("learner", rows, settings, [], phase)
+        service.train("learner", "ppo", rows, settings, [], phase)
         generator.load_adapter("learner", service.adapter("learner"), phase + 1)
-    found = policy()
+    found = current()
     assert abs(base - wanted).sum() / 2 > 0.3  # total variation: something to learn
     assert abs(found - wanted).sum() / 2 < 0.13
     assert (found * rewards).sum() == pytest.approx((wanted * rewards).sum(), abs=0.1)
@@ -100,8 +100,8 @@ def test_ppo_finds_the_closed_form_of_a_bandit(tiny_model: str) -> None:
 def test_ppo_takes_the_steps_of_a_plain_loop(tiny_model: str) -> None:
     service, generator = make(tiny_model)
     rows = answers(generator, seed=3)
-    settings = PolicySettings(algorithm="ppo", learning_rate=1e-3, epochs=3, batch_size=len(rows), kl=0.1)
-    service.policy("learner", rows, settings, [], 0)
+    settings = policy("ppo", learning_rate=1e-3, epochs=3, batch_size=len(rows), kl=0.1)
+    service.train("learner", "ppo", rows, settings, [], 0)
 
     model = wrap(tiny_model, LORA, "float32").eval()
     trained = {n.replace(".default.", "."): p for n, p in model.named_parameters() if ".default." in n}
@@ -134,13 +134,13 @@ def test_ppo_takes_the_steps_of_a_plain_loop(tiny_model: str) -> None:
 
 
 def test_the_value_function_is_saved_and_goes_on(tiny_model: str, tmp_path: Path) -> None:
-    settings = PolicySettings(algorithm="ppo", learning_rate=1e-3, batch_size=8, kl=0.1, kl_target=0.5)
+    settings = policy("ppo", learning_rate=1e-3, batch_size=8, kl=0.1, kl_target=0.5)
     service, generator = make(tiny_model)
-    first = service.policy("learner", answers(generator, 0), settings, [], 0)
+    first = service.train("learner", "ppo", answers(generator, 0), settings, [], 0)
     service.save(tmp_path)
     resumed, _ = make(tiny_model)
     resumed.load(tmp_path)
-    once, again = (s.policy("learner", answers(generator, 1), settings, [], 1) for s in (service, resumed))
+    once, again = (s.train("learner", "ppo", answers(generator, 1), settings, [], 1) for s in (service, resumed))
     assert once | {"seconds": 0} == again | {"seconds": 0}
     assert once["kl_coefficient"] != first["kl_coefficient"]
     for name, tensor in service.adapter("learner").items():
@@ -152,14 +152,14 @@ def test_rows_need_a_log_probability_for_each_token(tiny_model: str) -> None:
     rows = answers(generator, 0)
     rows[3]["logprobs"] = rows[3]["logprobs"][:-1]
     with pytest.raises(ValueError, match=r"learner: answer 3 has \d tokens and \d log-probabilities"):
-        service.policy("learner", rows, PolicySettings(), [], 0)
+        service.train("learner", "grpo", rows, policy("grpo"), [], 0)
 
 
 def test_kto_raises_accepted_answers_and_lowers_refused_ones(tiny_model: str) -> None:
     service, generator = make(tiny_model)
     rows = [row | {"q": 0.95 if row["reward"] else 0.05, "w": 0.8} for row in answers(generator, 0)]
     before = p_even(generator)
-    found = service.kto("learner", rows, KTOSettings(learning_rate=5e-3, epochs=6, batch_size=8), rows[:2], 0)
+    found = service.train("learner", "kto", rows, kto(learning_rate=5e-3, epochs=6, batch_size=8), rows[:2], 0)
     generator.load_adapter("learner", service.adapter("learner"), 1)
     assert p_even(generator) > before + 0.1
     assert found["first_loss"] == pytest.approx(0.8 * 0.5, abs=1e-3)  # policy = reference, without anchors
@@ -170,6 +170,6 @@ def test_labels_of_one_half_teach_nothing(tiny_model: str) -> None:
     service, generator = make(tiny_model)
     before = service.adapter("learner")
     rows = [row | {"q": 0.5, "w": 1.0} for row in answers(generator, 0)]
-    service.kto("learner", rows, KTOSettings(learning_rate=1e-3, batch_size=len(rows)), [], 0)
+    service.train("learner", "kto", rows, kto(learning_rate=1e-3, batch_size=len(rows)), [], 0)
     changed = max(float(np.abs(t - before[n]).max()) for n, t in service.adapter("learner").items())
     assert changed < 1e-6

@@ -1,1 +1,0 @@
-"""Weight sync from learner to generation engine, behind one interface; knows nothing of vLLM."""
