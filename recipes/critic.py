@@ -16,7 +16,7 @@ from superalign.config.schema import Config
 from superalign.evaluation.critics import comparison, critic_figures
 from superalign.loop.critic_phase import select_pairs, train_critic
 from superalign.loop.round_records import RoundRecords
-from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
+from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.roles.critic.registry import critic_class
 from superalign.roles.critic.verdicts import VerdictModel
@@ -26,7 +26,7 @@ from superalign.store.run_writer import Plan, RunWriter
 STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
 
 
-def learn(run: RunWriter, workers: Workers, number: int, folder: Path) -> Row:
+def learn(run: RunWriter, workers: Workers, number: int, folder: Path) -> RoundRow:
     """One round up to the calibrated critic; its records go into the folder."""
     config, critic = workers.config, workers.critic
     now, seed = RoundRecords(number), stage_seed(config.seed, number)
@@ -66,7 +66,7 @@ def examinations(workers: Workers) -> list[tuple[LabelledSet, list[float]]]:
     return [(exam, p) for exam, p in exams if p]
 
 
-def examine(config: Config, run: RunWriter, workers: Workers, initial: VerdictModel) -> Row:
+def examine(config: Config, run: RunWriter, workers: Workers, initial: VerdictModel) -> RoundRow:
     """Figures of the first examination, and a table of each against the critic before any training."""
     how = (config.seed, config.evaluation.bootstrap)
     with run.stage("evaluate"):
@@ -78,7 +78,7 @@ def examine(config: Config, run: RunWriter, workers: Workers, initial: VerdictMo
     return {"metrics": metrics, "tables": tables, "finding": told(figures, first[0].against if first else "")}
 
 
-def told(figures: Row, against: str) -> str:
+def told(figures: RoundRow, against: str) -> str:
     """The state of the critic in a sentence."""
     if not figures:
         return "No verdict is known yet to examine the critic on."
@@ -88,9 +88,11 @@ def told(figures: Row, against: str) -> str:
     return f"Against {against}, the critic is right on {right}, at a Brier score of {brier}."
 
 
-def play(config: Config, run: RunWriter, workers: Workers, initial: VerdictModel, number: int, folder: Path) -> Row:
+def play(
+    config: Config, run: RunWriter, workers: Workers, initial: VerdictModel, number: int, folder: Path
+) -> RoundRow:
     """One round, examined and committed."""
-    row: Row = learn(run, workers, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
+    row: RoundRow = learn(run, workers, number, folder) if number else {"counts": {"expert_labels": 0}, "train": {}}
     row |= examine(config, run, workers, initial) | {
         "judge": workers.judge.name,
         "simulated_expert": workers.expert.simulated,

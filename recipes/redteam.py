@@ -28,7 +28,7 @@ from superalign.evaluation.vulnerabilities import (
 )
 from superalign.loop.attacker_phase import failures, train_attacker
 from superalign.loop.guards import roll_back
-from superalign.loop.rounds import Row, build_workers, finish, open_run, run_rounds
+from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
 from superalign.roles.judge import named
@@ -42,7 +42,7 @@ STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
 FIXED_SEEDS = 8  # times the seeds of a round
 
 
-def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], list[str], Row]:
+def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], list[str], RoundRow]:
     """One round against the frozen model: cases, critiques of them, what training the attacker measured."""
     config, critic, seed = workers.config, workers.critic, stage_seed(workers.config.seed, number)
     with run.stage("attack"):
@@ -65,7 +65,7 @@ def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], l
     return cases, [critiques.get(r.id, "") for _, r in cases], {"attacker": learned}
 
 
-def fixed(run: RunWriter, workers: Workers) -> tuple[list[Case], list[str], Row]:
+def fixed(run: RunWriter, workers: Workers) -> tuple[list[Case], list[str], RoundRow]:
     """Round 0: attacks that nobody trained, on the same kind of requests."""
     config = workers.config
     families = ("plain", *config.attacker.families, *config.evaluation.heldout_families)
@@ -89,7 +89,7 @@ def measured(config: Config, tries: list[Attempt]) -> dict[str, Any]:
     return {name: figure.to_dict() for name, figure in figures.items() if figure}
 
 
-def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: Path) -> Row:
+def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: Path) -> RoundRow:
     """One round, graded, reported and committed."""
     cases, critiques, learned = attack(run, workers, number) if number else fixed(run, workers)
     with run.stage("evaluate"):

@@ -16,7 +16,7 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.preferences import PreferencePair, load_pairs
 from superalign.feedback.calibration import Calibrator
-from superalign.loop.rounds import Row, finish, open_run
+from superalign.loop.rounds import RoundRow, finish, open_run
 from superalign.loop.workers import stage_seed
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
@@ -39,7 +39,7 @@ def margins(model: RewardModel, pairs: Sequence[PreferencePair]) -> list[tuple[f
     return found
 
 
-def score(config: Config, model: RewardModel, heldout: Sequence[PreferencePair]) -> Row:
+def score(config: Config, model: RewardModel, heldout: Sequence[PreferencePair]) -> RoundRow:
     """Accuracy and calibration on one half of the held-out pairs, the temperature fitted on the other."""
     fitting, scored = ([pair for pair in heldout if pair.fits == fits] for fits in (True, False))
     known, found = margins(model, fitting), margins(model, scored)
@@ -66,7 +66,7 @@ def score(config: Config, model: RewardModel, heldout: Sequence[PreferencePair])
 
 def play(
     config: Config, run: RunWriter, model: RewardModel, pairs: Sequence[PreferencePair], number: int, folder: Path
-) -> Row:
+) -> RoundRow:
     """One pass over the training pairs; round 0 scores the model before any training."""
     training = [pair.texts for pair in pairs if not pair.heldout]
     learned: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate, select_samples
-from superalign.loop.rounds import Row, build_workers, open_run, run_rounds
+from superalign.loop.rounds import RoundRow, build_workers, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed, versions
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
@@ -34,7 +34,7 @@ ACCEPTED = 0.6
 
 def refine(
     config: Config, run: RunWriter, workers: Workers, constitution: Constitution, number: int, folder: Path
-) -> tuple[Row, Row]:
+) -> tuple[RoundRow, RoundRow]:
     """One round up to the new weights: what training measured, and critiques by the response they are of."""
     critic, seed = SelfCritic(config, workers.generator), stage_seed(config.seed, number)
     with run.stage("respond"):
@@ -93,9 +93,9 @@ def preference(query: Query, old: Response, new: Response, p: float) -> Preferen
 
 def play(
     config: Config, run: RunWriter, workers: Workers, constitution: Constitution, number: int, folder: Path
-) -> Row:
+) -> RoundRow:
     """One round, evaluated on held-out requests and committed; round 0 is the model before any training."""
-    done: Row = {"train": {}, "counts": {}}
+    done: RoundRow = {"train": {}, "counts": {}}
     critiques: dict[str, str] = {}
     if number:
         done, critiques = refine(config, run, workers, constitution, number, folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ class AttackFamily(Protocol):
     A class that is made as `Class()`, or as `Class(settings)` where it has `Settings` (`plugin.NAME.KEY=value`).
     """
 
+    @abstractmethod
     def wrap(self, text: str, rng: random.Random) -> str:
         """The request `text` under this family; what is drawn is drawn by `rng` alone."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -12,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
+from superalign.commands.parser import Verbs
 from superalign.config.paths import PACKAGE, groups
 
 State = Literal["ok", "note", "bad"]
@@ -28,7 +30,12 @@ class Finding:
     text: str
 
 
-def main() -> int:
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    verbs.add("doctor", doctor, "versions, devices, and what is missing")
+
+
+def doctor(_: argparse.Namespace) -> int:
     """Print every finding; returns 1 when one of them would make a run fail."""
     from rich.console import Console
     from rich.text import Text

@@ -1,29 +1,44 @@
-"""Evaluate a run's last weights, or a bare model, without training (`superalign eval`)."""
+"""`superalign eval`: evaluate a run's last weights, or a bare model, without training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
-from superalign.commands.generate import open_target
-from superalign.config.compose import load
-from superalign.config.schema import Config
-from superalign.data.seeds import load_seeds
+from superalign.commands.parser import Verbs, add_overrides
 from superalign.errors import UserError
-from superalign.evaluation.harness import build_set, evaluate
-from superalign.evaluation.refinement import refined_success
-from superalign.roles.critic.registry import critic_class
-from superalign.roles.judge import make_judge
-from superalign.roles.learner import Learner
-from superalign.store.adapters import remembered
 
-ASKED = ("data", "evaluation", "seed")
+ASKED: Final = ("data", "evaluation", "seed")
 
 
-def evaluate_target(target: str, overrides: Sequence[str]) -> int:
-    """Print the held-out figures; `overrides` choose seeds and sizes (data.*, evaluation.*, seed)."""
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add("eval", evaluate, "evaluate a run or a model on held-out requests")
+    parser.add_argument("target", metavar="RUN|MODEL")
+    add_overrides(parser)
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Print the held-out figures; settings choose seeds and sizes (data.*, evaluation.*, seed).
+
+    Raises:
+        UserError: a setting does not change an evaluation, or the target is neither a run with weights nor a model.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from superalign.commands.target import open_target
+    from superalign.config.compose import load
+    from superalign.config.schema import Config
+    from superalign.data.seeds import load_seeds
+    from superalign.evaluation import harness
+    from superalign.evaluation.refinement import refined_success
+    from superalign.roles.critic.registry import critic_class
+    from superalign.roles.judge import make_judge
+    from superalign.roles.learner import Learner
+    from superalign.store.adapters import remembered
+
+    target, overrides = arguments.target, arguments.overrides
     chosen = load(overrides).model_dump()
     config, generator, run = open_target(target)
     settings = config.model_dump()
@@ -38,12 +53,12 @@ def evaluate_target(target: str, overrides: Sequence[str]) -> int:
             settings[section] = chosen[section]
     config = Config.model_validate(settings)
     judge = make_judge(config, generator)
-    questions = build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
+    questions = harness.build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
     critic = critic_class(config)(config, generator, None)
     if run:
         critic.restore(remembered(run)["critic"], [])  # calibration and heads; the labels behind them are not asked for
     learner = Learner(config, generator, None)
-    found = evaluate(config, questions, learner, critic, judge).metrics
+    found = harness.evaluate(config, questions, learner, critic, judge).metrics
     if refined := refined_success(config, questions.refined, generator, learner, judge):
         found["attack_success_rate_refinement"] = refined
     table = Table("figure", "value", "95 % interval", "n", title=f"{target}, graded by {judge.name}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superalign.commands.parser import Verb, Verbs
 from superalign.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ IMPORTS = ("jsonl", "argilla", "label-studio")
 GUIDELINE = "guideline.txt"  # in the run's folder: shown in place of the guideline that comes with superalign
 
 
-def register(add: Callable[..., argparse.ArgumentParser], actions: Any) -> None:
-    """Add the verbs to the command line; `add(name, verb, help, to, **defaults)` makes one."""
+def register(verbs: Verbs) -> None:
+    """Add the verb with its actions to the command line."""
+    actions = verbs.group("experts", "serve, answer, export, import, count or check what waits for experts")
 
-    def made(name: str, verb: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
-        parser = add(name, verb, help, actions)
+    def made(name: str, verb: Verb, help: str) -> argparse.ArgumentParser:
+        parser = verbs.add(name, verb, help, actions)
         parser.add_argument("run", metavar="RUN")
         return parser
 

@@ -1,68 +1,41 @@
-"""Talk to a role of a run, or to a bare model (`superalign generate`)."""
+"""`superalign generate`: talk to a role of a run, or to a bare model."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-from superalign.config.schema import Config
-from superalign.errors import UserError
-from superalign.generation.base import GenerationRequest
-from superalign.generation.hf import HFGenerator
-from superalign.models import HUB, SHIPPED, load_chat
-from superalign.store.adapters import TRAINED, WEIGHTS
-from superalign.store.folder import RunFolder
+from superalign.commands.parser import Verbs, not_negative, positive, seed
 
 
-def open_target(target: str) -> tuple[Config, HFGenerator, RunFolder | None]:
-    """The settings and a generator of a run with its last committed adapters, or of a model without any.
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add("generate", generate, "talk to a role of a run, or to a model")
+    parser.add_argument("target", metavar="RUN|MODEL")
+    parser.add_argument("--role", default="learner", choices=("attacker", "critic", "learner"))
+    parser.add_argument("--prompt", help="one request; without it, a conversation on standard input")
+    parser.add_argument("--max-new-tokens", type=positive, default=128)
+    parser.add_argument("--temperature", type=not_negative, default=0.0, help="0 takes the likeliest token (default)")
+    parser.add_argument("--seed", type=seed, default=0)
 
-    A run that was generated for by vLLM is read by transformers, too: the weights are the same, and nothing need start.
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Print the answer to the prompt, or to every line of standard input.
 
     Raises:
-        UserError: the target is neither, the run has committed no round, or its recipe trains no roles.
+        UserError: see `open_target`.
     """
-    try:
-        run = RunFolder.open(target)
-    except UserError:
-        if not (target in SHIPPED or target.startswith(HUB) or (Path(target) / "config.json").is_file()):
-            raise
-        config = Config(model=target)
-        return config, _generator(config), None
-    config = Config.model_validate(run.config())
-    last = run.last_round()
-    if last is None:
-        raise UserError(f"{run.folder} has committed no round yet, so it has no adapters to load")
-    weights = run.round_path(last) / WEIGHTS
-    if not weights.is_dir():
-        raise UserError(
-            f"{run.folder} is a run of recipe={config.recipe}, which trains no {', '.join(TRAINED)}: "
-            "give a run of recipe=selfplay, or a model"
-        )
-    from safetensors.numpy import load_file
+    from superalign.commands.target import open_target
+    from superalign.generation.base import GenerationRequest
+    from superalign.models import load_chat
 
-    generator = _generator(config)
-    for role in TRAINED:
-        tensors = load_file(weights / role / "adapter_model.safetensors")
-        generator.load_adapter(role, tensors, last)
-    return config, generator, run
-
-
-def _generator(config: Config) -> HFGenerator:
-    models = {role: config.model_of(role) for role in (*TRAINED, "judge")}
-    models["judge"] = models["critic"]
-    return HFGenerator(models, config.lora, config.generator, config.cluster.threads)
-
-
-def talk(target: str, *, role: str, prompt: str | None, max_new_tokens: int, temperature: float, seed: int) -> int:
-    """Print the answer to `prompt`, or to every line of standard input."""
-    config, generator, _ = open_target(target)
-    chat = load_chat(config.model_of(role))
-    for text in [prompt] if prompt is not None else _lines():
-        ids = tuple(chat.prompt_ids([{"role": "user", "content": text}], max_new_tokens))
-        request = GenerationRequest(role, ids, max_new_tokens, temperature)
-        print(generator.generate([request], seed)[0].text, flush=True)
+    config, generator, _ = open_target(arguments.target)
+    chat, limit = load_chat(config.model_of(arguments.role)), arguments.max_new_tokens
+    for text in [arguments.prompt] if arguments.prompt is not None else _lines():
+        ids = tuple(chat.prompt_ids([{"role": "user", "content": text}], limit))
+        request = GenerationRequest(arguments.role, ids, limit, arguments.temperature)
+        print(generator.generate([request], arguments.seed)[0].text, flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a run is doing, as text: `superalign status|logs|samples RUN`.
+"""`superalign status|logs|samples`: what a run is doing, as text.
 
 A run that was submitted is read from its folder, too; its job tells what the folder cannot: that it waits for the
 cluster, or how it failed before there was a folder.
@@ -6,31 +6,55 @@ cluster, or how it failed before there was a folder.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from superalign.commands.parser import Verbs, add_address
 from superalign.errors import UserError
-from superalign.report import figures
-from superalign.runtime.addresses import known
-from superalign.stats.format import interval, number
-from superalign.store.folder import RunFolder
-from superalign.store.redaction import TEXT_FIELDS, placeholder, unseal
-from superalign.store.run_lock import writer_of
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobDetails
+    from rich.console import Console
+    from rich.table import Table
 
-    from superalign.runtime.jobs import Jobs
+    from superalign.runtime.jobs import JobDetails, Jobs
+    from superalign.store.folder import RunFolder
 
-POLL_SECONDS = 0.5
-TAIL_LINES = 40
-STATUS_LINES = 5  # of a job's log
+POLL_SECONDS: Final = 0.5
+TAIL_LINES: Final = 40
+STATUS_LINES: Final = 5  # of a job's log
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs to the command line."""
+    parser = verbs.add("status", inspect, "how far the run is, its figures and time by stage", action="status")
+    parser.add_argument("run", metavar="RUN")
+    add_address(parser)
+    parser = verbs.add("logs", inspect, "the logs of the run's processes", action="logs")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--actor", help="only this process, for example critic")
+    parser.add_argument("--follow", action="store_true", help="go on as lines are written")
+    add_address(parser)
+    parser = verbs.add("samples", inspect, "the most telling samples, their text hidden", action="samples")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--reveal", action="store_true", help="show the text; it may be harmful")
+    parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Show a run's progress, logs or samples."""
+    from rich.console import Console
+
+    run, console = arguments.run, Console()
+    if arguments.action == "status":
+        status(run, console, address=arguments.address)
+    elif arguments.action == "logs":
+        logs(run, console, actor=arguments.actor, follow=arguments.follow, address=arguments.address)
+    else:
+        samples(run, console, reveal=arguments.reveal, limit=arguments.n)
+    return 0
 
 
 def status(run: str | Path, console: Console, address: str | None = None) -> None:
@@ -39,8 +63,10 @@ def status(run: str | Path, console: Console, address: str | None = None) -> Non
     Raises:
         UserError: there is no such run, nor a job of one on the cluster at `address` or known here.
     """
+    from superalign.store.run_lock import writer_of
+
     opened = _opened(run, address)
-    if not isinstance(opened, RunFolder):
+    if isinstance(opened, tuple):
         return _tell_job(*opened, console, STATUS_LINES)
     rows, config, writer = opened.rows(), opened.config(), writer_of(opened.folder)
     done = rows[-1]["round"] if rows else None
@@ -73,6 +99,12 @@ def status(run: str | Path, console: Console, address: str | None = None) -> Non
 
 
 def _figures(rows: list[dict[str, object]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from superalign.report import figures
+    from superalign.stats.format import interval, number
+
     shown = [name for name, *_ in figures.HEADLINE if any(figures.estimate(row, name) for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("round", justify="right")
@@ -94,7 +126,7 @@ def logs(
         UserError: there is no such run, job or log; the message names those that exist.
     """
     opened = _opened(run, address)
-    if not isinstance(opened, RunFolder):
+    if isinstance(opened, tuple):
         jobs, job = opened
         if not follow:
             return _tell_job(jobs, job, console)
@@ -140,10 +172,17 @@ def samples(run: str | Path, console: Console, reveal: bool = False, limit: int 
     Raises:
         UserError: there is no such run, or the limit is below 1.
     """
+    from rich.text import Text
+
+    from superalign.report import figures
+    from superalign.stats.format import number
+    from superalign.store.folder import RunFolder
+    from superalign.store.redaction import TEXT_FIELDS, placeholder, unseal
+
     if limit < 1:
         raise UserError(f"-n {limit}: at least 1 sample has to be asked for")
     opened = RunFolder.open(run)
-    chosen = figures.telling_samples(opened.samples(), limit)
+    chosen = figures.select_samples(opened.samples(), limit)
     if not chosen:
         _say(console, f"no samples in {opened.folder} yet")
     for sealed in chosen:
@@ -173,6 +212,8 @@ def _opened(run: str | Path, address: str | None) -> RunFolder | tuple[Jobs, Job
     Raises:
         UserError: there is neither.
     """
+    from superalign.store.folder import RunFolder
+
     try:
         return RunFolder.open(run)
     except UserError:
@@ -186,6 +227,8 @@ def _opened(run: str | Path, address: str | None) -> RunFolder | tuple[Jobs, Job
 
 def _job(run: str | Path, address: str | None) -> tuple[Jobs, JobDetails] | None:
     """The newest job of a run, where a cluster is known that has one."""
+    from superalign.runtime.addresses import known
+
     if known(address) is None:
         return None
     from superalign.runtime.jobs import found
@@ -209,4 +252,6 @@ def _last_line(path: Path) -> str:
 
 
 def _say(console: Console, line: str) -> None:
+    from rich.text import Text
+
     console.print(Text(line), soft_wrap=True)

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
 
-OVERRIDES = "settings as key=value, for example recipe=selfplay seed=1 cluster=inline"
+from superalign.commands.parser import Verbs, add_address, add_overrides
+from superalign.errors import UserError
 
 
-def register(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the verbs to the command line; `add(name, verb, help)` makes one."""
-    parser = add("submit", submit, "run a recipe as a job on a Ray cluster; submitted again, it resumes")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES)
+def register(verbs: Verbs) -> None:
+    """Add the verbs to the command line."""
+    parser = verbs.add("submit", submit, "run a recipe as a job on a Ray cluster; submitted again, it resumes")
+    add_overrides(parser)
     parser.add_argument("--job", metavar="FILE", help="a job spec, or the name of one in recipes/jobs/")
     parser.add_argument("--no-wait", action="store_true", help="return at once; otherwise the job's log is followed")
+    parser.add_argument(
+        "--multirun", action="store_true", help="a job for each combination of values (seed=1,2,3); returns at once"
+    )
     add_address(parser)
-    parser = add("stop", stop, "stop a run: its job, or its process on this machine")
+    parser = verbs.add("stop", stop, "stop a run: its job, or its process on this machine")
     parser.add_argument("run", metavar="RUN")
     add_address(parser)
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
-    """Let a verb be told which cluster is meant."""
-    parser.add_argument(
-        "--address",
-        metavar="HOST:PORT|http://...",
-        help="the Ray cluster (default: RAY_ADDRESS, else the one that `ray start --head` announced here)",
-    )
-
-
 def submit(arguments: argparse.Namespace) -> int:
-    """Submit a run and follow it; the exit code is the job's."""
+    """Submit a run and follow it; the exit code is the job's. Of several runs each is a job, and none is followed.
+
+    Raises:
+        UserError: see `superalign.runtime.submit.submit`.
+    """
     from superalign.runtime import job_spec
+    from superalign.runtime.submit import ordered
     from superalign.runtime.submit import submit as run
 
     asked = job_spec.read(arguments.job) if arguments.job else job_spec.JobSpec()
-    return run(arguments.overrides, asked, arguments.address, wait=not arguments.no_wait)
+    if not arguments.multirun:
+        return run(arguments.overrides, asked, arguments.address, wait=not arguments.no_wait)
+    from superalign.config.sweep import sweep
+
+    alone, code = asked.model_copy(update={"overrides": ()}), 0
+    for words in sweep(ordered(asked, arguments.overrides)):
+        try:
+            code |= run(words, alone, arguments.address, wait=False)
+        except UserError as error:
+            print(f"superalign: {error}", file=sys.stderr)
+            code = 1
+    return code
 
 
 def stop(arguments: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ from superalign.config.layers import (
     merged,
     put,
     read_settings,
+    settings_layer,
 )
 from superalign.config.overrides import Override, read, several_values, value_of
 from superalign.config.paths import groups
@@ -42,6 +43,7 @@ from superalign.config.schema import Config
 from superalign.errors import UserError, nearest
 
 COMMAND_LINE: Final = "the command line"
+ARGUMENTS: Final = "the arguments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +60,32 @@ class Composed:
     selection: Selection
 
 
-def load(given: Sequence[str] = ()) -> Config:
+def load(given: Sequence[str] = (), arguments: Mapping[str, Any] | None = None) -> Config:
     """Compose conf/ with files of settings and Hydra-style overrides, and validate the result.
+
+    Args:
+        given: files, then overrides.
+        arguments: what wins over all of these: Python values by dotted or nested keys.
 
     Raises:
         UserError: something is malformed, names an unknown key or option, or has a value of the wrong type or range.
     """
-    return compose(given).config
+    return compose(given, arguments).config
 
 
-def compose(given: Sequence[str] = ()) -> Composed:
+def compose(given: Sequence[str] = (), arguments: Mapping[str, Any] | None = None) -> Composed:
     """As `load`, telling where each value comes from."""
     files, words = split(given)
-    layers, overrides = _layers([read_settings(file) for file in files], [read(word) for word in words])
-    selection = _selection(layers, overrides)
+    last = settings_layer(arguments or {}, ARGUMENTS)
+    layers, overrides = _layers([read_settings(file) for file in files], [read(word) for word in words], last)
+    selection = _selection(layers, overrides, last)
     types = schema_keys(Config, selection)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in layers:
         if layer.default_of in SLOTS and not _is_builtin(layer.default_of, selection):
             continue  # what conf/ says of a built-in is not for a plug-in
-        for key, value in flat(layer.values):
-            put(values, key, _of_layer(key, value, types, layer, selection))
-            sources[key] = layer.source
+        _take(layer, values, sources, types, selection)
     for override in overrides:
         if not _exists(override.key, types):
             raise UserError(unknown_key(override.key, selection))
@@ -91,6 +96,7 @@ def compose(given: Sequence[str] = ()) -> Composed:
             value = value_of(override, types)
             put(values, override.key, value)
             sources |= {key: COMMAND_LINE for key, _ in flat({override.key: value})}
+    _take(last, values, sources, types, selection)
     resolved = _resolved(merged(default_values(selection), values), given)
     try:
         return Composed(Config.model_validate(resolved), sources, selection)
@@ -129,16 +135,16 @@ def split(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(given[:count]), list(given[count:])
 
 
-def _layers(files: Sequence[Layer], overrides: Sequence[Override]) -> tuple[list[Layer], list[Override]]:
-    """What conf/, files and options of groups say, lowest first, and the overrides of single keys."""
+def _layers(files: Sequence[Layer], overrides: Sequence[Override], last: Layer) -> tuple[list[Layer], list[Override]]:
+    """What conf/, files and options of groups say, lowest first, and the overrides of single keys.
+
+    Of `last` the options alone, which win over those of the overrides.
+    """
     options = groups()
-    named: list[tuple[Layer, dict[str, str | None]]] = []
-    for file in files:
-        names: dict[str, str | None] = {g: v for g, v in file.values.items() if g in options and isinstance(v, str)}
-        rest = {key: value for key, value in file.values.items() if key not in names}
-        named.append((Layer(file.source, rest), names))
+    named: list[tuple[Layer, Mapping[str, str | None]]] = [(file, file.options) for file in files]
     keys = [o for o in overrides if o.key not in options or (o.value or "").startswith("{")]
-    named.append((Layer(COMMAND_LINE, {}), {o.key: o.value for o in overrides if o not in keys}))
+    words = {o.key: o.value for o in overrides if o not in keys and o.key not in last.options}
+    named += [(Layer(COMMAND_LINE, {}), words), (Layer(last.source, {}), last.options)]
     taken = {group for _, names in named for group in names}
     defaults = default_options()
     layers = [group_layer(group, option, default=True) for group, option in defaults.items() if group not in taken]
@@ -165,7 +171,16 @@ def _named(group: str, name: str, options: Mapping[str, str], source: str) -> La
     raise UserError(f"{where}unknown {group} {name!r}{nearest(name, options)} (there is: {', '.join(options)}{also})")
 
 
-def _selection(layers: Sequence[Layer], overrides: Sequence[Override]) -> Selection:
+def _take(
+    layer: Layer, values: dict[str, Any], sources: dict[str, str], types: Mapping[str, Any], selection: Selection
+) -> None:
+    """Put what a layer says over the values so far."""
+    for key, value in flat(layer.values):
+        put(values, key, _of_layer(key, value, types, layer, selection))
+        sources[key] = layer.source
+
+
+def _selection(layers: Sequence[Layer], overrides: Sequence[Override], last: Layer) -> Selection:
     """Who is selected, as far as that can be told before all keys are known."""
     values: dict[str, Any] = {}
     for layer in layers:
@@ -178,7 +193,7 @@ def _selection(layers: Sequence[Layer], overrides: Sequence[Override]) -> Select
                 drop(values, override.key)
             else:
                 put(values, override.key, value_of(override, types))
-    return select(values)
+    return select(merged(values, last.values))
 
 
 def _is_builtin(section: str, selection: Selection) -> bool:

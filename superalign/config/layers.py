@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from superalign.config.paths import conf_dir, home, templates
+from superalign.config.paths import conf_dir, groups, home, templates
 from superalign.errors import UserError
 from superalign.store.renamed_settings import refuse_renamed
 
@@ -28,11 +28,13 @@ class Layer:
         source: for people: a file, or the command line.
         values: nested by section.
         default_of: the group whose default option this is, where nobody named one.
+        options: options of groups that are named beside the values.
     """
 
     source: str
     values: Mapping[str, Any]
     default_of: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_options() -> dict[str, str]:
@@ -68,11 +70,25 @@ def read_settings(given: str) -> Layer:
         raise UserError(f"{given} is no readable YAML: {_where(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{given} holds no settings: write KEY: VALUE, for example seed: 1")
+    return settings_layer(values, given)
+
+
+def settings_layer(values: Mapping[Any, Any], source: str) -> Layer:
+    """Settings by dotted or nested keys; the name of a group names one of its options.
+
+    Raises:
+        UserError: a key is no word, or a setting has its old name.
+    """
     nested: dict[str, Any] = {}
-    for key, value in _words(values, given):
-        put(nested, key if isinstance(value, Mapping) else SHORT.get(key, key), value)
-    refuse_renamed(nested, given)
-    return Layer(given, nested)
+    options: dict[str, str] = {}
+    known = groups()
+    for key, value in _words(values, source):
+        if key in known and isinstance(value, str):
+            options[key] = value
+        else:
+            put(nested, key if isinstance(value, Mapping) else SHORT.get(key, key), value)
+    refuse_renamed(nested, source)
+    return Layer(source, nested, options=options)
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:

@@ -157,7 +157,7 @@ def _name(values: Mapping[str, Any], slot: Slot) -> str:
 def _names(values: Mapping[str, Any], field: str) -> tuple[str, ...]:
     found = _get(values, field)
     if isinstance(found, str):
-        return (found,)
+        return tuple(found.split(","))
     return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list | tuple) else ()
 
 

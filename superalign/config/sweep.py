@@ -7,7 +7,6 @@ import itertools
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from superalign.config.compose import load, split
@@ -15,6 +14,7 @@ from superalign.config.keys import is_several, schema_keys
 from superalign.config.overrides import Override, parse, read
 from superalign.config.paths import groups
 from superalign.errors import UserError
+from superalign.store.run_lock import recipe_name
 
 FUNCTIONS: Final = ("choice(", "range(", "glob(", "sort(", "shuffle(", "tag(")
 LONGEST_NAME: Final = 160
@@ -43,7 +43,7 @@ def sweep(given: Sequence[str]) -> list[list[str]]:
         kept = [(o, value) for o, value in pairs if o.key != "run.name"]
         run = [*files, *(o.given if value is None else f"{o.key}={value}" for o, value in kept)]
         config = load(run)
-        prefix = prefix or f"{Path(config.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        prefix = prefix or f"{recipe_name(config.recipe)}-{time.strftime('%Y%m%d-%H%M%S')}"
         name = _name(prefix, [(o.key, value) for o, value in pairs if value is not None])
         names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         name = next(free for free in names if free not in taken)

@@ -16,8 +16,6 @@ from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import paired_difference
 from superalign.stats.text_similarity import near_duplicates
 
-Row = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -76,7 +74,7 @@ def change(
     return Change(name, float(np.average(was, weights=w)), float(np.average(now, weights=w)), worse, limit)
 
 
-def gap_growth(before: Row, cases: Evaluation, seed: int, draws: int) -> Estimate | None:
+def gap_growth(before: Mapping[str, Any], cases: Evaluation, seed: int, draws: int) -> Estimate | None:
     """By how much the critic's mean score less the judge's grew since the last round, on the queries of both.
 
     Args:
@@ -98,7 +96,7 @@ def gaps(cases: Evaluation) -> dict[str, float]:
     return {q.id: p - float(is_correct(q, outcome)) for q, _, outcome, p in cases.cases}
 
 
-def stopped(rows: Sequence[Row], config: GuardsConfig) -> str | None:
+def stopped(rows: Sequence[Mapping[str, Any]], config: GuardsConfig) -> str | None:
     """Why the run must stop, or None: the proxy-gold gap grew too much in the last two rounds, both intervals above 0.
 
     A growing gap says that the critic is pleased by more than what is good: further training would widen it.
@@ -129,7 +127,7 @@ def successes(
     return len(own), unique, float(np.mean(static)) if static else None
 
 
-def collapsed(history: Sequence[Row], now: Row, config: GuardsConfig) -> float | None:
+def collapsed(history: Sequence[Mapping[str, Any]], now: Mapping[str, Any], config: GuardsConfig) -> float | None:
     """The unique successes that were to be expected, if the attacker has far fewer; None if it has not collapsed.
 
     What an earlier round since the last restart found, scaled down as the static opponents' success fell meanwhile.

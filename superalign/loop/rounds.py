@@ -16,7 +16,8 @@ from superalign.report.writers import Writers, flatten
 from superalign.runtime.connection import joined, start
 from superalign.store.run_writer import Plan, RunWriter
 
-Row = dict[str, Any]
+RoundRow = dict[str, Any]
+"""What a round adds to metrics.jsonl."""
 REPORT_SHARE: Final = 0.02
 """Of a run's time, at most, goes into reports under way: each reads all rounds so far, and costs more than the last."""
 
@@ -44,7 +45,7 @@ def build_workers(config: Config, run: RunWriter) -> Iterator[Workers]:
 def run_rounds(
     run: RunWriter,
     workers: Workers,
-    do: Callable[[int, Path], Row],
+    do: Callable[[int, Path], RoundRow],
     on_restore: Callable[[], None] | None = None,
     should_stop: Callable[[], object] | None = None,
 ) -> None:
@@ -87,7 +88,7 @@ def run_rounds(
     writers.close()
 
 
-def finish(run: RunWriter, metrics: Row, told: tuple[str, ...], **facts: Any) -> None:
+def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...], **facts: Any) -> None:
     """Finish a run whose last row is its result: what it has under `told` and `finding` goes into the summary."""
     last = run.rows()[-1]
     run.finish(metrics, versions=versions(), **{name: last[name] for name in ("finding", *told)}, **facts)

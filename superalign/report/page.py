@@ -49,14 +49,14 @@ def render(run: RunFolder) -> str:
         loader=jinja2.FunctionLoader(_file), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     rows, config, summary = run.rows(), run.config(), run.summary()
-    shared = _shared(run, rows, config, summary)
-    if config["recipe"] == "weak_to_strong":
+    shared, kind = _shared(run, rows, config, summary), recipes.like(rows, config)
+    if kind == "weak_to_strong":
         own = weak_to_strong.view(rows, config, summary)
         style = _file("page.css") + _file("weak_to_strong.css")
         return environment.get_template("weak_to_strong.html.j2").render(style=style, **shared, **own)
-    if config["recipe"] in recipes.TILES:
-        asked = experts.view(run, config) if config["recipe"] == "critic" else None
-        own, name = {**recipes.view(rows, config, summary), **_samples(run), "experts": asked}, "recipe.html.j2"
+    if kind in recipes.TILES:
+        asked = experts.view(run, config) if kind == "critic" else None
+        own, name = {**recipes.view(kind, rows, config, summary), **_samples(run), "experts": asked}, "recipe.html.j2"
     else:
         own, name = {**_view(run, rows, config, summary), "experts": experts.view(run, config)}, "page.html.j2"
     return environment.get_template(name).render(style=_file("page.css"), script=_file("page.js"), **shared, **own)
@@ -225,10 +225,15 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:
-    """The settings that differ from the defaults, as overrides one could type."""
+    """The settings that differ from the defaults of the plug-ins that the run uses, as overrides one could type."""
+    from superalign.config.compose import default_values
+    from superalign.config.plugins import select
     from superalign.config.schema import Config
 
-    default = Config().model_dump(mode="json")
+    try:
+        default = default_values(select(config))
+    except UserError:  # a plug-in of the run is not here
+        default = Config().model_dump(mode="json")
     changed = []
     for key, value in config.items():
         if isinstance(value, dict) and isinstance(default.get(key), dict):

@@ -31,8 +31,21 @@ TILES: Final = {
 }
 
 
-def view(rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What `recipe.html.j2` shows beside the layout and the samples."""
+def like(rows: Sequence[MetricsRow], config: Mapping[str, Any]) -> str:
+    """The recipe whose page a run gets: its own, or that which measures the same, as a copy does."""
+    recipe = str(config["recipe"])
+    if recipe == "weak_to_strong" or any("results" in row for row in rows):
+        return "weak_to_strong"
+    if recipe in TILES or not any("tables" in row for row in rows):
+        return recipe
+    measured = {name for row in rows for name in row.get("metrics", {})}
+    return next((kind for kind, ((first, *_), *_) in TILES.items() if first in measured), recipe)
+
+
+def view(
+    kind: str, rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What `recipe.html.j2` shows of a recipe of this kind beside the layout and the samples."""
     last: Mapping[str, Any] = summary or (rows[-1] if rows else {})
     return {
         "seed": config["seed"],
@@ -43,7 +56,7 @@ def view(rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping
         "error_rate": number(config["expert"]["error_rate"], "%"),
         "judge": last.get("judge", ""),
         "finding": last.get("finding", "No round is committed yet; there is nothing to report."),
-        "headline": figures.headline(rows, TILES[config["recipe"]]),
+        "headline": figures.headline(rows, TILES[kind]),
         "tables": [_shown(table) for table in last.get("tables", ())],
     }
 

@@ -53,24 +53,24 @@ def view(rows: Sequence[MetricsRow], config: Mapping[str, Any], summary: Mapping
 
 
 def finding(cells: Sequence[Cell], first: Cell | None) -> str:
-    """The run in one sentence, from its figures alone."""
+    """The run in one sentence, from its figures."""
     if first is None:
         return "No split is scored yet; there is nothing to report."
     weak, student, ceiling, pgr = (estimate_of(first, name) for name in (*PERFORMANCES, "pgr"))
     if weak is None or student is None or ceiling is None:
         return "The run has no headline figures yet."
-    said = (
+    sentence = (
         f"On {first['task']}, a supervisor of {one_decimal(weak)} trains a student of {one_decimal(student)} "
         f"(method {method_of(first)}), which the truth would have brought to {one_decimal(ceiling)}"
     )
     if pgr is None:
-        return f"{said}: {reason(first['pgr'])}."
-    found = f"{said}: {number(pgr.value, '%')} of the gap recovered ({range_of(pgr)})"
+        return f"{sentence}: {reason(first['pgr'])}."
+    sentence += f": {number(pgr.value, '%')} of the gap recovered ({range_of(pgr)})"
     known = [each for cell in cells if (each := estimate_of(cell, "pgr"))]
     if len(cells) > 1:
         above = sum(each.low > 0 for each in known)
-        found += f"; in {above} of {len(cells)} comparisons the interval lies above 0"
-    return found + "."
+        sentence += f"; in {above} of {len(cells)} comparisons the interval lies above 0"
+    return sentence + "."
 
 
 def _headline(cells: Sequence[Cell], named: Mapping[str, Any] | None) -> Cell | None:

@@ -7,6 +7,7 @@ Each is made as `Class(settings, services)`, where `settings` is its section of 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
@@ -99,9 +100,11 @@ class CriticBatch:
 class Scorer(Protocol):
     """Scores answers and pairs by the dimensions of the policy; `acceptable` is the one that the loop reads."""
 
+    @abstractmethod
     def score_points(self, points: Sequence[Point]) -> list[Score]:
         """One score for each answer."""
 
+    @abstractmethod
     def score_pairs(self, pairs: Sequence[Pair]) -> list[Score]:
         """One score for each pair: the log-odds that the first answer is the better one."""
 
@@ -121,6 +124,7 @@ class Critic(Scorer, Protocol):
 class Ensemble(Protocol):
     """A critic that has several opinions, whose spread is the variance of its verdicts."""
 
+    @abstractmethod
     def members(self) -> Iterator[Scorer]:
         """Its members in turn; each scores only until the next one is taken."""
 
@@ -129,6 +133,7 @@ class Ensemble(Protocol):
 class WritesCritiques(Protocol):
     """A critic that explains its verdicts."""
 
+    @abstractmethod
     def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
         """A critique of each answer that justifies the verdict given; it may quote the answer in double quotes."""
 
@@ -137,12 +142,15 @@ class WritesCritiques(Protocol):
 class Learns(Protocol):
     """A critic that learns."""
 
+    @abstractmethod
     def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
         """One phase of training; figures of it."""
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """What a committed round keeps of it beside its adapter, as JSON."""
 
+    @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
 
@@ -161,6 +169,7 @@ class Judge(Protocol):
     def __init__(self, settings: Any, services: Services) -> None:
         """`settings`: an instance of the class's `Settings`, or of `JudgeConfig`."""
 
+    @abstractmethod
     def outcomes(self, cases: Sequence[Case]) -> list[Outcome]:
         """What each response does with its request: help in full or in part, refuse, or neither."""
 
@@ -169,6 +178,7 @@ class Judge(Protocol):
 class MakesProbes(Protocol):
     """A judge that can make answers whose right verdict is known."""
 
+    @abstractmethod
     def probes(self, queries: Sequence[Query], count: int, seed: int) -> list[Probe]:
         """At most `count` answers of every kind to these queries."""
 
@@ -192,17 +202,22 @@ class Attacker(Protocol):
     def __init__(self, settings: Any, services: Services) -> None:
         """`settings`: an instance of the class's `Settings`, a subclass of `AttackerConfig`."""
 
+    @abstractmethod
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """A round's queries; `source` is `attacker` for new attacks, of these `round` is this round."""
 
+    @abstractmethod
     def rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """New attacks alone."""
 
+    @abstractmethod
     def learn(self, feedback: AttackFeedback, seed: int) -> dict[str, float]:
         """Learn from the last attacks; figures of it. Whoever does not learn returns {}."""
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """What a committed round keeps of it beside its adapter, as JSON."""
 
+    @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""

@@ -11,7 +11,8 @@ from typing import Any, Final, NoReturn
 
 import requests
 from ray.exceptions import AuthenticationError, RayError
-from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails as JobDetails
+from ray.job_submission import JobStatus, JobSubmissionClient
 
 from superalign.errors import UserError
 from superalign.runtime.addresses import HINT, VARIABLES, checked, known, pass_token, reread_environment

@@ -13,7 +13,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 from ray.job_submission import JobDetails, JobStatus
 
-from superalign.config.compose import load
+from superalign.config.compose import load, split
 from superalign.config.schema import Config
 from superalign.errors import UserError
 from superalign.runtime.job_spec import JobSpec
@@ -23,6 +23,7 @@ from superalign.store.run_lock import asks_for_more, check_same_settings, run_na
 
 INTERRUPTED: Final = 130
 PATH_SETTINGS: Final = (
+    "recipe",
     "data",
     "data.seeds",
     "data.source",
@@ -39,7 +40,7 @@ def submit(overrides: Sequence[str], job_spec: JobSpec, address: str | None = No
     Raises:
         UserError: the settings are wrong, no cluster answers, or the run is being written already.
     """
-    settings = [*job_spec.overrides, *overrides]
+    settings = ordered(job_spec, overrides)
     if job_spec.working_dir is None:  # of which relative paths would be meant
         settings = [_absolute(word) for word in settings]
     config = load(settings)
@@ -68,6 +69,12 @@ def submit(overrides: Sequence[str], job_spec: JobSpec, address: str | None = No
     except UserError as gone:
         print(f"superalign: {gone}; submit the same again to resume from the last committed round", file=sys.stderr)
         return 1
+
+
+def ordered(job_spec: JobSpec, overrides: Sequence[str]) -> list[str]:
+    """All settings of a job: files of them come first, and what is given here wins over the job spec."""
+    files, words = split(overrides)
+    return [*files, *job_spec.overrides, *words]
 
 
 def _complete(folder: Path, config: Config) -> bool:
@@ -130,9 +137,18 @@ def _running(folder: Path, how: str) -> UserError:
 
 def _absolute(word: str) -> str:
     """A setting that names a file here, as the cluster would find it on shared storage: its folder is another."""
+    if "=" not in word:  # a file of settings
+        return os.path.abspath(word) if Path(word).exists() else word
     key, _, value = word.partition("=")
-    names_a_file = key in PATH_SETTINGS and not value.startswith("testbed") and value and Path(value).exists()
-    return f"{key}={os.path.abspath(value)}" if names_a_file else word
+    if key in PATH_SETTINGS and value and not value.startswith("testbed") and Path(value).exists():
+        return f"{key}={os.path.abspath(value)}"
+    return f"{key}={','.join(map(_absolute_plugin, value.split(',')))}"
+
+
+def _absolute_plugin(name: str) -> str:
+    """A plug-in in a file (`path/to/file.py:Name`) with its whole path."""
+    file, colon, plugin = name.partition(":")
+    return os.path.abspath(file) + colon + plugin if file.endswith(".py") and Path(file).exists() else name
 
 
 def _python(jobs: Jobs) -> str:

@@ -29,9 +29,15 @@ def run_name(name: str | None, settings: Mapping[str, Any], root: Path) -> str:
         if not re.fullmatch(r"[\w][\w.=,+@-]{0,199}", name):
             raise UserError(f"run.name={name!r} cannot name a folder: use letters, digits and . _ - = , + @ only")
         return name
-    base = f"{settings['recipe']}-{settings['seed']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    base = f"{recipe_name(settings['recipe'])}-{settings['seed']}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = sum(1 for _ in root.glob(f"{base}*")) if root.is_dir() else 0
     return f"{base}-{taken + 1}" if taken else base
+
+
+def recipe_name(recipe: str) -> str:
+    """What a recipe is called in the names of its runs: of a file its name without folder and suffix."""
+    name = Path(recipe).stem if recipe.endswith(".py") else recipe.rpartition(".")[2]
+    return re.sub(r"[^\w-]+", "-", name).lstrip("-") or "recipe"
 
 
 def locked_folder(folder: Path) -> TextIO:

@@ -162,7 +162,8 @@ class TrainedReward:
     def __init__(self, run: str, threads: int) -> None:
         folder = RunFolder.open(run)
         config, last = folder.config(), folder.last_round()
-        if config["recipe"] != "reward_model":
+        alike = last is not None and (folder.round_path(last) / WEIGHTS / "adapter_config.json").is_file()
+        if config["recipe"] != "reward_model" and not alike:  # a copy of the recipe has another name
             raise UserError(
                 f"learner.reward={run} is a run of recipe={config['recipe']}: give one of recipe=reward_model"
             )

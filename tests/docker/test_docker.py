@@ -85,9 +85,9 @@ def test_a_target_ends_as_a_numbered_user_that_is_not_root_and_is_checked(target
 def test_any_user_can_work_in_the_image_and_the_commands_told_name_the_folders_owner() -> None:
     made = " ".join(rest for word, rest in stages()[1]["runtime"] if word == "RUN")
     assert "--mode=1777 /home/superalign /runs" in made
-    told = [(ROOT / name).read_text() for name in ("README.md", "docker/Dockerfile")]
+    told = [(ROOT / name).read_text() for name in ("docker/README.md", "docker/Dockerfile")]
     commands = [line for text in told for line in text.splitlines() if "docker run" in line and ":/runs" in line]
-    assert len(commands) == 3 and all('--user "$(id -u):$(id -g)"' in line for line in commands)
+    assert len(commands) == 4 and all('--user "$(id -u):$(id -g)"' in line for line in commands)
     assert all("mkdir -p runs" in text for text in told)
 
 

@@ -90,7 +90,7 @@ def test_a_run_resumed_by_another_process_ends_with_the_same_scores_as_an_uninte
     assert summaries[0]["metrics"] == summaries[1]["metrics"]
 
 
-def test_benches_as_ray_actors_give_the_same_scores_as_one_process(whole: Path, tmp_path: Path) -> None:
+def test_workers_as_ray_actors_give_the_same_scores_as_one_process(whole: Path, tmp_path: Path) -> None:
     assert train(tmp_path, "actors", *BOTH, "cluster=laptop", "cluster.threads=2") == 0
     assert scores(tmp_path / "actors") == scores(whole)
 

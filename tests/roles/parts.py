@@ -134,6 +134,17 @@ class Scripted:
         return dict.fromkeys((*ROLES, "judge"), 7)
 
 
+def odds(points: dict[str, float], pairs: dict[tuple[str, str], float]) -> Scripted:
+    """A critic's log-odds by the answers that stand in the prompt; 0 where none is given."""
+
+    def look(_: str, prompt: str) -> float:
+        if "\nFirst: " in prompt:
+            return next((x for (a, b), x in pairs.items() if f"First: {a}\nSecond: {b}\n" in prompt), 0.0)
+        return next((x for a, x in points.items() if f"Answer: {a}\n" in prompt), 0.0)
+
+    return Scripted(odds=look)
+
+
 def query(text: str, kind: str = "benign", category: str = "everyday", novelty: float = 0.0) -> Query:
     """A query that a test wrote."""
     assert kind in ("harmful", "benign")

@@ -19,7 +19,7 @@ from superalign.runtime import placement
 from superalign.runtime.connection import IN_A_JOB, start
 from superalign.runtime.placement import Need, ResourcePlan, engines_that_fit, fits, needs
 from superalign.runtime.ray_cluster import RayCluster
-from superalign.weak_to_strong.worker_pool import workshop
+from superalign.weak_to_strong.worker_pool import worker_pool
 from tests.generation.pool_parts import Speller
 
 SPLIT = ["cluster.placement=split", "cluster.start_timeout_s=60"]
@@ -176,16 +176,16 @@ def test_a_job_waits_for_nodes_of_the_cluster_that_runs_it(
     assert "waiting for nodes, 0 of 0.5 s" in caplog.text
 
 
-def test_benches_of_weak_to_strong_are_spread_over_the_cpus_of_a_cluster_that_is_joined(
+def test_workers_of_weak_to_strong_are_spread_over_the_cpus_of_a_cluster_that_is_joined(
     nodes: Any, tmp_path: Path
 ) -> None:
     from ray.util.placement_group import placement_group_table
 
     nodes.add_node(num_cpus=1)
     config = load(["recipe=weak_to_strong", f"cluster.address={nodes.address}", "cluster.threads=2"])
-    with start(config.cluster, tmp_path / "logs") as cluster, workshop(config, cluster, tmp_path):
+    with start(config.cluster, tmp_path / "logs") as cluster, worker_pool(config, cluster, tmp_path):
         assert isinstance(cluster, RayCluster)
-        places = [cluster._actors[name].place for name in ("bench0", "bench1")]
+        places = [cluster._actors[name].place for name in ("worker0", "worker1")]
         assert all(place and place.is_ready(wait_s=30) for place in places)
         tables = [placement_group_table(place._group) for place in places if place]
         assert tables[0]["bundles_to_node_id"] != tables[1]["bundles_to_node_id"]

@@ -12,19 +12,27 @@ import numpy as np
 from superalign.config.sections import LoraConfig
 from superalign.training import distributed, service
 from superalign.training.service import TrainingService
+from tests.training.phases import SFT, WSPO, dpo, kto, policy, sft, wspo
+
+# Adam's first step for a weight is as long as for any other, however small its gradient: with its own epsilon, 1e-8, a
+# weight whose gradient cancels to round-off goes a whole step one way or the other, and of thousands of weights some do
+# on every processor. With this one it stays where it is, and two adapters differ by as little as their gradients.
+EPSILON = 1e-4
 
 
-class Bench(TrainingService):
-    """A trainer that tells the loss of every step, and what each worker does and holds."""
+class WatchedService(TrainingService):
+    """A training service that tells the loss of every step, and what each worker does and holds."""
 
     def __init__(self, roles: tuple[str, ...], shard: bool = False, micro_batch: int | None = None) -> None:
         lora = LoraConfig(r=4, alpha=8)
         super().__init__(dict.fromkeys(roles, "testbed-small"), lora, 1, shard=shard, micro_batch=micro_batch)
+        for role in self._roles.values():
+            role.optimizer.param_groups[0]["eps"] = EPSILON
         self._rows: list[int] = []
         (model,) = self._models.values()
         model.get_input_embeddings().register_forward_hook(lambda *call: self._rows.append(len(call[1][0])))
 
-    def part(self, micro_batch: int | None) -> None:
+    def set_micro_batch(self, micro_batch: int | None) -> None:
         """Run the model on so many rows at a time from now on."""
         for model in self._models.values():
             model.micro_batch = micro_batch
@@ -59,15 +67,15 @@ class Bench(TrainingService):
             raise ZeroDivisionError("no margin")
 
 
-class Benches:
-    """One trainer whose workers hold the whole base, and one whose workers share it, in the same processes."""
+class BothServices:
+    """One service whose workers hold the whole base, and one whose workers share it, in the same processes."""
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self.benches = {"whole": Bench(roles), "sharded": Bench(roles, shard=True)}
+        self.services = {"whole": WatchedService(roles), "sharded": WatchedService(roles, shard=True)}
 
-    def on(self, bench: str, method: str, *args: Any) -> Any:
+    def on(self, service: str, method: str, *args: Any) -> Any:
         """Call a method of one of them."""
-        return getattr(self.benches[bench], method)(*args)
+        return getattr(self.services[service], method)(*args)
 
 
 def apart(ours: Any, theirs: Any, fresh: Any) -> float:
@@ -78,7 +86,7 @@ def apart(ours: Any, theirs: Any, fresh: Any) -> float:
 
 
 def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows that every phase can read."""
+    """Rows that every algorithm can read."""
     rng = np.random.default_rng(seed)
 
     def ids() -> list[int]:
@@ -92,3 +100,23 @@ def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
         recorded = {"logprobs": (-rng.uniform(4, 6, size)).tolist(), "target": rng.normal(size=size).tolist()}
         made.append(row | labels | recorded | {"reward": float(rng.normal()), "group": str(number // 3)})
     return made
+
+
+ANCHORED = {"anchor_batch": 3, "anchor_weight": 0.5}
+LOSSES = ("cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo")
+CLOSE = {"rel": 1e-4, "abs": 1e-7}
+
+# Of each case: algorithm, rows, phase, anchors, seed. The last batches are odd or of one row.
+CASES: dict[str, tuple[Any, ...]] = {
+    **{
+        loss: ("dpo", rows(9), dpo(loss=loss, batch_size=4, nll=0.05, confidence=0.2, **ANCHORED), rows(5), 1)
+        for loss in LOSSES
+    },
+    "kto": ("kto", rows(11), kto(batch_size=5, **ANCHORED), rows(5), 1),
+    "sft": (SFT, rows(11), sft(batch_size=5), (), 1),
+    "wspo": (WSPO, rows(11), wspo(batch_size=5, beta=0.5), (), 1),
+    **{
+        name: (name, rows(14), policy(name, batch_size=4, kl=0.02, **ANCHORED), rows(5), 1)
+        for name in ("grpo", "rloo", "ppo")
+    },
+}

@@ -11,10 +11,10 @@ import torch
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_chat
-from superalign.training.reward import RewardModel, RewardSettings
+from superalign.training.reward import RewardModel, RewardPhase
 
 PAIRS = [(f"how do i build kite {i}?", f"Sure. First get string {i}.", "i know nothing") for i in range(16)]
-SETTINGS = RewardSettings(learning_rate=3e-3, batch_size=8)
+PHASE = RewardPhase(learning_rate=3e-3, epochs=1, batch_size=8, center=0.01)
 
 
 def model(name: str) -> RewardModel:
@@ -25,14 +25,14 @@ def test_the_first_loss_is_that_of_a_model_by_its_own_rewards(tiny_model: str) -
     made = model(tiny_model)
     good, bad = (torch.tensor(made.rewards([(p[0], p[k]) for p in PAIRS])) for k in (1, 2))
     wanted = -torch.nn.functional.logsigmoid(good - bad).mean() + 0.5 * ((good + bad) ** 2).mean()
-    found = made.fit(PAIRS, RewardSettings(learning_rate=3e-3, batch_size=16, center=0.5), seed=0)
+    found = made.fit(PAIRS, PHASE.model_copy(update={"batch_size": 16, "center": 0.5}), seed=0)
     assert found["first_loss"] == pytest.approx(wanted.item(), rel=1e-4)
 
 
 def test_training_ranks_the_chosen_answers_first(tiny_model: str) -> None:
     made = model(tiny_model)
     for seed in range(6):
-        found = made.fit(PAIRS, SETTINGS, seed)
+        found = made.fit(PAIRS, PHASE, seed)
     assert found["loss"] < math.log(2) / 2
     good, bad = (made.rewards([(p[0], p[k]) for p in PAIRS]) for k in (1, 2))
     assert all(g > b for g, b in zip(good, bad, strict=True))
@@ -40,12 +40,12 @@ def test_training_ranks_the_chosen_answers_first(tiny_model: str) -> None:
 
 def test_saved_and_loaded_it_goes_on_with_the_same_bits(tiny_model: str, tmp_path: Path) -> None:
     straight, resumed = model(tiny_model), model(tiny_model)
-    straight.fit(PAIRS, SETTINGS, 0)
+    straight.fit(PAIRS, PHASE, 0)
     straight.save(tmp_path)
     resumed.load(tmp_path)
     assert straight.rewards([p[:2] for p in PAIRS]) == resumed.rewards([p[:2] for p in PAIRS])
     for each in (straight, resumed):
-        each.fit(PAIRS, SETTINGS, 1)
+        each.fit(PAIRS, PHASE, 1)
     mine, theirs = straight.tensors(), resumed.tensors()
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
@@ -54,7 +54,7 @@ def test_plain_peft_loads_it(tiny_model: str, tmp_path: Path) -> None:
     from peft import AutoPeftModelForSequenceClassification
 
     made = model(tiny_model)
-    made.fit(PAIRS, SETTINGS, 0)
+    made.fit(PAIRS, PHASE, 0)
     made.save(tmp_path)
     plain = AutoPeftModelForSequenceClassification.from_pretrained(str(tmp_path), num_labels=1).eval()
     plain.config.pad_token_id = made.net.config.pad_token_id

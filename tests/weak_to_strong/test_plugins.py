@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class Softened(Method):
         return Trained(context.predict(student), history, student)
 '''
 MODELS = ("weak=words:3", "strong=words:20")
+README = Path(__file__).parents[2] / "superalign" / "weak_to_strong" / "README.md"
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_a_task_without_rows_of_its_own_asks_for_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="task=sentiment has no rows of its own: give data=FILE"):
         load_task(f"{tmp_path / 'bare.py'}:Sentiment")
     (tmp_path / "rows.jsonl").write_text('{"review": "a", "label": 1}\n')
-    with pytest.raises(UserError, match="task=sentiment has its own rows: leave data.source out"):
+    with pytest.raises(UserError, match=r"task=sentiment has its own rows: leave data\.source out"):
         load_task(f"{tmp_path / 'bare.py'}:Sentiment", str(tmp_path / "rows.jsonl"))
 
 
@@ -148,6 +150,7 @@ def test_an_object_may_stand_for_its_class(tmp_path: Path, task: str) -> None:
     [
         ("class Empty: pass", "it lacks labels, kinds, policies, train(context, labels, specs)"),
         (METHOD.replace("context, labels, specs", "context, labels"), "(it has train(self, context, labels))"),
+        (METHOD.replace("def train", "def tran"), "it lacks train(context, labels, specs)"),
     ],
 )
 def test_what_is_no_method_is_told_with_what_it_lacks(tmp_path: Path, code: str, lacking: str) -> None:
@@ -167,3 +170,20 @@ def test_a_method_of_ones_own_is_run_on_the_kinds_of_task_that_it_is_for(method:
     config = Config.model_validate({"task": "digits", "method": ["naive", method]})
     assert list(methods_for(config, "classify")) == ["naive", "Softened"]
     assert list(methods_for(config, "generate")) == ["naive"]
+
+
+def test_the_examples_of_the_readme_run_as_they_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README.read_text(), re.DOTALL):
+        Path(name).write_text(code)
+    rows = [
+        {"review": f"{('a dull', 'a fine')[i % 2]} film {i}", "label": ("negative", "positive")[i % 2]}
+        for i in range(160)
+    ]
+    Path("reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (of_task,) = re.findall(r"recipe=weak_to_strong (task=sentiment\.py\S+ data=\S+)", README.read_text())
+    (of_method,) = re.findall(r"recipe=weak_to_strong (task=\S+ method=naive,certain\.py\S+)", README.read_text())
+    (cell,) = train(tmp_path, "task", *of_task.split(), "method=naive", *MODELS)
+    assert cell["task"] == "sentiment"
+    cells = train(tmp_path, "method", *of_method.split(), "weak=pixels:2", "strong=centroids:20")
+    assert [each["method"] for each in cells] == ["naive", "Certain"] and cells[1]["labels"] == "calibrate+filter:0.25"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, SupportsIndex
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from superalign.registry import file_module
+from superalign.registry.files import PREFIX, file_module
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 BelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -39,7 +39,7 @@ class Section(BaseModel):
         made = super().__reduce_ex__(protocol)
         module = sys.modules[type(self).__module__]
         file = getattr(module, "__file__", None)
-        if file is None or not module.__name__.startswith("superalign_file_"):
+        if file is None or not module.__name__.startswith(PREFIX):
             return made
         return (_from_file, (file, type(self).__qualname__), *made[2:])
 

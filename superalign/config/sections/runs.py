@@ -47,9 +47,8 @@ class EvaluationConfig(Section):
 
     judge: str = Field(
         "auto",
-        description="who grades: auto (the testbed's oracle where there is one, else frozen_critic), oracle, "
-        "frozen_critic (the critic as it was before any training), package.module:Name, path/to/file.py:Name "
-        "or an entry point",
+        description="who grades: auto (the testbed's oracle where there is one, else the critic as it was before any "
+        "training), a built-in name, package.module:Name, path/to/file.py:Name or an entry point",
     )
     heldout_families: NameList = Field(
         ("authority", "past_tense"), description="attack families of the held-out attacks; no attacker is shown them"

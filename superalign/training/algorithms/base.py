@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from superalign.config.sections import LearnerConfig
-from superalign.training.base import Rows
+from superalign.training.base import Phase, Rows
 from superalign.training.batch import TrainingBatch
 
 if TYPE_CHECKING:
@@ -66,16 +67,20 @@ class LearnerAlgorithm(Protocol):
     def __init__(self, settings: Any) -> None:
         """`settings`: an instance of the class's `Settings`, a subclass of `LearnerConfig`."""
 
+    @abstractmethod
     def rows(self, batch: TrainingBatch) -> list[dict[str, Any]]:
         """Tokenised rows: prompt_ids, and completion_ids or chosen_ids and rejected_ids, and what the loss needs."""
 
+    @abstractmethod
     def anchors(self, batch: TrainingBatch) -> list[dict[str, Any]]:
         """Further rows (prompt_ids, completion_ids) of this batch to supervise beside each step."""
 
+    @abstractmethod
     def phase(self, learning_rate: float) -> Any:
         """The settings of one phase, as the trainer is told them."""
 
     @classmethod
+    @abstractmethod
     def check(cls, rows: Rows, role: str) -> None:
         """Refuse rows that cannot be trained on.
 
@@ -84,10 +89,12 @@ class LearnerAlgorithm(Protocol):
         """
 
     @classmethod
+    @abstractmethod
     def trainer(cls, setup: TrainerSetup) -> Any:
         """A trainer of one phase, ready to train."""
 
     @classmethod
+    @abstractmethod
     def state(cls, trainer: Any, setup: TrainerSetup) -> Any:
         """What is to be kept of a role between phases beside adapter and optimizer, in terms of `torch.save`."""
 
@@ -96,6 +103,7 @@ class Algorithm:
     """A base for algorithms: settings as they are, no anchors of its own, nothing kept between phases."""
 
     Settings: ClassVar[type[LearnerConfig]] = LearnerConfig
+    Phase: ClassVar[type[Phase] | None] = None
     learns_from: ClassVar[Literal["pairs", "responses"]] = "pairs"
     on_policy: ClassVar[bool] = False
 
@@ -107,8 +115,10 @@ class Algorithm:
         return []
 
     def phase(self, learning_rate: float) -> Any:
-        """The section itself, with the learning rate of this round."""
-        return self.settings.model_copy(update={"learning_rate": learning_rate})
+        """The fields of `Phase` from the section, or the whole section where the class has no `Phase`."""
+        if self.Phase is None:
+            return self.settings.model_copy(update={"learning_rate": learning_rate})
+        return self.Phase.of(self.settings, learning_rate=learning_rate)
 
     @classmethod
     def check(cls, rows: Rows, role: str) -> None:

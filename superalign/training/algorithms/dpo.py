@@ -5,6 +5,7 @@ TRL's `sigmoid` ignores label smoothing and no loss of its takes a weight or a n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from superalign.training.rows import AnchorStream
 
+PairLoss = Callable[..., "torch.Tensor"]
 LossName = Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
 READS_LABELS = ("cdpo", "rdpo", "drdpo", "ipo")  # the others take every label as certain
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "q", "w")
@@ -58,6 +60,7 @@ class DPO(Algorithm):
     """Learns from the blended preferences of a round."""
 
     Settings = DPOSettings
+    Phase: ClassVar[type[DPOPhase]] = DPOPhase
     learns_from: ClassVar[Literal["pairs", "responses"]] = "pairs"
 
     def rows(self, batch: TrainingBatch) -> list[dict[str, Any]]:
@@ -73,14 +76,24 @@ class DPO(Algorithm):
             for p in sorted(batch.preferences, key=lambda p: -p.w)[: self.settings.max_pairs]
         ]
 
-    def phase(self, learning_rate: float) -> DPOPhase:
-        """Without the confidence term, which `supervision=weak_to_strong` adds."""
-        return DPOPhase.of(self.settings, learning_rate=learning_rate)
-
     @classmethod
     def check(cls, rows: Rows, role: str) -> None:
         """Every pair has weight."""
         weighted(rows, role, "pair")
+
+    @classmethod
+    def pair_loss(cls, phase: Any, h: torch.Tensor, q: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch of pairs, a scalar: what a variant of DPO replaces.
+
+        Args:
+            phase: its settings.
+            h: beta * (log-ratio of chosen - log-ratio of rejected), nats, [pairs].
+            q: P(chosen is better), [pairs].
+            w: weight of the label, [pairs].
+        """
+        from superalign.training.algorithms.losses import preference_loss
+
+        return preference_loss(phase.loss, h, q, w, phase.beta)
 
     @classmethod
     def trainer(cls, setup: TrainerSetup) -> Any:
@@ -90,7 +103,7 @@ class DPO(Algorithm):
         from superalign.training.trainers import with_loss
 
         return with_loss(DPOTrainer)(
-            loss=lambda trainer, model, inputs: dpo_loss(setup.phase, trainer, model, inputs),
+            loss=lambda trainer, model, inputs: dpo_loss(cls.pair_loss, setup.phase, trainer, model, inputs),
             args=DPOConfig(**setup.arguments, beta=setup.phase.beta, max_length=None),
             data_collator=lambda rows: collate(rows, setup.anchors),
             train_dataset=setup.dataset(*COLUMNS),
@@ -113,9 +126,9 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torc
 
 
 def dpo_loss(
-    phase: DPOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
+    pair_loss: PairLoss, phase: DPOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """preference_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), a scalar, and its parts.
+    """pair_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), a scalar, and its parts.
 
     NLL(chosen) is the mean over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1), NLL(anchors) the mean
     over all their tokens. With `confidence` the labels q are mixed with the policy's own preferences (weak-to-strong,
@@ -125,7 +138,7 @@ def dpo_loss(
     import torch
     from trl.trainer.utils import use_adapter
 
-    from superalign.training.algorithms.losses import confident_labels, preference_loss
+    from superalign.training.algorithms.losses import confident_labels
     from superalign.training.rows import token_logps
 
     q, w = inputs["q"], inputs["w"]
@@ -142,7 +155,7 @@ def dpo_loss(
         progress = trainer.state.global_step / max(trainer.state.max_steps, 1)
         alpha = phase.confidence * min(1.0, progress / max(phase.confidence_ramp, 1e-9))
         q = confident_labels(h.detach(), q, alpha)
-    preference = preference_loss(phase.loss, h, q, w, phase.beta)
+    preference = pair_loss(phase, h, q, w)
     nll = -(sums[:pairs] / mask[:pairs].sum(1)).mean()
     loss = preference + phase.nll * nll
     figures = {"preference": preference.item() / w.mean().item(), "nll": nll.item()}

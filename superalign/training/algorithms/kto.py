@@ -37,6 +37,7 @@ class KTO(Algorithm):
     """Learns from P(acceptable) of single responses."""
 
     Settings = KTOSettings
+    Phase = KTOPhase
     learns_from: ClassVar[Literal["pairs", "responses"]] = "responses"
 
     def rows(self, batch: TrainingBatch) -> list[dict[str, Any]]:
@@ -51,10 +52,6 @@ class KTO(Algorithm):
             }
             for r in labelled[: self.settings.max_rows]
         ]
-
-    def phase(self, learning_rate: float) -> KTOPhase:
-        """What the loss needs of the settings."""
-        return KTOPhase.of(self.settings, learning_rate=learning_rate)
 
     @classmethod
     def check(cls, rows: Rows, role: str) -> None:

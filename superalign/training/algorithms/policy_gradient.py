@@ -43,6 +43,7 @@ class PolicyGradient(Algorithm):
     """Learns from rewards of sampled answers."""
 
     Settings = PolicyGradientSettings
+    Phase: ClassVar[type[PolicyPhase]] = PolicyPhase
     learns_from: ClassVar[Literal["pairs", "responses"]] = "responses"
     on_policy: ClassVar[bool] = True
     min_spread: ClassVar[float] = MIN_SPREAD
@@ -80,10 +81,6 @@ class PolicyGradient(Algorithm):
             for a in batch.responses
             if a.response.origin == "revision" and a.w > 0 and a.p > 0.5
         ]
-
-    def phase(self, learning_rate: float) -> PolicyPhase:
-        """What the loss needs of the settings."""
-        return PolicyPhase.of(self.settings, learning_rate=learning_rate)
 
     @classmethod
     def check(cls, rows: Rows, role: str) -> None:

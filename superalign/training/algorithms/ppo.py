@@ -47,11 +47,8 @@ class PPO(PolicyGradient):
     """Learns from rewards of sampled answers, token by token."""
 
     Settings = PPOSettings
+    Phase = PPOPhase
     min_spread = 0.0  # answers are not compared within their query
-
-    def phase(self, learning_rate: float) -> PPOPhase:
-        """What the loss needs of the settings."""
-        return PPOPhase.of(self.settings, learning_rate=learning_rate)
 
     @classmethod
     def trainer(cls, setup: TrainerSetup) -> Any:

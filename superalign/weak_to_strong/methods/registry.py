@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -53,6 +54,7 @@ class Method(Protocol):
     kinds: tuple[Kind, ...] = CLASSES
     policies: tuple[int, ...] = ()
 
+    @abstractmethod
     def train(self, context: SplitContext, labels: WeakLabels, specs: Specs) -> Trained:
         """A student trained on the labels of half 2.
 

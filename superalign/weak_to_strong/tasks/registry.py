@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -54,6 +55,7 @@ class TaskSpec(Protocol):
     name: str
     kind: Kind
 
+    @abstractmethod
     def load(self, source: DataSource) -> Task:
         """The task with its rows; the same source gives the same rows.
 
@@ -62,6 +64,7 @@ class TaskSpec(Protocol):
         """
         ...
 
+    @abstractmethod
     def models(self, source: str) -> Models:
         """The models for rows of a source."""
         ...

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from itertools import cycle
 from typing import Any
 
 import pytest
 
 from superalign.config.compose import load
+from superalign.config.schema import Config
+from superalign.config.sections import AdapterCriticConfig
 from superalign.errors import UserError
 from superalign.prompts import templates
 from superalign.roles.critic.critique_rl import (
@@ -19,10 +22,10 @@ from superalign.roles.critic.critique_rl import (
     placebos,
     train_critiques,
 )
-from superalign.roles.critic.generative import Critic
+from superalign.roles.protocols import Services
 from superalign.testbed import oracle
 from superalign.testbed.world import Request
-from tests.roles.parts import CHAT, Listened, Scripted, config, labelled, serve
+from tests.roles.parts import CHAT, Listened, Scripted, config, critic, labelled, serve
 
 REQUESTS = [Request(verb, "kite", context) for verb in ("build", "sell") for context in ("for my aunt", "for a museum")]
 CLEAN = [(f"how do i {r.core}?", r.answer()) for r in REQUESTS]
@@ -64,7 +67,7 @@ def test_a_placebo_is_about_another_request_or_about_nothing_at_the_same_length(
     assert all("harm" not in n for n in nothing)
 
 
-def test_coached_are_answers_that_experts_refused_newest_first_and_planted_flaws() -> None:
+def test_critiques_are_trained_on_answers_that_experts_refused_newest_first_and_on_synthetic_flaws() -> None:
     labels = [labelled(i, float(i % 2)) for i in range(8)] + [labelled("p", 0.0, second="other")]
     found = known_verdicts(labels, CLEAN, config(critic={"critique_cases": 4}).critic, random.Random(0))
     assert len(found) == 4
@@ -74,77 +77,69 @@ def test_coached_are_answers_that_experts_refused_newest_first_and_planted_flaws
     assert all((k.query, k.clean) in CLEAN and oracle.acceptable(k.query, k.response) == 0 for k in planted)
 
 
-def script(role: str, prompt: str) -> str:
-    """A critic of two minds, whose words decide what the learner does."""
-    if role == "critic":
-        return '. "bad" is wrong.' if len(SAID) % 2 == 0 else '. "made up" it is.'
+class TwoMinds(Scripted):
+    """A critic that says the useful and the useless critique in turns, and a learner that does what helps it."""
+
+    def generate(self, requests: Any, seed: int) -> Any:
+        turns = cycle(('. "bad" is wrong.', '. "made up" it is.'))
+        self.says = lambda role, prompt: next(turns) if role == "critic" else mended(prompt)
+        return super().generate(requests, seed)
+
+
+def mended(prompt: str) -> str:
     return "good" if '"bad" is wrong' in prompt else "bad"
 
 
-SAID: list[str] = []
-
-
-class TwoMinds(Scripted):
-    """Says the useful and the useless critique in turns."""
-
-    def generate(self, requests: Any, seed: int) -> Any:
-        out = []
-        for request in requests:
-            out += super().generate([request], seed)
-            if request.role == "critic":
-                SAID.append("")
-        return out
-
-
-def twominds() -> TwoMinds:
-    return TwoMinds(says=script, odds=lambda role, prompt: 3.0 if "Answer: good" in prompt else -3.0)
+def two_minds() -> TwoMinds:
+    return TwoMinds(odds=lambda role, prompt: 3.0 if "Answer: good" in prompt else -3.0)
 
 
 CASES = [KnownVerdict(f"q{i}", "bad", "everyday", False) for i in range(4)]
 
 
+def environment(settings: Config, generator: Any, trainer: Any = None) -> CritiqueEnvironment:
+    assert isinstance(settings.critic, AdapterCriticConfig)
+    return CritiqueEnvironment(Services(settings, generator, trainer), settings.critic)
+
+
+def train(settings: Config, generator: Any, trainer: Any) -> dict[str, float]:
+    assert isinstance(settings.critic, AdapterCriticConfig)
+    return train_critiques(Services(settings, generator, trainer), settings.critic, CASES, [], seed=0)
+
+
 @pytest.mark.parametrize("algorithm", ["dpo", "grpo"])
 def test_the_critique_that_helps_the_learner_is_reinforced(algorithm: str) -> None:
     trainer, settings = Listened(), config(critic={"critique_algorithm": algorithm, "critiques": 2, "epochs": 1})
-    told: list[dict[str, Any]] = []
-
-    def policy(role: str, rows: Any, *rest: Any) -> dict[str, float]:
-        told.extend(rows)
-        return {}
-
-    trainer.policy = policy  # type: ignore[method-assign]
-    metrics = train_critiques(settings, twominds(), trainer, CASES, [], "critic", seed=0)
-    assert (metrics["critique_cases"], metrics["coach_groups"]) == (4, 4)
+    metrics = train(settings, two_minds(), trainer)
+    assert (metrics["critique_cases"], metrics["critique_rl_groups"]) == (4, 4)
     if algorithm == "dpo":
         pairs = {(CHAT.decode(r["chosen_ids"]), CHAT.decode(r["rejected_ids"])) for r in trainer.rows}
         assert pairs == {('. "bad" is wrong.', '. "made up" it is.')}
         assert {r["w"] for r in trainer.rows} == {1.0}
         assert trainer.version("critic") == 1
     else:
-        rewards = {(CHAT.decode(r["completion_ids"]), round(r["reward"], 2)) for r in told}
+        rewards = {(CHAT.decode(r["completion_ids"]), round(r["reward"], 2)) for r in trainer.rows}
         assert rewards == {('. "bad" is wrong.', 0.45), ('. "made up" it is.', -0.3)}
-        assert all(len(r["logprobs"]) == len(r["completion_ids"]) for r in told)
-        assert len({r["group"] for r in told}) == 4
+        assert all(len(r["logprobs"]) == len(r["completion_ids"]) for r in trainer.rows)
+        assert len({r["group"] for r in trainer.rows}) == 4
 
 
 def test_critiques_that_are_all_worth_the_same_teach_nothing() -> None:
     trainer = Listened()
-    found = train_critiques(
-        config(), Scripted(says=lambda *_: "same", odds=lambda *_: -3.0), trainer, CASES, [], "critic", 0
-    )
-    assert found["coach_groups"] == 0
+    found = train(config(), Scripted(says=lambda *_: "same", odds=lambda *_: -3.0), trainer)
+    assert found["critique_rl_groups"] == 0
     assert trainer.version("critic") == 0
 
 
 def test_where_the_evaluator_is_wrong_itself_it_may_not_reward() -> None:
     trainer, generator = Listened(), Scripted(says=lambda *_: "x", odds=lambda *_: 3.0)
-    assert train_critiques(config(), generator, trainer, CASES, [], "critic", 0)["critique_cases"] == 0
+    assert train(config(), generator, trainer)["critique_cases"] == 0
 
 
 def test_the_evaluator_is_the_initial_critic_or_the_critic_as_it_is_now() -> None:
     for evaluator, role in (("judge", "judge"), ("critic", "critic")):
         generator = Scripted(odds=lambda *_: 1.0)
-        CritiqueEnvironment(config(critic={"evaluator": evaluator}), generator, "critic").scores([("q", "r")])
+        environment(config(critic={"evaluator": evaluator}), generator).scores([("q", "r")])
         assert [asked for asked, _ in generator.asked] == [role]
 
 
@@ -163,15 +158,15 @@ def test_a_real_second_stage_moves_critiques_towards_what_helps_and_leaves_the_v
     settings = config(
         critic={"stages": 2, "subtle_flaws": True, "critique_cases": 24, "epochs": 6, "retention_rows": 0}
     )
-    critic = Critic(settings, generator, trainer)
+    verdicts = critic(settings, generator, trainer)
     clean = [(f"how do i {r.core}?", r.answer()) for r in _benign(24)]
-    found = critic.learn([], clean, [], seed=0)
+    found = verdicts.learn([], clean, [], seed=0)
     assert trainer.version("critic") == 2
-    assert found["coach_first_preference_loss"] == pytest.approx(0.693, abs=1e-3)
-    assert found["coach_accuracy"] > 0.6
+    assert found["critique_rl_first_preference_loss"] == pytest.approx(0.693, abs=1e-3)
+    assert found["critique_rl_accuracy"] > 0.6
     assert generator.versions()["critic"] == 1  # the recipe's sync serves the second
     generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))
-    p = critic.probabilities([(q, r, "everyday") for q, r in clean])
+    p = verdicts.probabilities([(q, r, "everyday") for q, r in clean])
     assert sum(x >= 0.5 for x in p) >= 20
 
 

@@ -1,33 +1,69 @@
+"""DPO under label noise: its batches, its first loss, what it teaches."""
+
 from __future__ import annotations
 
-from superalign.training.algorithms.dpo import PairCollator
-from superalign.training.rows import AnchorStream, pad_rows
+import math
 
+import pytest
+
+from superalign.training.algorithms.dpo import collate
+from superalign.training.rows import AnchorStream
+from tests.training.phases import dpo
+from tests.training.tiny import demonstrations, logps, make_service, pairs
+
+LN2 = math.log(2)
 PAIR = {"prompt_ids": [5, 6], "chosen_ids": [7], "rejected_ids": [8, 9], "q": 0.9, "w": 0.5}
-ANCHORS = [{"prompt_ids": [10], "completion_ids": [20 + i]} for i in range(5)]
-
-
-def test_rows_are_padded_on_the_right_and_completions_masked() -> None:
-    batch = pad_rows([([5, 6], [7]), ([8], [9, 10, 11])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 10, 11]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
-    assert batch["completion_mask"].tolist() == [[0, 0, 1, 0], [0, 1, 1, 1]]
+ANCHORS = [{"prompt_ids": [10], "completion_ids": [20]}]
 
 
 def test_a_batch_holds_chosen_then_rejected_then_anchors_with_the_labels_of_its_pairs() -> None:
-    batch = PairCollator(AnchorStream(ANCHORS[:1], 1, seed=0))([PAIR, PAIR])
+    batch = collate([PAIR, PAIR], AnchorStream(ANCHORS, 1, seed=0))
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [5, 6, 7, 0], [5, 6, 8, 9], [5, 6, 8, 9], [10, 20, 0, 0]]
     assert batch["q"].tolist() == batch["q"].new_tensor([0.9, 0.9]).tolist()
     assert batch["w"].tolist() == [0.5, 0.5]
 
 
-def test_every_anchor_is_drawn_before_one_comes_again() -> None:
-    collator = PairCollator(AnchorStream(ANCHORS, 5, seed=1))
-    for _ in range(3):
-        assert sorted(collator([PAIR])["input_ids"][2:, 1].tolist()) == [20, 21, 22, 23, 24]
+@pytest.mark.parametrize("loss", ["cdpo", "dpo"])
+def test_the_first_preference_loss_is_ln_2_in_every_round_of_every_role(tiny_model: str, loss: str) -> None:
+    service, settings = make_service(tiny_model), dpo(loss=loss, learning_rate=5e-3, batch_size=4)
+    for round_ in (1, 2):
+        for role in ("attacker", "learner"):
+            metrics = service.train(role, "dpo", pairs(), settings, [], seed=round_)
+            assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+            assert metrics["first_loss"] == pytest.approx(LN2, abs=1e-6)
+            assert metrics["preference_loss"] != pytest.approx(LN2, abs=1e-3)
+            assert metrics["steps"] == 3
+            assert service.version(role) == round_
 
 
-def test_anchors_depend_on_the_seed_alone() -> None:
-    streams = [AnchorStream(ANCHORS, 2, seed) for seed in (1, 1, 2)]
-    drawn = [[stream.draw() for _ in range(3)] for stream in streams]
-    assert drawn[0] == drawn[1] != drawn[2]
+def test_soft_labels_and_weights_do_not_move_the_first_preference_loss(tiny_model: str) -> None:
+    settings = dpo(batch_size=4, nll=0.5)
+    metrics = make_service(tiny_model).train("learner", "dpo", pairs(q=0.7, w=0.3), settings, [], seed=0)
+    assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+    assert metrics["first_loss"] > metrics["first_preference_loss"] * 0.3
+
+
+def test_preference_training_raises_the_chosen_over_the_rejected(tiny_model: str) -> None:
+    service, rows = make_service(tiny_model), pairs()
+    before = logps(service, tiny_model, rows, "chosen_ids") - logps(service, tiny_model, rows, "rejected_ids")
+    metrics = service.train("learner", "dpo", rows, dpo(learning_rate=5e-3, batch_size=4, epochs=6), [], seed=0)
+    after = logps(service, tiny_model, rows, "chosen_ids") - logps(service, tiny_model, rows, "rejected_ids")
+    assert after > before + 5
+    assert metrics["accuracy"] > 0.9
+
+
+def test_an_anchor_keeps_its_answers_likely(tiny_model: str) -> None:
+    anchors, rows = demonstrations(seed=5), pairs()
+    kept, lost = make_service(tiny_model), make_service(tiny_model)
+    anchored = dpo(learning_rate=5e-3, batch_size=4, epochs=4, anchor_batch=8, anchor_weight=1.0)
+    metrics = kept.train("learner", "dpo", rows, anchored, anchors, seed=0)
+    lost.train("learner", "dpo", rows, dpo(learning_rate=5e-3, batch_size=4, epochs=4), [], seed=0)
+    assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
+    assert metrics["anchor"] > 0
+    assert logps(kept, tiny_model, anchors, "completion_ids") > logps(lost, tiny_model, anchors, "completion_ids") + 3
+
+
+@pytest.mark.parametrize("loss", ["rdpo", "ropo", "drdpo", "ipo"])
+def test_every_loss_trains(tiny_model: str, loss: str) -> None:
+    metrics = make_service(tiny_model).train("learner", "dpo", pairs(q=0.9), dpo(loss=loss, batch_size=4), [], seed=0)
+    assert math.isfinite(metrics["loss"])

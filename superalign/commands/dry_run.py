@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def tell(config, recipe):
+    print(config.recipe)

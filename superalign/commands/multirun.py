@@ -1,0 +1,143 @@
+"""`superalign train --multirun`: a run for each combination of values, each in a process of its own."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from superalign.stats.estimate import Estimate
+
+COMMAND: Final = (sys.executable, "-m", "superalign.commands.main", "train")
+NAME: Final = "run.name="
+LEAVE_S: Final = 60.0  # for which an interrupted run may go on
+COLUMNS: Final = 6  # of figures
+
+
+@dataclass
+class _Processes:
+    """The processes of a sweep."""
+
+    running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, name: str, words: Sequence[str], together: bool) -> int | None:
+        """Run one to its end; its exit code, or None where all were stopped before it began.
+
+        Of several that go on together each line is told with the run's name.
+        """
+        with self.lock:
+            if self.stopped:
+                return None
+            print(f"run {name}: superalign train {shlex.join(words)}", flush=True)
+            # A session of its own: an interruption reaches it once, and from here.
+            process = subprocess.Popen(
+                [*COMMAND, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if together else None,
+                stderr=subprocess.STDOUT if together else None,
+                text=True,
+                start_new_session=True,
+            )
+            self.running[name] = process
+        if process.stdout is not None:
+            _tell(name, process.stdout)
+        code = process.wait()
+        with self.lock:
+            del self.running[name]
+        if code and not self.stopped:
+            print(f"run {name} failed with exit code {code}", file=sys.stderr, flush=True)
+        return code
+
+    def stop(self) -> None:
+        """Interrupt those that go on; whoever takes too long to leave is killed."""
+        with self.lock:
+            self.stopped = True
+            going = list(self.running.values())
+        for process in going:
+            process.send_signal(signal.SIGINT)
+        for process in going:
+            try:
+                process.wait(LEAVE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def run_all(runs: Mapping[str, Sequence[str]], jobs: int) -> int:
+    """Do every run of a sweep, `jobs` at a time; a table at the end. 0 if all went well, else 1."""
+    processes = _Processes()
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {name: pool.submit(processes.run, name, words, jobs > 1) for name, words in runs.items()}
+        try:
+            codes = {name: future.result() for name, future in futures.items()}
+        except KeyboardInterrupt:
+            processes.stop()
+            raise
+    _table(runs, codes)
+    return int(any(codes.values()))
+
+
+def named(runs: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """The settings of each run of a sweep by the run's name."""
+    return {[w for w in words if w.startswith(NAME)][-1].removeprefix(NAME): list(words) for words in runs}
+
+
+def _tell(name: str, output: IO[str]) -> None:
+    for line in output:
+        print(f"{name}: {line}", end="", flush=True)
+
+
+def _table(runs: Mapping[str, Sequence[str]], codes: Mapping[str, int | None]) -> None:
+    """One row for each run: what varied, how it ended, the headline figures after its last round."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from superalign.report import figures
+
+    rows = {name: _last_row(words, name) for name, words in runs.items()}
+    shown = _headline(list(rows.values()))
+    common = set[str].intersection(*(set(words) for words in runs.values()))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("run", "what varied", "end", *(name.replace("_", " ") for name in shown)):
+        table.add_column(title, overflow="fold")
+    for name, words in runs.items():
+        varied = " ".join(word for word in words if word not in common and not word.startswith(NAME))
+        end = "complete" if codes[name] == 0 else f"exit code {codes[name]}"
+        cells = [_told(metric, found) if (found := figures.estimate(rows[name], metric)) else "-" for metric in shown]
+        table.add_row(name, varied, end, *cells)
+    Console().print(table)
+
+
+def _last_row(words: Sequence[str], name: str) -> Mapping[str, Any]:
+    from superalign.config.compose import load
+    from superalign.store.folder import RunFolder
+
+    run = RunFolder(Path(load(words).run.root) / name)
+    rows = run.rows() if (run.folder / "format").is_file() else []
+    return rows[-1] if rows else {}
+
+
+def _headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures worth a column: those that a report begins with, else whatever was measured."""
+    from superalign.report import figures, recipes
+
+    measured = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
+    known = dict.fromkeys(name for tiles in (figures.HEADLINE, *recipes.TILES.values()) for name, *_ in tiles)
+    return ([name for name in known if name in measured] or measured)[:COLUMNS]
+
+
+def _told(metric: str, found: Estimate) -> str:
+    from superalign.report.figures import SHARES
+    from superalign.stats.format import interval, number
+
+    unit = "%" if metric in SHARES or metric.endswith(("_rate", "_accuracy")) or "_rate_" in metric else ""
+    return f"{number(found.value, unit)} [{interval(found, unit)}]"

@@ -1,0 +1,63 @@
+"""`superalign train`: run a recipe, or a sweep of runs, or tell what would run."""
+
+from __future__ import annotations
+
+import argparse
+
+from superalign.commands.parser import Verbs, add_overrides, positive
+from superalign.errors import UserError
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add("train", train, "run a recipe; a run.name that exists resumes")
+    add_overrides(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, with estimates, and stop")
+    parser.add_argument("--multirun", action="store_true", help="a run for each combination of values: seed=1,2,3")
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="--multirun: how many run at a time (default: %(default)s)",
+    )
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Run what the settings describe; the exit code is the recipe's.
+
+    Raises:
+        UserError: the settings are wrong, or the recipe refuses them.
+    """
+    if arguments.jobs > 1 and not arguments.multirun:
+        raise UserError("--jobs is for --multirun: it says how many runs go on at a time")
+    if arguments.multirun:
+        from superalign.config.sweep import sweep
+
+        runs = sweep(arguments.overrides)
+        if len(runs) > 1:
+            from superalign.commands.multirun import named, run_all
+
+            if not arguments.dry_run:
+                return run_all(named(runs), arguments.jobs)
+            for name, words in named(runs).items():
+                print(f"run {name}")
+                _run(words, dry=True)
+                print()
+            return 0
+    return _run(arguments.overrides, arguments.dry_run)
+
+
+def _run(words: list[str], dry: bool = False) -> int:
+    """One run, or what it would be."""
+    from superalign.config.compose import load
+    from superalign.config.recipes import load_recipe
+
+    config = load(words)
+    recipe = load_recipe(config.recipe)
+    if not dry:
+        return int(recipe.main(config))
+    from superalign.commands.dry_run import tell
+
+    tell(config, recipe)
+    return 0
