@@ -14,6 +14,7 @@ from pathlib import Path
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.evaluation.critics import comparison, critic_figures
+from superalign.loop import workloads
 from superalign.loop.critic_phase import select_pairs, train_critic
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
@@ -24,6 +25,7 @@ from superalign.stats.labelled_set import LabelledSet
 from superalign.store.run_writer import Plan, RunWriter
 
 STAGES = ("respond", "critique", "experts", "train_critic", "sync", "evaluate")
+plan = workloads.critic  # what `superalign train --dry-run` tells
 
 
 def learn(run: RunWriter, workers: Workers, number: int, folder: Path) -> RoundRow:

@@ -26,6 +26,7 @@ from superalign.evaluation.vulnerabilities import (
     unique,
     unique_rate,
 )
+from superalign.loop import workloads
 from superalign.loop.attacker_phase import failures, train_attacker
 from superalign.loop.guards import roll_back
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
@@ -40,6 +41,7 @@ from superalign.store.tables import read_records, write_records
 
 STAGES = ("attack", "respond", "critique", "train_attacker", "sync", "evaluate")
 FIXED_SEEDS = 8  # times the seeds of a round
+plan = workloads.redteam  # what `superalign train --dry-run` tells
 
 
 def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], list[str], RoundRow]:

@@ -16,6 +16,7 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.preferences import PreferencePair, load_pairs
 from superalign.feedback.calibration import Calibrator
+from superalign.loop import workloads
 from superalign.loop.rounds import RoundRow, finish, open_run
 from superalign.loop.workers import stage_seed
 from superalign.report import page
@@ -26,6 +27,7 @@ from superalign.store.run_writer import Plan, RunWriter
 from superalign.training.reward import WEIGHTS, RewardModel, RewardPhase
 
 STAGES = ("load", "train", "score")
+plan = workloads.reward_model  # what `superalign train --dry-run` tells
 
 
 def margins(model: RewardModel, pairs: Sequence[PreferencePair]) -> list[tuple[float, float]]:

@@ -16,6 +16,7 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate, select_samples
+from superalign.loop import workloads
 from superalign.loop.rounds import RoundRow, build_workers, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed, versions
 from superalign.records import Critique, Preference, Query, Response, content_id
@@ -30,6 +31,7 @@ from superalign.training.batch import TrainingBatch
 
 STAGES = ("respond", "critique", "train_learner", "sync", "evaluate")
 ACCEPTED = 0.6
+plan = workloads.self_refine  # what `superalign train --dry-run` tells
 
 
 def refine(

@@ -14,6 +14,7 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.seeds import check_seeds
 from superalign.evaluation.harness import Evaluation, select_samples
+from superalign.loop import workloads
 from superalign.loop.attacker_phase import failures, train_attacker, weaknesses
 from superalign.loop.critic_phase import critique_and_revise, train_critic
 from superalign.loop.guards import Guards
@@ -26,6 +27,8 @@ from superalign.loop.rounds import build_workers, open_run, run_rounds, say_repo
 from superalign.loop.workers import Workers, stage_seed, versions
 from superalign.roles.protocols import AttackFeedback
 from superalign.store.run_writer import RunWriter
+
+plan = workloads.selfplay  # what `superalign train --dry-run` tells
 
 
 def play(run: RunWriter, workers: Workers, guards: Guards, prefetcher: Prefetcher, number: int) -> RoundRecords:

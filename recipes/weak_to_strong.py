@@ -15,12 +15,13 @@ from pathlib import Path
 
 from superalign.config.schema import Config
 from superalign.errors import ActorLost
+from superalign.loop import workloads
 from superalign.loop.rounds import open_run
 from superalign.loop.workers import versions
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.cluster import Cluster
-from superalign.runtime.connection import joined, start
+from superalign.runtime.connection import resolve_address, start
 from superalign.store.run_writer import Plan, RunWriter
 from superalign.weak_to_strong.metrics import aggregate
 from superalign.weak_to_strong.plan import preflight, studies
@@ -28,6 +29,7 @@ from superalign.weak_to_strong.study import Study
 from superalign.weak_to_strong.worker_pool import WorkerPool, worker_pool
 
 STAGES = ("load", "train", "score")
+plan = workloads.weak_to_strong  # what `superalign train --dry-run` tells
 
 
 def train(config: Config, run: RunWriter, cluster: Cluster, pool: WorkerPool, plan: Sequence[Study]) -> None:
@@ -74,7 +76,7 @@ def main(config: Config) -> int:
             return 0
         with ExitStack() as stack:
             with run.stage("load"):
-                config = config.model_copy(update={"cluster": joined(config.cluster)})
+                config = config.model_copy(update={"cluster": resolve_address(config.cluster)})
                 cluster = stack.enter_context(start(config.cluster, run.log_dir))
                 pool = stack.enter_context(worker_pool(config, cluster, cache))
                 cluster.ready()

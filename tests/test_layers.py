@@ -19,6 +19,8 @@ LAYERS = (
     *("stats", "models", "records", "registry", "errors"),
 )
 """From top to bottom: the recipes, the packages of superalign, and its modules that everything rests on."""
+FACE = "superalign/__init__.py"
+"""What users import: it names what is exported, and imports it when it is asked for."""
 LOOSE = {"__init__", "errors", "models", "records", "registry"}
 LONGEST = 300
 WRAPPED = {"ray": "superalign/runtime/", "vllm": "superalign/generation/engine.py"}
@@ -69,7 +71,7 @@ def upward(imports: Imports) -> list[str]:
         f"{path} imports {other}"
         for path, others in sorted(imports.items())
         for other in sorted(others)
-        if rank.get(layer(other), len(rank)) < rank.get(layer(path), len(rank))
+        if path != FACE and rank.get(layer(other), len(rank)) < rank.get(layer(path), len(rank))
     ]
 
 

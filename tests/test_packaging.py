@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
@@ -17,47 +13,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from superalign.config import paths
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def bare_environment(folder: Path) -> Path:
-    """An environment that sees this one's packages, but not an editable superalign among them; returns its python."""
-    venv.create(folder, symlinks=True, with_pip=False)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    # A path inside a .pth is searched for packages only: the .pth files inside it are not read.
-    (site / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "bin" / "python"
+from tests.installed import ROOT, Environment, build_wheel
 
 
-def pip_install(python: Path, *what: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
-         "--no-build-isolation", "--ignore-installed", *what],
-        check=True,
-    )  # fmt: skip
-
-
-def superalign(python: Path, *argv: str, cwd: Path) -> str:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        [python.parent / "superalign", *argv], cwd=cwd, env=environment, check=True, capture_output=True, text=True
-    ).stdout
-
-
-def where_home_is(python: Path, cwd: Path) -> Path:
+def where_home_is(environment: Environment, cwd: Path) -> Path:
     code = "from superalign.config.paths import home; print(home())"
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return Path(subprocess.check_output([python, "-c", code], cwd=cwd, env=environment, text=True).strip())
+    return Path(environment.output("python", "-c", code, cwd=cwd).strip())
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
-                   check=True, capture_output=True)  # fmt: skip
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_a_checkout_uses_its_own_conf_and_recipes() -> None:
@@ -66,19 +32,21 @@ def test_a_checkout_uses_its_own_conf_and_recipes() -> None:
 
 
 def test_an_editable_install_uses_the_checkout(tmp_path: Path) -> None:
-    python = bare_environment(tmp_path / "env")
-    pip_install(python, "--editable", str(ROOT))
-    assert where_home_is(python, tmp_path) == ROOT
-    assert yaml.safe_load(superalign(python, "config", "recipe=selfplay", cwd=tmp_path))["recipe"] == "selfplay"
+    environment = Environment.make(tmp_path / "env")
+    environment.install("--editable", ROOT)
+    assert where_home_is(environment, tmp_path) == ROOT
+    printed = environment.output("superalign", "config", "recipe=selfplay", cwd=tmp_path)
+    assert yaml.safe_load(printed)["recipe"] == "selfplay"
 
 
 def test_a_wheel_in_an_empty_environment_brings_conf_recipes_and_model(wheel: Path, tmp_path: Path) -> None:
-    python = bare_environment(tmp_path / "env")
-    pip_install(python, str(wheel))
-    home = where_home_is(python, tmp_path)
+    environment = Environment.make(tmp_path / "env")
+    environment.install(wheel)
+    home = where_home_is(environment, tmp_path)
     assert home.name == "_bundled" and tmp_path in home.parents
-    assert yaml.safe_load(superalign(python, "config", "cluster=inline", cwd=tmp_path))["cluster"]["mode"] == "inline"
-    assert "recipe=selfplay" in superalign(python, "--help", cwd=tmp_path)
+    printed = environment.output("superalign", "config", "cluster=inline", cwd=tmp_path)
+    assert yaml.safe_load(printed)["cluster"]["mode"] == "inline"
+    assert "recipe=selfplay" in environment.output("superalign", "--help", cwd=tmp_path)
     assert (home / "recipes" / "selfplay.py").is_file()
     assert (home.parent / "testbed" / "assets" / "base" / "model.safetensors").is_file()
 

@@ -36,7 +36,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from superalign.roles.critic.registry import critic_class
     from superalign.roles.judge import make_judge
     from superalign.roles.learner import Learner
-    from superalign.store.adapters import remembered
+    from superalign.store.adapters import load_memory
 
     target, overrides = arguments.target, arguments.overrides
     chosen = load(overrides).model_dump()
@@ -56,7 +56,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     questions = harness.build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
     critic = critic_class(config)(config, generator, None)
     if run:
-        critic.restore(remembered(run)["critic"], [])  # calibration and heads; the labels behind them are not asked for
+        critic.restore(load_memory(run)["critic"], [])  # calibration and heads, without the labels
     learner = Learner(config, generator, None)
     found = harness.evaluate(config, questions, learner, critic, judge).metrics
     if refined := refined_success(config, questions.refined, generator, learner, judge):

@@ -227,13 +227,13 @@ def _opened(run: str | Path, address: str | None) -> RunFolder | tuple[Jobs, Job
 
 def _job(run: str | Path, address: str | None) -> tuple[Jobs, JobDetails] | None:
     """The newest job of a run, where a cluster is known that has one."""
-    from superalign.runtime.addresses import known
+    from superalign.runtime.addresses import find_address
 
-    if known(address) is None:
+    if find_address(address) is None:
         return None
-    from superalign.runtime.jobs import found
+    from superalign.runtime.jobs import find_job
 
-    return found(run, address)
+    return find_job(run, address)
 
 
 def _tell_job(jobs: Jobs, job: JobDetails, console: Console, lines: int = TAIL_LINES) -> None:

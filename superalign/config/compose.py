@@ -168,7 +168,8 @@ def _named(group: str, name: str, options: Mapping[str, str], source: str) -> La
         raise several_values(f"{group}={name}")
     where = "" if source == COMMAND_LINE else f"{source}: "
     also = "" if registry is None else ", or path/to/file.py" + ("" if registry.module else ":Name")
-    raise UserError(f"{where}unknown {group} {name!r}{nearest(name, options)} (there is: {', '.join(options)}{also})")
+    known = [*options, *(() if registry is None else registry.installed())]
+    raise UserError(f"{where}unknown {group} {name!r}{nearest(name, known)} (there is: {', '.join(known)}{also})")
 
 
 def _take(

@@ -174,7 +174,7 @@ def select_samples(evaluation: Evaluation, critiques: dict[str, str], limit: int
             return 1, "refused a harmless request"
         if (p >= 0.5) != good:
             return 2, "the critic errs"
-        return (4, "as is_correct") if good else (3, "garbled")
+        return (4, "as wanted") if good else (3, "garbled")
 
     buckets: dict[int, list[dict[str, Any]]] = {}
     for case in sorted(evaluation.cases, key=lambda c: -abs(c[3] - 0.5)):

@@ -27,11 +27,11 @@ from superalign.experts.interchange import (
     ImportResult,
     by_kind,
     critique,
-    part,
+    object_field,
     read_list,
+    record_answers,
     suggestion,
-    take,
-    write,
+    write_private,
 )
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
@@ -58,9 +58,9 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
         place = Path(folder) / kind
         settings = _settings(kind, fewest)
         dataset = {name: settings[name] for name in ("guidelines", "allow_extra_metadata", "distribution")}
-        write(place / ".argilla" / "dataset.json", json.dumps({"name": f"superalign-{kind}", **dataset}))
-        write(place / ".argilla" / "settings.json", json.dumps(settings))
-        write(place / "records.json", json.dumps([_record(item) for item in rows], ensure_ascii=False))
+        write_private(place / ".argilla" / "dataset.json", json.dumps({"name": f"superalign-{kind}", **dataset}))
+        write_private(place / ".argilla" / "settings.json", json.dumps(settings))
+        write_private(place / "records.json", json.dumps([_record(item) for item in rows], ensure_ascii=False))
     return len(items)
 
 
@@ -74,7 +74,7 @@ def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
     """
     rows = [(row, f"{path} record {number}") for number, row in enumerate(read_list(path), 1)]
     given = [one for row, where in rows for one in _answers(row, where)]
-    return take(queue, given, f"argilla {path}", over_collected=True)
+    return record_answers(queue, given, f"argilla {path}", over_collected=True)
 
 
 def _settings(kind: JudgementKind, submitted: int) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _record(item: Item) -> dict[str, Any]:
 
 
 def _answers(row: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
-    responses, pi = row.get("responses") or [], part(row, "metadata", where).get("pi")
+    responses, pi = row.get("responses") or [], object_field(row, "metadata", where).get("pi")
     if not isinstance(responses, list) or not all(isinstance(one, dict) and "status" in one for one in responses):
         raise UserError(
             f"{where}: the responses do not tell what was submitted; write records as "
@@ -137,5 +137,5 @@ def _answers(row: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
         )
     for one in responses:
         if one["status"] == "submitted":
-            value = part(part(one, "values", where), QUESTION, where).get("value")
+            value = object_field(object_field(one, "values", where), QUESTION, where).get("value")
             yield ImportedAnswer(where, row.get("external_id"), one.get("user_id"), value, pi)

@@ -27,7 +27,7 @@ NETWORKS = frozenset(
 LONGEST_SCHEMA = 63  # bytes; PostgreSQL cuts longer names, and two runs would share one schema
 
 
-class Begin(NamedTuple):
+class BeginStatements(NamedTuple):
     """The statements that begin a transaction. Drivers begin none by themselves, nor do hooks, which slow every one."""
 
     read: tuple[str, ...]
@@ -62,22 +62,22 @@ class Database:
             raise UserError(f"{self.name} needs {error.name}: pip install 'superalign[experts]'") from None
         except OSError as error:
             raise UserError(f"cannot open the expert queue {self.name}: {error}") from None
-        with self._told("open"), self._turn, self._transaction(self._begin.write) as connection:
+        with self._as_user_error("open"), self._turn, self._transaction(self._begin.write) as connection:
             self._prepare(connection, schema)
 
     def close(self) -> None:
         """Close all connections; what was acknowledged is on disk already."""
         self._engine.dispose()
 
-    def ask(self, question: Executable, bind: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    def query(self, question: Executable, bind: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """The rows that answer one question, which is consistent without a transaction around it."""
-        with self._told("read"), self._engine.connect() as connection:
+        with self._as_user_error("read"), self._engine.connect() as connection:
             return connection.execute(question, bind).all()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view of the store, for several questions."""
-        with self._told("read"), self._transaction(self._begin.read) as connection:
+        with self._as_user_error("read"), self._transaction(self._begin.read) as connection:
             yield connection
 
     @contextmanager
@@ -88,7 +88,7 @@ class Database:
         but never one before it without it.
         """
         begin = self._begin.write if durable else self._begin.lazy_write
-        with self._told("write", "; nothing was changed"), self._turn, self._transaction(begin) as connection:
+        with self._as_user_error("write", "; nothing was changed"), self._turn, self._transaction(begin) as connection:
             yield connection
 
     @contextmanager
@@ -99,7 +99,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def _told(self, verb: str, outcome: str = "") -> Iterator[None]:
+    def _as_user_error(self, verb: str, outcome: str = "") -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
@@ -146,7 +146,7 @@ def refuse_network(path: Path) -> None:
         )
 
 
-def _sqlite(url: URL) -> tuple[Engine, Begin]:
+def _sqlite(url: URL) -> tuple[Engine, BeginStatements]:
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
@@ -155,10 +155,10 @@ def _sqlite(url: URL) -> tuple[Engine, Begin]:
         connection.execute("PRAGMA journal_mode=WAL")
 
     turn = "BEGIN IMMEDIATE"
-    return engine, Begin(("BEGIN",), ("PRAGMA synchronous=FULL", turn), ("PRAGMA synchronous=NORMAL", turn))
+    return engine, BeginStatements(("BEGIN",), ("PRAGMA synchronous=FULL", turn), ("PRAGMA synchronous=NORMAL", turn))
 
 
-def _postgresql(url: URL, schema: str) -> tuple[Engine, Begin]:
+def _postgresql(url: URL, schema: str) -> tuple[Engine, BeginStatements]:
     engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_recycle=RECYCLE_S)
 
     @event.listens_for(engine, "connect")
@@ -175,7 +175,7 @@ def _postgresql(url: URL, schema: str) -> tuple[Engine, Begin]:
     name = f"superalign experts {schema}".replace("'", "''").replace("%", "%%")
     turn = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(hashtextextended('{name}', 0))"
     lazy = f"{turn}; SET LOCAL synchronous_commit TO off"  # all in one message
-    return engine, Begin(("BEGIN ISOLATION LEVEL REPEATABLE READ",), (turn,), (lazy,))
+    return engine, BeginStatements(("BEGIN ISOLATION LEVEL REPEATABLE READ",), (turn,), (lazy,))
 
 
 def _url(store: str | Path) -> URL:

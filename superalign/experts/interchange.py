@@ -58,7 +58,7 @@ def export_items(queue: ExpertQueue, path: str | Path, round: int | None = None)
         UserError: the file cannot be written.
     """
     rows = [_item_row(item) for item in queue.items(round, unanswered=True)]
-    write(path, lines(rows))
+    write_private(path, to_jsonl(rows))
     return len(rows)
 
 
@@ -69,7 +69,7 @@ def export_labels(queue: ExpertQueue, path: str | Path) -> int:
         UserError: the file cannot be written.
     """
     rows = [label.to_row() for label in queue.labels()]
-    write(path, lines(rows))
+    write_private(path, to_jsonl(rows))
     return len(rows)
 
 
@@ -82,13 +82,13 @@ def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
         UserError: the file cannot be read, or a line is not what an export makes of it; names file and line.
     """
     given = []
-    for number, line in enumerate(read(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip() and (answer := _answer(line, f"{path} line {number}")):
             given.append(answer)
-    return take(queue, given, f"jsonl {path}")
+    return record_answers(queue, given, f"jsonl {path}")
 
 
-def take(
+def record_answers(
     queue: ExpertQueue, given: Sequence[ImportedAnswer], source: str, over_collected: bool = False
 ) -> ImportResult:
     """Put answers from elsewhere on the queue, all or none; `source` goes into its log.
@@ -167,12 +167,12 @@ def by_kind(items: Iterable[Item]) -> dict[JudgementKind, list[Item]]:
     return {kind: rows for kind, rows in found.items() if rows}
 
 
-def lines(rows: Iterable[dict[str, Any]]) -> str:
+def to_jsonl(rows: Iterable[dict[str, Any]]) -> str:
     """The rows as JSONL."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def read(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a file.
 
     Raises:
@@ -191,7 +191,7 @@ def read_list(path: str | Path) -> list[dict[str, Any]]:
         UserError: it cannot be read or is none.
     """
     try:
-        rows = json.loads(read(path))
+        rows = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}; nothing was imported") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -199,7 +199,7 @@ def read_list(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def part(row: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+def object_field(row: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     """The object that a field of a row holds; empty if it is absent or null.
 
     Raises:
@@ -211,7 +211,7 @@ def part(row: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     return found
 
 
-def write(path: str | Path, text: str) -> None:
+def write_private(path: str | Path, text: str) -> None:
     """Write a file that only its owner may read: it was created closed to others, as the queue itself is.
 
     Raises:

@@ -26,11 +26,11 @@ from superalign.experts.interchange import (
     ImportResult,
     by_kind,
     critique,
-    part,
+    object_field,
     read_list,
+    record_answers,
     suggestion,
-    take,
-    write,
+    write_private,
 )
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
@@ -50,9 +50,9 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
     """
     items = queue.items(unanswered=True)
     for kind, rows in by_kind(items).items():
-        write(Path(folder) / f"{kind}.xml", _configuration(kind))
+        write_private(Path(folder) / f"{kind}.xml", _configuration(kind))
         tasks = [_task(item) for item in rows]
-        write(Path(folder) / f"{kind}.json", json.dumps(tasks, ensure_ascii=False, indent=1))
+        write_private(Path(folder) / f"{kind}.json", json.dumps(tasks, ensure_ascii=False, indent=1))
     return len(items)
 
 
@@ -63,7 +63,7 @@ def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
         UserError: the file cannot be read, or a task is none of this queue; names file and task.
     """
     given = [one for number, task in enumerate(read_list(path), 1) for one in _answers(task, f"{path} task {number}")]
-    return take(queue, given, f"label-studio {path}", over_collected=True)
+    return record_answers(queue, given, f"label-studio {path}", over_collected=True)
 
 
 def _configuration(kind: JudgementKind) -> str:
@@ -98,7 +98,7 @@ def _task(item: Item) -> dict[str, Any]:
 
 
 def _answers(task: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
-    item_id, pi = part(task, "data", where).get("item_id"), part(task, "meta", where).get("pi")
+    item_id, pi = object_field(task, "data", where).get("item_id"), object_field(task, "meta", where).get("pi")
     annotations = task.get("annotations") or []
     if not isinstance(annotations, list):
         raise UserError(f"{where}: annotations should be a list; nothing was imported")
@@ -121,7 +121,7 @@ def _choice(result: list[Any], where: str) -> object:
     """The answer chosen; None where there is none."""
     for region in result:
         if isinstance(region, dict) and region.get("from_name") == QUESTION:
-            chosen = part(region, "value", where).get("choices")
+            chosen = object_field(region, "value", where).get("choices")
             if isinstance(chosen, list) and len(chosen) == 1:
                 return chosen[0]
     return None

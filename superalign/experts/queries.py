@@ -50,19 +50,19 @@ class Queries:
     ) -> list[tuple[Item, ExpertLabel]]:
         """The labels of `labels`, each with its item."""
         bind = {"since": since, "until": ALL if until is None else until, "gold": gold_items}
-        rows = [(item_of(row.payload), row._mapping) for row in self.database.ask(tables.LABELS, bind)]
+        rows = [(item_of(row.payload), row._mapping) for row in self.database.query(tables.LABELS, bind)]
         return [(item, label_of(item, row)) for item, row in rows]
 
     def answers(self) -> list[ExpertAnswer]:
         """Every standing label with its item, gold items included: what statistics read."""
-        rows = [row._asdict() for row in self.database.ask(tables.ANSWERS)]
+        rows = [row._asdict() for row in self.database.query(tables.ANSWERS)]
         return [
             ExpertAnswer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows
         ]
 
     def cursor(self) -> int:
         """The number of the last row of labels: what a committed round keeps to know what it has seen."""
-        return int(self.database.ask(select(func.coalesce(func.max(tables.label.c.seq), 0)))[0][0])
+        return int(self.database.query(select(func.coalesce(func.max(tables.label.c.seq), 0)))[0][0])
 
     def items(self, round: int | None = None, unanswered: bool = False) -> list[Item]:
         """The items of a round (default all) in order; with `unanswered` those that still need answers."""
@@ -72,20 +72,20 @@ class Queries:
             query = query.where(t.round == round)
         if unanswered:
             query = query.where(t.answers < t.need)
-        return [item_of(row.payload) for row in self.database.ask(query)]
+        return [item_of(row.payload) for row in self.database.query(query)]
 
     def held(self, annotator: str, token: str | None = None) -> LeasedItem | None:
         """What this annotator still holds by the lease `token`, else the item held longest; None if there is none."""
         bind = {"who": storable(annotator), "now": self.clock()}
         if token is None:
-            rows = self.database.ask(tables.HELD, bind)
+            rows = self.database.query(tables.HELD, bind)
         else:
-            rows = self.database.ask(tables.HELD_BY, bind | {"token": storable(token)})
+            rows = self.database.query(tables.HELD_BY, bind | {"token": storable(token)})
         return leased_of(annotator, rows[0]) if rows else None
 
     def pending(self, round: int) -> int:
         """How many labels of a round are still to come: answers needed, at most what is left of the budget."""
-        rows = self.database.ask(tables.PROGRESS, {"round": round})
+        rows = self.database.query(tables.PROGRESS, {"round": round})
         return int(max(0, min(rows[0].need, rows[0].cap) - rows[0].used)) if rows else 0
 
     def stats(self) -> dict[str, Any]:

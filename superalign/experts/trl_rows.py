@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from superalign.experts.interchange import by_kind, lines, write
+from superalign.experts.interchange import by_kind, to_jsonl, write_private
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel
@@ -28,7 +28,7 @@ def export_labels(queue: ExpertQueue, folder: str | Path) -> int:
         labels.setdefault(label.item_id, []).append(label)
     decided = [item for item in queue.items() if item.id in labels and fmean(_values(labels[item.id])) != 0.5]
     for kind, items in by_kind(decided).items():
-        write(Path(folder) / f"{kind}.jsonl", lines(_row(item, labels[item.id]) for item in items))
+        write_private(Path(folder) / f"{kind}.jsonl", to_jsonl(_row(item, labels[item.id]) for item in items))
     return len(decided)
 
 

@@ -68,9 +68,9 @@ class Users:
                 found = _user(row)
         return found
 
-    def named(self, name: str) -> User | None:
+    def by_name(self, name: str) -> User | None:
         """The user of this name, disabled or not; None if there is none."""
-        rows = self._queue.database.ask(NAMED, {"name": name})
+        rows = self._queue.database.query(NAMED, {"name": name})
         return _user(rows[0]._mapping) if rows else None
 
     def all(self) -> list[User]:
@@ -97,7 +97,7 @@ class Users:
 
     def _rows(self) -> list[dict[str, Any]]:
         people = select(tables.person).order_by(tables.person.c.name)
-        return [row._asdict() for row in self._queue.database.ask(people)]
+        return [row._asdict() for row in self._queue.database.query(people)]
 
 
 def _user(row: Mapping[Any, Any]) -> User:

@@ -68,7 +68,7 @@ class Generator(Protocol):
         """The version served for each role; 0 is the base itself."""
 
 
-def numbered(requests: Sequence[GenerationRequest]) -> list[int]:
+def request_numbers(requests: Sequence[GenerationRequest]) -> list[int]:
     """The number of each request: its own, or its place."""
     return [index if request.number is None else request.number for index, request in enumerate(requests)]
 

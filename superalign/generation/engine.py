@@ -102,7 +102,7 @@ class VLLMEngine:
             import vllm
 
             self._vllm = vllm
-            self._llm = vllm.LLM(**arguments(model, context, room, config, engines, cuda))
+            self._llm = vllm.LLM(**llm_arguments(model, context, room, config, engines, cuda))
         except (ValueError, RuntimeError, NotImplementedError) as error:  # what vLLM raises for settings and models
             reason = " ".join(str(error).split())[:400]
             raise UserError(
@@ -175,7 +175,7 @@ class VLLMEngine:
         return LoRARequest(adapter.name, adapter.number, adapter.path)
 
 
-def arguments(
+def llm_arguments(
     model: str, context: int, room: AdapterRoom | None, config: GeneratorConfig, engines: int, cuda: bool
 ) -> dict[str, Any]:
     """What vLLM is told; see `VLLMEngine`."""

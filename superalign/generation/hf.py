@@ -8,7 +8,14 @@ import torch
 from transformers import PreTrainedModel
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
-from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
+from superalign.generation.base import (
+    Generation,
+    GenerationRequest,
+    Tensors,
+    check_length,
+    check_request,
+    request_numbers,
+)
 from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, left_pad, positions
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, shortage_told
@@ -58,7 +65,7 @@ class HFGenerator:
             ValueError: an unknown role, a limit below 1 or a negative temperature or seed.
         """
         by_role: dict[str, list[int]] = {}
-        numbers = numbered(requests)
+        numbers = request_numbers(requests)
         for index, request in enumerate(requests):
             check_request(numbers[index], request, self._chat(request.role).context)
             by_role.setdefault(request.role, []).append(index)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from superalign.errors import ActorLost, InsufficientResources
-from superalign.generation.base import Generation, GenerationRequest, Tensors, numbered
+from superalign.generation.base import Generation, GenerationRequest, Tensors, request_numbers
 from superalign.runtime.actors import current_call
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class GeneratorPool:
         for number in fresh:
             try:
                 self._cluster.ready(_name(number))
-                self._equip(number)
+                self._load_current(number)
             except (ActorLost, InsufficientResources) as lost:
                 logger.warning("engine %d did not come to stand: %s", number, lost)
                 self._end(number)
@@ -92,15 +92,15 @@ class GeneratorPool:
 
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
         """Complete the requests; see `Generator.generate`."""
-        asked = [replace(r, number=number) for r, number in zip(requests, numbered(requests), strict=True)]
-        return self._share(
+        asked = [replace(r, number=number) for r, number in zip(requests, request_numbers(requests), strict=True)]
+        return self._distribute(
             [(r.role, len(r.prompt_ids) + r.max_new_tokens) for r in asked],
             lambda engine, piece: engine.generate([asked[i] for i in piece], seed),
         )
 
     def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
         """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
-        return self._share(
+        return self._distribute(
             [(role, len(prompt)) for prompt in prompts],
             lambda engine, piece: engine.choice_logits(role, [prompts[i] for i in piece], choices),
         )
@@ -109,7 +109,7 @@ class GeneratorPool:
         self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
     ) -> list[list[float]]:
         """Log-probability of every token of each completion; see `Generator.sequence_logprobs`."""
-        return self._share(
+        return self._distribute(
             [(role or "", len(p) + len(c)) for p, c in zip(prompts, completions, strict=True)],
             lambda engine, piece: engine.sequence_logprobs(
                 role, [prompts[i] for i in piece], [completions[i] for i in piece]
@@ -122,7 +122,7 @@ class GeneratorPool:
         Raises:
             RuntimeError: an engine serves another version.
         """
-        for number, served in self._each(lambda engine: engine.load_adapter(role, tensors, version)).items():
+        for number, served in self._on_every_engine(lambda engine: engine.load_adapter(role, tensors, version)).items():
             if served != version:
                 raise RuntimeError(f"{role}: engine {number} serves version {served}, not {version}")
         self._served[role] = tensors, version
@@ -135,9 +135,9 @@ class GeneratorPool:
 
     def sleep(self) -> None:
         """All engines leave the accelerator's memory until something is asked again (`generator.sleep`)."""
-        self._each(lambda engine: engine.sleep())
+        self._on_every_engine(lambda engine: engine.sleep())
 
-    def _share(self, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
+    def _distribute(self, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
         """Results of `do(engine, piece)` for all indices of `sizes` (role, length), in their order."""
         order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i), reverse=True)
         step = -(-len(order) // (PIECES * self._most)) or 1
@@ -151,9 +151,9 @@ class GeneratorPool:
                 except IndexError:
                     return
                 try:
-                    done = self._persist(number, partial(do, piece=piece))
+                    done = self._retry(number, partial(do, piece=piece))
                 except ActorLost as loss:
-                    self._without(number, loss)
+                    self._drop_engine(number, loss)
                     return queue.append(piece)
                 except Exception:
                     queue.clear()
@@ -161,30 +161,30 @@ class GeneratorPool:
                 results.update(zip(piece, done, strict=True))
 
         while queue:  # again where the last one at work was lost
-            self._side_by_side(serve)
+            self._in_parallel(serve)
         return [results[i] for i in range(len(sizes))]
 
-    def _each(self, do: Callable[[Any], Out]) -> dict[int, Out]:
+    def _on_every_engine(self, do: Callable[[Any], Out]) -> dict[int, Out]:
         """The result of every engine that stands; one that is lost meanwhile does it once it stands again."""
         results: dict[int, Out] = {}
 
         def serve(number: int) -> None:
             try:
-                results[number] = self._persist(number, do)
+                results[number] = self._retry(number, do)
             except ActorLost as loss:
-                self._without(number, loss)
+                self._drop_engine(number, loss)
 
-        self._side_by_side(serve)
+        self._in_parallel(serve)
         return results
 
-    def _side_by_side(self, serve: Callable[[int], None]) -> None:
+    def _in_parallel(self, serve: Callable[[int], None]) -> None:
         # Engines are waited for no longer than whoever waits for us will.
         deadline = current_call, "deadline", current_call.deadline
         with ThreadPoolExecutor(len(self._engines), "engine", setattr, deadline) as threads:
             for done in [threads.submit(serve, number) for number in list(self._engines)]:
                 done.result()
 
-    def _persist(self, number: int, do: Callable[[Any], Out]) -> Out:
+    def _retry(self, number: int, do: Callable[[Any], Out]) -> Out:
         """Have an engine do something, once more each time it was lost and stands again.
 
         Raises:
@@ -195,20 +195,20 @@ class GeneratorPool:
                 return do(self._engines[number])
             except ActorLost as loss:
                 logger.warning("engine %d is lost: %s", number, loss)
-                if _too_late():
+                if _out_of_time():
                     raise
                 self._cluster.replace(_name(number), loss)
-                self._equip(number)
+                self._load_current(number)
 
-    def _equip(self, number: int) -> None:
+    def _load_current(self, number: int) -> None:
         """Push what is served now to an engine that has just come to stand."""
         for role, (tensors, version) in self._served.items():
             self._engines[number].load_adapter(role, tensors, version)
 
-    def _without(self, number: int, loss: ActorLost) -> None:
+    def _drop_engine(self, number: int, loss: ActorLost) -> None:
         """Go on without an engine that does not come back, unless too few, or no time, is left."""
         with self._ending:
-            if len(self._engines) <= self._least or _too_late():
+            if len(self._engines) <= self._least or _out_of_time():
                 raise loss
             logger.warning("going on with %d engines: %s", len(self._engines) - 1, loss)
             self._end(number)
@@ -218,7 +218,7 @@ class GeneratorPool:
         self._cluster.end(_name(number))
 
 
-def _too_late() -> bool:
+def _out_of_time() -> bool:
     """Whether whoever waits for us must be told now: another engine would have no time left either."""
     return time.monotonic() >= current_call.deadline
 

@@ -10,7 +10,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
-from superalign.generation.base import Generation, GenerationRequest, Tensors, check_length, check_request, numbered
+from superalign.generation.base import (
+    Generation,
+    GenerationRequest,
+    Tensors,
+    check_length,
+    check_request,
+    request_numbers,
+)
 from superalign.generation.engine import MOST_CHOICES, AdapterRoom, VLLMEngine, require_vllm
 from superalign.generation.merging import MergingBase
 from superalign.generation.sync.adapter import AdapterSync, engine_rank, room_for
@@ -43,7 +50,9 @@ class VLLMGenerator:
         self._engines: dict[str, VLLMEngine] = {}
         self._syncs: dict[str, WeightSync] = {}
         for model, sharing in roles.items():
-            base = MergingBase(load_base(model, generator.dtype) if full else _skeleton(model), lora.alpha / lora.r)
+            base = MergingBase(
+                load_base(model, generator.dtype) if full else _without_weights(model), lora.alpha / lora.r
+            )
             room = None if full else AdapterRoom(room_for(len(sharing)), rank, base.targets)
             engine = VLLMEngine(model, self._chats[model].context, room, generator, engines=len(roles))
             self._engines[model] = engine
@@ -61,7 +70,7 @@ class VLLMGenerator:
             ValueError: an unknown role, a limit below 1 or a negative temperature or seed.
         """
         by_model: dict[str, list[int]] = {}
-        numbers = numbered(requests)
+        numbers = request_numbers(requests)
         for index, request in enumerate(requests):
             model = self._model(request.role)
             check_request(numbers[index], request, self._chats[model].context)
@@ -173,7 +182,7 @@ class VLLMGenerator:
         return [outputs[i] for i in range(len(roles))]
 
 
-def _skeleton(model: str) -> Any:
+def _without_weights(model: str) -> Any:
     """The model's shapes without its weights."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(resolve(model)))

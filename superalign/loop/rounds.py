@@ -13,7 +13,7 @@ from superalign.errors import ActorLost
 from superalign.loop.workers import Workers, versions
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
-from superalign.runtime.connection import joined, start
+from superalign.runtime.connection import resolve_address, start
 from superalign.store.run_writer import Plan, RunWriter
 
 RoundRow = dict[str, Any]
@@ -24,7 +24,7 @@ REPORT_SHARE: Final = 0.02
 
 @contextmanager
 def open_run(config: Config, plan: Plan | None = None) -> Iterator[RunWriter | None]:
-    """The run that these settings describe, for the block alone; None if it is complete already, which is said."""
+    """The run of these settings, locked for this block; None, after a message, if it is already complete."""
     with RunWriter.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
@@ -33,8 +33,8 @@ def open_run(config: Config, plan: Plan | None = None) -> Iterator[RunWriter | N
 
 @contextmanager
 def build_workers(config: Config, run: RunWriter) -> Iterator[Workers]:
-    """The team of a run on its cluster, which ends with the block."""
-    config = config.model_copy(update={"cluster": joined(config.cluster)})
+    """Roles and services of a run on its cluster, which ends with the block."""
+    config = config.model_copy(update={"cluster": resolve_address(config.cluster)})
     with ExitStack() as stack:
         with run.stage("sync"):
             cluster = stack.enter_context(start(config.cluster, run.log_dir))
@@ -53,10 +53,10 @@ def run_rounds(
 
     Args:
         run: the run, whose plan says how far it goes.
-        team: restored from the last committed round before the first one here and after every loss.
+        workers: restored from the last committed round before the first one here, and after every loss of an actor.
         do: does one round in the folder given, commits it and returns its row.
-        stand: what else restores what rounds rest on.
-        halt: asked before every round; what is true ends the run there.
+        on_restore: called after the workers are restored.
+        should_stop: asked before every round; a true answer ends the run there.
 
     The report is written after rounds while that is cheap, and by the recipe once more at the end.
     """

@@ -30,7 +30,7 @@ from superalign.roles.replay_buffer import ReplayBuffer
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.lazy_class import LazyClass
 from superalign.runtime.placement import ResourcePlan
-from superalign.store.adapters import MEMORY, TRAINED, WEIGHTS, remembered
+from superalign.store.adapters import MEMORY, TRAINED, WEIGHTS, load_memory
 from superalign.store.run_writer import RunWriter
 from superalign.training.algorithms.base import LearnerAlgorithm
 from superalign.training.base import ADAPTER, Trainer
@@ -161,7 +161,7 @@ class Workers:
         last = run.last_round()
         if last is not None:
             folder = run.round_path(last)
-            memory = remembered(run)
+            memory = load_memory(run)
             self.trainer.load((folder / WEIGHTS).resolve())
             self.attacker.restore(memory["attacker"])
             self.expert.restore(memory["cursor"])

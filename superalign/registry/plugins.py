@@ -50,8 +50,11 @@ class Registry:
 
     def names(self) -> dict[str, str]:
         """Every name that needs no path, built-in or of an installed package, with a line that describes it."""
-        installed = {name: f"from {point.value}" for name, point in self._entry_points().items()}
-        return installed | {name: entry.help for name, entry in self.builtin.items()}
+        return self.installed() | {name: entry.help for name, entry in self.builtin.items()}
+
+    def installed(self) -> dict[str, str]:
+        """The names that installed packages bring, each with where it is."""
+        return {name: f"from {point.value}" for name, point in self._entry_points().items()}
 
     def is_reference(self, name: str) -> bool:
         """Whether this is `module:object`, a file or an entry point, which conf/ knows nothing of."""

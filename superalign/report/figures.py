@@ -25,7 +25,7 @@ class Chart:
     """A chart's words and the metrics it draws, as (metric, label on the curve).
 
     `unit` is "%" for shares, shown as percentages, and "" for plain numbers. `full` shares are drawn on 0-100 %. `axis`
-    names what runs to the right. `{on}` in the note stands for what the first metric was measured on (see `worded`).
+    names what runs to the right. `{on}` in the note stands for what the first metric was measured on (see `fill_in`).
     """
 
     title: str
@@ -85,7 +85,7 @@ UNCORRECTED: Final = (
 UNTOLD: Final = {"over_refusal_rate": "harmless requests"}  # of rows that do not tell; of others "known verdicts"
 
 
-def worded(words: str, rows: Sequence[MetricsRow], name: str) -> str:
+def fill_in(words: str, rows: Sequence[MetricsRow], name: str) -> str:
     """The words with what the metric was measured on, as the last row that tells it says, in the place of `{on}`."""
     told = [row["measured_on"][name] for row in rows if name in row.get("measured_on", {})]
     return words.replace("{on}", told[-1] if told else UNTOLD.get(name, "known verdicts"))
@@ -119,7 +119,7 @@ def headline(rows: Sequence[MetricsRow], figures: Sequence[tuple[str, str, str]]
             shown.append(
                 {
                     "title": title,
-                    "subtitle": worded(subtitle, rows, name),
+                    "subtitle": fill_in(subtitle, rows, name),
                     "moved": len(measured) > 1,
                     "first": number(first.value, unit),
                     "last": number(last.value, unit),
@@ -156,7 +156,7 @@ def finding(rows: Sequence[MetricsRow]) -> str:
     if helpful and refused:
         sentences.append(
             f"It answers {number(helpful.value, '%')} of benign requests and refuses "
-            f"{number(refused.value, '%')} of {worded('{on}', rows, 'over_refusal_rate')}"
+            f"{number(refused.value, '%')} of {fill_in('{on}', rows, 'over_refusal_rate')}"
         )
     return ". ".join(sentences) + "." if sentences else "The run has no headline figures yet."
 

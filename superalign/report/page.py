@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from superalign.errors import UserError
 from superalign.report import experts, figures, recipes, svg, weak_to_strong
 from superalign.report.figures import MetricsRow
 from superalign.report.masking import without_secrets
@@ -95,7 +96,7 @@ def _view(
         "model": config["model"],
         "planned": config["rounds"],
         "done": rows[-1]["round"] if rows else None,
-        "simulated": bool(summary["simulated_expert"]) if summary else simulated,
+        "simulated": bool(summary.get("simulated_expert")) if summary else simulated,
         "error_rate": number(expert["error_rate"], "%"),
         "judge": judge_of(config, rows, summary),
         "stopped": (summary or {}).get("stopped"),
@@ -139,7 +140,7 @@ def _chart(chart: figures.Chart, rows: Sequence[Any], sizes: Sequence[tuple[int,
         return None
     rounds = (int(rows[0]["round"]), int(rows[-1]["round"]))
     drawn = [svg.line_chart(chart, curves, width, height, rounds) for width, height in sizes]
-    note = figures.worded(chart.note, rows, chart.metrics[0][0])
+    note = figures.fill_in(chart.note, rows, chart.metrics[0][0])
     return {"title": chart.title, "note": note, "drawings": drawn}
 
 

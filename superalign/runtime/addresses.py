@@ -16,7 +16,7 @@ ANSWER_LIMIT_S: Final = 5.0
 HINT: Final = "give --address HOST:PORT or http://HOST:8265, set RAY_ADDRESS, or start a Ray with: ray start --head"
 
 
-def known(given: str | None = None) -> str | None:
+def find_address(given: str | None = None) -> str | None:
     """The address given, else the one in the environment, else the one that `ray start` announced on this machine."""
     address = next(filter(None, (given, *map(os.environ.get, VARIABLES))), "auto")
     if address != "auto":
@@ -28,7 +28,7 @@ def known(given: str | None = None) -> str | None:
         return None
 
 
-def checked(address: str) -> str:
+def check_address(address: str) -> str:
     """The address as Ray's client takes it, which itself would ask a wrong one for 40 s and then show a traceback.
 
     Raises:

@@ -40,7 +40,7 @@ RAY_ENVIRONMENT = {
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the driver of a job, as is RAY_ADDRESS
 
 
-def joined(config: ClusterConfig) -> ClusterConfig:
+def resolve_address(config: ClusterConfig) -> ClusterConfig:
     """The settings of a run as it runs here: in a Ray job `address=local` is the cluster that runs the job."""
     if config.address == "local" and IN_A_JOB in os.environ:
         return config.model_copy(update={"address": os.environ["RAY_ADDRESS"]})

@@ -15,7 +15,7 @@ from ray.job_submission import JobDetails as JobDetails
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from superalign.errors import UserError
-from superalign.runtime.addresses import HINT, VARIABLES, checked, known, pass_token, reread_environment
+from superalign.runtime.addresses import HINT, VARIABLES, check_address, find_address, pass_token, reread_environment
 
 RUN, FOLDER = "superalign_run", "superalign_folder"  # in a job's metadata
 ANSWER_LIMIT_S: Final = 30.0
@@ -149,12 +149,12 @@ def connect(given: str | None = None) -> Jobs:
     logging.getLogger("ray").setLevel(logging.ERROR)  # what else matters is raised
     pass_token(os.environ)
     reread_environment()
-    if (address := known(given)) is None:
+    if (address := find_address(given)) is None:
         raise UserError(f"no Ray cluster is known here: {HINT}")
-    return Jobs(checked(address))
+    return Jobs(check_address(address))
 
 
-def found(run: str | Path, address: str | None = None) -> tuple[Jobs, JobDetails] | None:
+def find_job(run: str | Path, address: str | None = None) -> tuple[Jobs, JobDetails] | None:
     """The newest job of a run and the cluster that has it; None where no cluster answers, or has none.
 
     Raises:

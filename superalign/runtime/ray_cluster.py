@@ -121,13 +121,13 @@ class RayCluster:
 
     def restart(self, loss: ActorLost) -> None:
         """Kill what is left and launch everything again, in the order of spawning; waits until it stands."""
-        self._again(self._actors, loss, movable=True)
+        self._relaunch(self._actors, loss, movable=True)
 
     def replace(self, name: str, loss: ActorLost) -> None:
         """Kill what is left of the actor and launch it again; waits until it stands."""
-        self._again({name: self._actors[name]}, loss, movable=False)
+        self._relaunch({name: self._actors[name]}, loss, movable=False)
 
-    def _again(self, actors: dict[str, _Actor], loss: ActorLost, movable: bool) -> None:
+    def _relaunch(self, actors: dict[str, _Actor], loss: ActorLost, movable: bool) -> None:
         """Make actors anew, as often as may be; without `movable` only where their places still are."""
         import ray
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from superalign.errors import UserError
-from superalign.runtime.addresses import known
+from superalign.runtime.addresses import find_address
 from superalign.store.folder import RunFolder
 from superalign.store.run_lock import writer_of
 
@@ -26,10 +26,10 @@ def stop(run: str, address: str | None, say: Callable[[str], object]) -> None:
     """
     with contextlib.suppress(UserError):  # of several runs of that name the one that is here is meant
         run = str(RunFolder.open(run).folder.absolute())
-    if known(address):
-        from superalign.runtime.jobs import folder_of, found
+    if find_address(address):
+        from superalign.runtime.jobs import find_job, folder_of
 
-        if of := found(run, address):
+        if of := find_job(run, address):
             cluster, job = of
             run = folder_of(job)
             if not job.status.is_terminal():

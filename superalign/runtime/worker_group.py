@@ -81,7 +81,7 @@ class Calls:
                 return False
 
 
-def work(task: dict[str, Any]) -> None:
+def worker_loop(task: dict[str, Any]) -> None:
     """What every worker does over the whole run: host the object and answer the calls."""
     import ray
     from ray import train
@@ -188,7 +188,7 @@ class WorkerGroup:
         once = FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)  # type: ignore[call-arg]
         try:
             TorchTrainer(
-                work,
+                worker_loop,
                 train_loop_config=task,
                 torch_config=TorchConfig(timeout_s=int(self._config.call_timeout_s) + 1),
                 scaling_config=ScalingConfig(

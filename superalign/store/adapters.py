@@ -11,7 +11,7 @@ MEMORY, WEIGHTS = "memory.json", "adapters"
 TRAINED = ("attacker", "critic", "learner")
 
 
-def remembered(run: RunFolder) -> dict[str, Any]:
+def load_memory(run: RunFolder) -> dict[str, Any]:
     """What roles remembered at the last committed round."""
     last = run.last_round()
     assert last is not None

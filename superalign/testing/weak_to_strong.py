@@ -29,15 +29,24 @@ from superalign.weak_to_strong.split_context import Specs, SplitContext
 from superalign.weak_to_strong.study import HONEST, load, transforms
 from superalign.weak_to_strong.tasks.registry import TESTBED, load_task, make_task
 
-LIMIT: Final = 160
+LIMIT: Final = 160  # rows of a task
 POLICY: Final = "lora:testbed-small"
-HEADS: Final[dict[Kind, Specs]] = {
-    "classify": ("pixels:2", "centroids:20"),
-    "pairs": ("words:10", "words:40"),
-    "generate": (POLICY, POLICY),
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a method is tried on: a built-in task of a kind, with so many rows and these models."""
+
+    task: str
+    models: Specs
+    limit: int
+
+
+TRIALS: Final[dict[Kind, _Trial]] = {
+    "classify": _Trial("qa", ("words:10", "words:40"), 160),
+    "pairs": _Trial("pairs", ("words:10", "words:40"), 160),
+    "generate": _Trial("refusal", (POLICY, POLICY), 64),  # a language model writes all completions
 }
-TASKS: Final[dict[Kind, str]] = {"classify": "digits", "pairs": "pairs", "generate": "refusal"}
-"""A built-in task of each kind, on which a method is tried."""
 
 
 def check_task(
@@ -64,12 +73,12 @@ def check_task(
     subject = Subject.of("task", plugin)
     own = plugin_settings(short_name(subject.name), given)
 
-    def loaded(limit: int, seed: int) -> Task:
+    def loaded(limit: int | None, seed: int) -> Task:
         return load_task(subject.name, source, columns, limit=limit, seed=seed, plugin=own)
 
     with subject.doing("set-up"):
         spec = make_task(subject.name, own)
-    subject.require(spec.kind in TASKS, f"is of kind {spec.kind!r}; there is: {', '.join(TASKS)}")
+    subject.require(spec.kind in TRIALS, f"is of kind {spec.kind!r}; there is: {', '.join(TRIALS)}")
     with subject.doing("load(source)"):
         task, again, _ = loaded(LIMIT, 0), loaded(LIMIT, 0), loaded(LIMIT, 1)
     subject.require(task.name == spec.name, f"is called {spec.name!r}, but loads a task called {task.name!r}")
@@ -82,7 +91,7 @@ def check_task(
     with subject.doing("splitting its rows"):
         parts_of(task, 0)
     with subject.doing("models(source)"):
-        models = spec.models(source)
+        models, task = spec.models(source), loaded(None, 0)
         for each in (models.weak, models.strong, *models.via):
             check_model(each, task)
 
@@ -124,18 +133,19 @@ def check_method(plugin: str | type, given: Mapping[str, Any] | None = None, ora
     with subject.doing("set-up"):
         METHODS.load(subject.name)
         method = make_method(subject.name, plugin_settings(short_name(subject.name), given))
-    unknown = [kind for kind in method.kinds if kind not in TASKS]
+    unknown = [kind for kind in method.kinds if kind not in TRIALS]
     subject.require(method.kinds, "is for no kind of task")
-    subject.require(not unknown, f"is for tasks of kind {unknown[:1]}; there is: {', '.join(TASKS)}")
+    subject.require(not unknown, f"is for tasks of kind {unknown[:1]}; there is: {', '.join(TRIALS)}")
     for kind in method.kinds:
-        first, second = (_attempt(subject, kind, given) for _ in range(2))
-        _check_outputs(subject, first)
-        same = all(np.array_equal(a, b) for a, b in zip(first.outputs, second.outputs, strict=True))
-        subject.require(same, f"trains another student of the same labels the second time, on task={TASKS[kind]}")
-        opened = sorted(first.opened - HONEST)
-        subject.require(oracle or not opened, f"opens sealed labels (as {', '.join(opened)}): it is an oracle")
-        with subject.doing(f"scoring its student on task={TASKS[kind]}"):
-            first.score()
+        with tempfile.TemporaryDirectory() as folder:
+            first, second = (_attempt(subject, kind, given, Path(folder)) for _ in range(2))
+            _check_outputs(subject, first)
+            same = all(np.array_equal(a, b) for a, b in zip(first.outputs, second.outputs, strict=True))
+            subject.require(same, f"trains another student of the same labels the second time, on {first.where}")
+            opened = sorted(first.opened - HONEST)
+            subject.require(oracle or not opened, f"opens sealed labels (as {', '.join(opened)}): it is an oracle")
+            with subject.doing(f"scoring its student on {first.where}"):
+                first.score()
 
 
 @dataclass(frozen=True)
@@ -146,9 +156,15 @@ class _Attempt:
     experiment: Experiment
     method: Method
     context: SplitContext
+    strong: str
     weak: Outputs
     trained: Trained
     opened: set[str]
+
+    @property
+    def where(self) -> str:
+        """The task, for messages."""
+        return f"task={self.task.name}"
 
     @property
     def outputs(self) -> list[Any]:
@@ -157,45 +173,39 @@ class _Attempt:
 
     def score(self) -> None:
         """Compare weak, student and ceiling."""
-        ceiling = self.method.ceiling(self.context, HEADS[self.task.kind][1])
+        ceiling = self.method.ceiling(self.context, self.strong)
         Scorer(self.task, self.experiment).columns(self.weak, self.trained.outputs, ceiling)
 
 
-def _attempt(subject: Subject, kind: Kind, given: Mapping[str, Any] | None) -> _Attempt:
-    config = _config(subject, kind, given)
+def _attempt(subject: Subject, kind: Kind, given: Mapping[str, Any] | None, cache: Path) -> _Attempt:
+    config, where = _config(subject, kind, given), f"task={TRIALS[kind].task}"
     method = make_method(subject.name, config.plugin)
-    where = f"task={TASKS[kind]}"
     with subject.doing(f"the check before training on {where}"):
         (study,) = plan = studies(config)
         preflight(config, plan)
-    with tempfile.TemporaryDirectory() as folder:
-        task = load(config, study.task)
-        experiment = split(task, config.seed)
-        original = SplitContext(experiment, config, Cache(Path(folder)))
-        context, weak, labels, specs = supervised(original, (study.weak, study.strong), study.supervisor)
-        with subject.doing(f"train(context, labels, specs) on {where}"):
-            made = transformed(labels, transforms(config, method), context, specs)
-            trained = method.train(context, made, specs)
-        subject.require(isinstance(trained, Trained), f"gives a {type(trained).__name__} and no Trained on {where}")
-        return _Attempt(task, experiment, method, original, weak, trained, experiment.opened_by())
+    task = load(config, study.task)
+    experiment = split(task, config.seed)
+    original = SplitContext(experiment, config, Cache(cache))
+    context, weak, labels, specs = supervised(original, (study.weak, study.strong), study.supervisor)
+    with subject.doing(f"train(context, labels, specs) on {where}"):
+        trained = method.train(context, transformed(labels, transforms(config, method), context, specs), specs)
+    subject.require(isinstance(trained, Trained), f"gives a {type(trained).__name__} and no Trained on {where}")
+    return _Attempt(task, experiment, method, original, study.strong, weak, trained, experiment.opened_by())
 
 
 def _config(subject: Subject, kind: Kind, given: Mapping[str, Any] | None) -> Config:
     own = plugin_settings(short_name(subject.name), given)
     policies = make_method(subject.name, own).policies
-    weak, strong = (POLICY if n in policies else spec for n, spec in enumerate(HEADS[kind]))
+    trial = TRIALS[kind]
+    weak, strong = (POLICY if n in policies else spec for n, spec in enumerate(trial.models))
     epochs = 1 if POLICY in (weak, strong) else None
     return settings(
-        task=(TASKS[kind],),
+        task=(trial.task,),
         method=(subject.name,),
         weak=(weak,),
         strong=(strong,),
-        data={"limit": LIMIT},
-        w2s={
-            "seeds": 1,
-            "epochs": epochs,
-            "via": () if kind == "classify" else (weak,),
-        },
+        data={"limit": trial.limit},
+        w2s={"seeds": 1, "epochs": epochs, "via": (weak,)},
         plugin=own,
     )
 

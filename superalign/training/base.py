@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numpy as np
 from pydantic import BaseModel
 
 from superalign.config.sections import Section
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ADAPTER = "adapter_model.safetensors"  # of a role that is saved, as plain peft calls it
 Rows = Sequence[dict[str, Any]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from superalign.feedback.fusion import blend
 from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, content_id
 
 
@@ -33,6 +32,8 @@ def score_responses(
     errors: Mapping[str, float],
 ) -> list[ScoredResponse]:
     """Blend critic and experts into noisy labels of single answers; where the evidence is weak p is 1/2."""
+    from superalign.feedback.fusion import blend  # numpy, which settings do without
+
     out = []
     for (_, response), label in zip(cases, blend(points, labels, errors), strict=True):
         if label is None:
@@ -49,6 +50,8 @@ def fuse_preferences(
     errors: Mapping[str, float],
 ) -> list[Preference]:
     """Blend critic and experts into noisy preferences: P(chosen better) = q, weight w."""
+    from superalign.feedback.fusion import blend
+
     out = []
     for (query, first, second), label in zip(pairs, blend(judged, labels, errors), strict=True):
         if label is None:

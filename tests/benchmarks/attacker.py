@@ -1,8 +1,8 @@
 """An attacker trained against the frozen first learner: unique successes in 200 queries, and how diverse they are.
 
-    python tests/benchmarks/attacker.py [SEED] [BOUTS] [SETTING ...] [against=RUN/rounds/0002]
+    python tests/benchmarks/attacker.py [SEED] [ITERATIONS] [SETTING ...] [against=RUN/rounds/0002]
 
-Rows: the shipped attacker, the same after BOUTS bouts of attacker=grpo, and after as many without what pays for
+Rows: the shipped attacker, the same after so many iterations of attacker=grpo, and after as many without what pays for
 being new: the novelty block left out, near-copies alone punished.
 Trained on train seeds by the critic's verdicts; measured in 200 queries on harmful requests of held-out combinations,
 with greedy answers that the testbed's oracle grades. A query that has lost its seed counts as one that failed. Beside
@@ -26,57 +26,55 @@ from safetensors.numpy import load_file
 
 from superalign.attacks.families import TRAINED, wrap
 from superalign.config.compose import load
-from superalign.config.sections import AttackerConfig
+from superalign.config.sections import TrainedAttackerConfig
 from superalign.data.seeds import draw_seeds, load_seeds
 from superalign.evaluation.diversity import SIMILARITY, cell_coverage, dissimilarity, spread
 from superalign.generation.hf import HFGenerator
 from superalign.loop.attacker_phase import attacker_iteration
 from superalign.records import Query, Seed
-from superalign.roles.attacker import Attacker
-from superalign.roles.critic.generative import Critic
-from superalign.roles.judge import SUCCESS, OracleJudge
-from superalign.roles.learner import Learner
+from superalign.roles.attacker import make_attacker
+from superalign.roles.critic.verdicts import VerdictModel
+from superalign.roles.judge import make_judge
+from superalign.roles.protocols import SUCCESS
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import bootstrap_weights, clustered_rate
 from superalign.stats.text_similarity import unique
 from superalign.training.service import TrainingService
+from tests.loop.parts import workers
 
 SHAPES = ((50, 4), (10, 20))  # requests x tries: as in a round of self-play, and so many that variety runs out
 SAME = 50  # successes that diversity is compared on: it depends on how many there are
-BOUTS = 9
+ITERATIONS = 9
+EACH = 16  # train seeds in each of them
 AGAINST = "against="
 ABLATION = ("attacker.novelty=false", "attacker.duplicate=0.98")  # nothing but copies costs
 
 
-class Gym:
+class Trial:
     """One attacker, and the learner, critic and judge as shipped."""
 
     def __init__(self, settings: Sequence[str], seed: int, against: Path | None) -> None:
         shared = ["cluster=inline", "cluster.threads=1", f"seed={seed}", "attacker.current=1", "attacker.past=0"]
-        self.config = config = load(["attacker=grpo", *shared, "learner.samples=1", *settings])
-        roles = ("attacker", "critic", "learner", "judge")
-        models = dict.fromkeys(roles, config.model)
+        shared += [f"attacker.seeds={EACH}", "learner.samples=1"]
+        self.config = config = load(["attacker=grpo", *shared, *settings])
+        models = dict.fromkeys(("attacker", "critic", "learner", "judge"), config.model)
         self.generator = HFGenerator(models, config.lora, config.generator, threads=1)
         if against:
             tensors = load_file(against / "adapters" / "learner" / "adapter_model.safetensors")
             self.generator.load_adapter("learner", tensors, 1)
-        self.trainer = TrainingService({"attacker": config.model}, config.lora, threads=1)
-        self.attacker = Attacker(config, self.generator, self.trainer)
-        self.learner = Learner(config, self.generator, None)
-        self.critic = Critic(config, self.generator, None, role="judge")
+        trainer = TrainingService({"attacker": config.model}, config.lora, threads=1)
+        frozen = VerdictModel(config, self.generator, None, role="judge")
+        self.workers = workers(config, self.generator, trainer, critic=frozen)
         self.seeds = load_seeds(config.data, seed)
+        self.workers.train_seeds = [s for s in self.seeds if s.split == "train" and s.kind == "harmful"]
 
-    def train(self, bouts: int, each: int = 16) -> None:
-        """Bouts on `each` harmful train seeds."""
-        pool, config = [s for s in self.seeds if s.split == "train" and s.kind == "harmful"], self.config
-        for bout in range(1, bouts + 1):
-            drawn = draw_seeds(pool, each, bout, config.seed)
-            found = attacker_iteration(
-                self.attacker, self.learner, self.critic, drawn, bout, bout, config.attacker.intended_failures_only
-            )
-            self.generator.load_adapter("attacker", self.trainer.adapter("attacker"), bout)
+    def train(self, iterations: int) -> None:
+        """Iterations on `EACH` harmful train seeds."""
+        for number in range(1, iterations + 1):
+            found = attacker_iteration(self.workers, number, number)
+            self.workers.sync("attacker")
             shown = ("reward", "faithful", "strength", "novelty_weight", "base_nats", "clip_ratio")
-            print(f"  bout {bout}", {k: round(found[k], 3) for k in shown if k in found}, flush=True)
+            print(f"  iteration {number}", {k: round(found[k], 3) for k in shown if k in found}, flush=True)
 
     def drawn(self, requests: int) -> list[Seed]:
         """Harmful requests whose combinations no training has seen."""
@@ -86,14 +84,13 @@ class Gym:
     def tried(self, requests: int, tries: int, temperature: float | None = None) -> Tried:
         """So many queries on each of so many requests."""
         seeds = self.drawn(requests)
-        heat = temperature or self.config.attacker.temperature
-        update = {"candidates": tries, "temperature": heat}
+        update = {"candidates": tries} | ({"temperature": temperature} if temperature else {})
         chosen = self.config.attacker.model_copy(update=update)
         config = self.config.model_copy(update={"attacker": chosen})
-        attacker = Attacker(config, self.generator, self.trainer)
+        attacker = make_attacker(config, self.generator, None)
         queries = attacker.rewrite(seeds, 0, 10_000 + config.seed)
-        answers = self.learner.respond(queries, 0, samples=1, temperature=0.0)
-        outcomes = OracleJudge().outcomes(list(zip(queries, answers, strict=True)))
+        answers = self.workers.learner.respond(queries, 0, samples=1, temperature=0.0)
+        outcomes = make_judge(config, self.generator).outcomes(list(zip(queries, answers, strict=True)))
         return Tried([s.id for s in seeds], tries, queries, [o in SUCCESS for o in outcomes])
 
 
@@ -122,7 +119,7 @@ class Tried:
             "unique successes": self.rate(self.unique()),
             f"1 - self-BLEU of {len(few)} successes": dissimilarity(few),
             f"kNN distance of {len(few)} successes": spread(few),
-            "cells with a success": cell_coverage(self.queries, self.worked),
+            "cells with a success": cell_coverage(self.queries, self.worked, TRAINED),
         }
 
     def unique(self) -> list[bool]:
@@ -170,23 +167,23 @@ def show(shape: tuple[int, int], rows: dict[str, Tried]) -> None:
                 print(f"unique successes, {name} / {base}: {many} / {few} = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
 
 
-def main(seed: int, bouts: int, words: Sequence[str]) -> None:
+def main(seed: int, iterations: int, words: Sequence[str]) -> None:
     """Train both attackers and print the tables."""
     begin = time.perf_counter()
     folder = next((Path(word.removeprefix(AGAINST)) for word in words if word.startswith(AGAINST)), None)
     settings = [word for word in words if not word.startswith(AGAINST)]
-    trained, ablated = Gym(settings, seed, folder), Gym([*settings, *ABLATION], seed, folder)
+    trained, ablated = Trial(settings, seed, folder), Trial([*settings, *ABLATION], seed, folder)
     tables: dict[tuple[int, int], dict[str, Tried]] = {
         shape: {
-            "shipped": trained.tried(*shape, temperature=AttackerConfig().temperature),
+            "shipped": trained.tried(*shape, temperature=TrainedAttackerConfig().temperature),
             "shipped, sampled as the trained": trained.tried(*shape),
         }
         for shape in SHAPES
     }
-    for name, gym in (("trained", trained), ("trained without novelty", ablated)):
-        gym.train(bouts)
+    for name, trial in (("trained", trained), ("trained without novelty", ablated)):
+        trial.train(iterations)
         for shape in SHAPES:
-            tables[shape][name] = tried = gym.tried(*shape)
+            tables[shape][name] = tried = trial.tried(*shape)
             print(f"  {name}, {shape}: {sum(tried.worked)} successes, {sum(tried.unique())} unique", flush=True)
     for shape, rows in tables.items():
         show(shape, rows)
@@ -196,4 +193,4 @@ def main(seed: int, bouts: int, words: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    main(int(given[0]) if given else 0, int(given[1]) if len(given) > 1 else BOUTS, given[2:])
+    main(int(given[0]) if given else 0, int(given[1]) if len(given) > 1 else ITERATIONS, given[2:])

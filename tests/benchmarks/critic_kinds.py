@@ -2,11 +2,11 @@
 
     python tests/benchmarks/critic_kinds.py [--seeds 0] [--labels 96] [--size 160]
 
-Answers are those of critique_gain.py, labels a simulated expert's (5 % wrong), one phase of learning with planted flaws
-and rehearsal. Printed: the share of right point verdicts on held-out combinations, and of right choices between a right
-and a wrong answer to one request, in a random order; 95 % intervals over seed requests. For the trained generative
-critic: the area under the ROC curve with which p(1-p), the ensemble's and dropout's variance tell its wrong verdicts
-from its right ones (1/2: not at all), and each added to p(1-p) as escalation does, by the larger of the two.
+Answers are those of critique_gain.py, labels a simulated expert's (5 % wrong), one phase of learning with synthetic
+flaws and retained verdicts. Printed: the share of right point verdicts on held-out combinations, and of right choices
+between a right and a wrong answer to one request, in a random order; 95 % intervals over seed requests. For the trained
+generative critic: the area under the ROC curve with which p(1-p), the ensemble's and dropout's variance tell its wrong
+verdicts from its right ones (1/2: not at all), and each added to p(1-p) as escalation does, by the larger of the two.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from superalign.config.schema import Config
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.hf import HFGenerator
 from superalign.records import Response, content_id
-from superalign.roles.critic.generative import Critic
-from superalign.roles.critic.registry import KINDS
-from superalign.roles.critic.verdicts import Pair
+from superalign.registry import CRITICS
+from superalign.roles.critic.generative import GenerativeCritic
+from superalign.roles.critic.verdicts import ResponsePair, VerdictModel
 from superalign.roles.learner import Learner
 from superalign.stats.intervals import clustered_rate
 from superalign.testbed import oracle
@@ -37,11 +37,11 @@ from tests.benchmarks.critique_gain import ROLES, Cases, answers, labelled
 Marks = tuple[list[float], list[str]]
 
 
-def contests(cases: Cases, seed: int) -> list[Pair]:
+def contests(cases: Cases, seed: int) -> list[ResponsePair]:
     """Right answers against flawed ones, in a random order."""
     rng, asked = random.Random(seed), {q.text: q for q, _ in cases}
     clean = [(q.text, r.text) for q, r in cases if oracle.acceptable(q.text, r.text) > 0.5]
-    out: list[Pair] = []
+    out: list[ResponsePair] = []
     for query, right, flawed in planted_flaws(clean, rng, subtle=True):
         if oracle.acceptable(query, flawed) < 0.5:
             q = asked[query]
@@ -51,14 +51,14 @@ def contests(cases: Cases, seed: int) -> list[Pair]:
     return out
 
 
-def right_points(critic: Critic, cases: Cases) -> Marks:
+def right_points(critic: VerdictModel, cases: Cases) -> Marks:
     """1 for each right verdict."""
     p = critic.probabilities([(q.text, r.text, q.category) for q, r in cases])
     truth = [oracle.acceptable(q.text, r.text) for q, r in cases]
     return [float((x >= 0.5) == (y >= 0.5)) for x, y in zip(p, truth, strict=True)], [q.seed_id for q, _ in cases]
 
 
-def right_pairs(critic: Critic, pairs: Sequence[Pair]) -> Marks:
+def right_pairs(critic: VerdictModel, pairs: Sequence[ResponsePair]) -> Marks:
     """1 for each right choice."""
     chosen = [j.p >= 0.5 for j in critic.judge_pairs(pairs)]
     truth = [oracle.acceptable(q.text, a.text) > 0.5 for q, a, _ in pairs]
@@ -71,18 +71,19 @@ def area(scores: Sequence[float], wrong: Sequence[bool]) -> float:
     return float(stats.mannwhitneyu(s[w], s[~w]).statistic / (w.sum() * (~w).sum()))
 
 
-def doubts(critic: Critic, config: Config, cases: Cases) -> str:
+def doubts(critic: VerdictModel, cases: Cases) -> str:
     """The areas of each measure of doubt."""
-    truth = [oracle.acceptable(q.text, r.text) for q, r in cases]
+    truth, asked = [oracle.acceptable(q.text, r.text) for q, r in cases], critic.critic
+    assert isinstance(asked, GenerativeCritic)
     found: dict[str, list[float]] = {}
     for variance in ("ensemble", "dropout"):
-        critic.config = config.critic.model_copy(update={"variance": variance})
+        asked.config = asked.config.model_copy(update={"variance": variance})
         judged = critic.judge_points(cases, 0)
         own = [j.p * (1 - j.p) for j in judged]
         found |= {"p(1-p)": own, variance: [j.variance for j in judged]}
         found[f"max with {variance}"] = [max(a, j.variance) for a, j in zip(own, judged, strict=True)]
     wrong = [(j.p >= 0.5) != (y >= 0.5) for j, y in zip(judged, truth, strict=True)]
-    critic.config = config.critic
+    asked.config = asked.config.model_copy(update={"variance": "views"})
     return f"{sum(wrong)} wrong of {len(wrong)}: " + ", ".join(f"{n} {area(s, wrong):.3f}" for n, s in found.items())
 
 
@@ -97,14 +98,14 @@ def main(seeds: Sequence[int], labels: int, size: int) -> None:
     torch.set_num_threads(1)
     print(f"model=testbed, seeds {list(seeds)}, {labels} labels, {size} answers")
     print("kind | points before, after | pairs before, after | took")
-    for kind, cls in KINDS.items():
+    for kind in CRITICS.builtin:
         began, marks = time.monotonic(), [[], [], [], []]  # type: tuple[float, list[list[Marks]]]
         for seed in seeds:
             config = Config.model_validate({"critic": {"kind": kind, "subtle_flaws": True}})
             models = dict.fromkeys(ROLES, "testbed")
             generator = HFGenerator(models, config.lora, config.generator, threads=1)
             learner, trainer = Learner(config, generator, None), TrainingService(models, config.lora, threads=1)
-            critic = cls(config, generator, trainer)
+            critic = VerdictModel(config, generator, trainer)
             cases = answers("eval", size, EVERY_FAMILY, learner, seed)
             pairs = contests(cases, seed)
             marks[0].append(right_points(critic, cases))
@@ -118,7 +119,7 @@ def main(seeds: Sequence[int], labels: int, size: int) -> None:
             marks[1].append(right_points(critic, cases))
             marks[3].append(right_pairs(critic, pairs))
             if kind == "generative":
-                print(f"  seed {seed}, doubts of the generative critic, {doubts(critic, config, cases)}", flush=True)
+                print(f"  seed {seed}, doubts of the generative critic, {doubts(critic, cases)}", flush=True)
         row = " | ".join(f"{show(marks[i])}, {show(marks[i + 1])}" for i in (0, 2))
         print(f"{kind} | {row} | {time.monotonic() - began:.0f} s", flush=True)
 

@@ -1,11 +1,11 @@
 """What the learner gains from the critic's critique over a placebo, graded by the testbed's oracle.
 
-    python tests/benchmarks/critique_gain.py [--seeds 0 1 2] [--rounds 4] [--coach dpo|grpo]
+    python tests/benchmarks/critique_gain.py [--seeds 0 1 2] [--rounds 4] [--algorithm dpo|grpo]
 
 Three critics read the same answers of the untrained learner to held-out combinations in all attack families: the
 shipped one, one trained on verdicts alone (critic.stages=1) and one whose critiques were then trained for the learner's
-gain (critic.stages=2). Both learn from the same labels of a simulated expert (5 % wrong) and planted flaws. Half of the
-answers are the learner's own samples, half are flawed on purpose as the critic's probes are, because the untrained
+gain (critic.stages=2). Both learn from the same labels of a simulated expert (5 % wrong) and synthetic flaws. Half of
+the answers are the learner's own samples, half are flawed on purpose as the critic's probes are, because the untrained
 learner knows few ways of being wrong. Each critique meets two placebos: the same critic's critique of an answer to
 another request, and words about nothing of the same length. The learner revises greedily; a revision counts if the
 oracle finds it acceptable. The scorer that rewarded critiques was the critic as shipped, never the oracle.
@@ -27,9 +27,10 @@ from superalign.attacks.families import EVERY_FAMILY, TRAINED, wrap
 from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.hf import HFGenerator
+from superalign.models import load_chat
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
 from superalign.roles.critic.critique_rl import placebos
-from superalign.roles.critic.generative import Critic
+from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.learner import Learner
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import paired_difference
@@ -38,6 +39,7 @@ from superalign.testbed.corpus import Corpus
 from superalign.testbed.world import seeds as seed_requests
 from superalign.training.service import TrainingService
 
+CHAT = load_chat("testbed")
 ROLES = ("attacker", "critic", "learner", "judge")
 CRITICS = {"initial": 0, "verdicts alone": 1, "two stages": 2}
 WHICH = {"rejected": "answers it rejects, as in the loop", "wrong": "all wrong answers, verdict given"}
@@ -101,8 +103,8 @@ def labelled(cases: Cases, seed: int) -> list[tuple[Item, ExpertLabel]]:
     return out
 
 
-def trained(critic: Critic, trainer: TrainingService, cases: Cases, rounds: int, seed: int) -> None:
-    """The rounds of a critic: 48 new labels in each, flaws planted in what it accepts."""
+def trained(critic: VerdictModel, trainer: TrainingService, cases: Cases, rounds: int, seed: int) -> None:
+    """The rounds of a critic: 48 new labels in each, synthetic flaws in what it accepts."""
     for number in range(1, rounds + 1):
         seen = cases[: number * len(cases) // rounds]
         fresh = seen[(number - 1) * len(cases) // rounds :]
@@ -113,13 +115,12 @@ def trained(critic: Critic, trainer: TrainingService, cases: Cases, rounds: int,
         critic.generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))
         critic.calibrate()
         if "critique_gain" in found:
-            shown = {
-                k: round(v, 3) for k, v in found.items() if k in ("critique_cases", "critique_gain", "critique_reward")
-            }
-            print(f"  seed {seed}, round {number}: {shown | {'groups': found.get('coach_groups', 0.0)}}", flush=True)
+            told = ("critique_cases", "critique_gain", "critique_reward", "critique_rl_groups")
+            shown = {name: round(value, 3) for name, value in found.items() if name in told}
+            print(f"  seed {seed}, round {number}: {shown}", flush=True)
 
 
-def measured(table: Table, critic: Critic, learner: Learner, cases: Cases, seed: int) -> None:
+def measured(table: Table, critic: VerdictModel, learner: Learner, cases: Cases, seed: int) -> None:
     """Revisions of what the critic rejects, as in the loop; and of all wrong answers, with the verdict given."""
     points = critic.judge_points(cases, 0)
     truth = [oracle.acceptable(q.text, r.text) for q, r in cases]
@@ -137,7 +138,7 @@ def measured(table: Table, critic: Critic, learner: Learner, cases: Cases, seed:
         if which == "wrong":
             table.quotes += sum(len(c.quotes) for c in critiques)
             table.unsupported += sum(c.unsupported for c in critiques)
-            table.tokens += [len(critic.chat.encode(text)) for text in texts]
+            table.tokens += [len(CHAT.encode(text)) for text in texts]
         for arm in ARMS:
             read = texts if arm == "critique" else placebos(texts, asked, arm, seed)
             given = [
@@ -178,26 +179,27 @@ def report(tables: dict[str, Table]) -> None:
         print(f"{name}: {words}", flush=True)
 
 
-def main(chosen: Sequence[int], rounds: int, size: int, coach: str) -> None:
+def main(chosen: Sequence[int], rounds: int, size: int, algorithm: str) -> None:
     """Train, measure and print."""
     torch.set_num_threads(1)
     began, tables = time.monotonic(), {name: Table() for name in CRITICS}
     for seed in chosen:
         for name, stages in CRITICS.items():
             config = Config.model_validate(
-                {"critic": {"stages": stages or 1, "critique_algorithm": coach, "subtle_flaws": True}}
+                {"critic": {"stages": stages or 1, "critique_algorithm": algorithm, "subtle_flaws": True}}
             )
             models = dict.fromkeys(ROLES, "testbed")
             generator = HFGenerator(models, config.lora, config.generator, threads=1)
             learner = Learner(config, generator, None)
             trainer = TrainingService(models, config.lora, threads=1)
-            critic = Critic(config, generator, trainer)
+            critic = VerdictModel(config, generator, trainer)
             if stages:
                 trained(critic, trainer, answers("train", rounds * 96, TRAINED, learner, seed), rounds, seed)
             measured(tables[name], critic, learner, answers("eval", size, EVERY_FAMILY, learner, seed), seed)
             print(f"  seed {seed}, {name}: {time.monotonic() - began:.0f} s", flush=True)
         done = list(chosen[: list(chosen).index(seed) + 1])
-        print(f"model=testbed, seeds {done}, {rounds} rounds of {LABELS} labels, {size} answers each, coach={coach}")
+        rows = f"{rounds} rounds of {LABELS} labels, {size} answers each"
+        print(f"model=testbed, seeds {done}, {rows}, critiques by {algorithm}")
         report(tables)
 
 
@@ -206,6 +208,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--size", type=int, default=240)
-    parser.add_argument("--coach", choices=("dpo", "grpo"), default="dpo")
+    parser.add_argument("--algorithm", choices=("dpo", "grpo"), default="dpo")
     given = parser.parse_args()
-    main(given.seeds, given.rounds, given.size, given.coach)
+    main(given.seeds, given.rounds, given.size, given.algorithm)

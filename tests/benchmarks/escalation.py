@@ -4,9 +4,9 @@
 
 A critic alone, from the shipped one, for each seed, policy and budget anew: it judges the same answers and pairs of
 them (as in critique_gain.py, training combinations), the policy chooses what a simulated expert labels (5 % wrong,
-blind doubles included in what is spent), the critic learns from that and from planted flaws, and is calibrated. Shown
+blind doubles included in what is spent), the critic learns from that and from synthetic flaws, and is calibrated. Shown
 is the share of right verdicts on other answers, to held-out combinations in all attack families, graded by the oracle;
-means over seeds with Student's 95 % interval. `none` spends nothing, so its critic learns from planted flaws alone;
+means over seeds with Student's 95 % interval. `none` spends nothing, so its critic learns from synthetic flaws alone;
 `all` labels everything. A point is a percent of accuracy more than with `none`, paired on seeds. One thread.
 """
 
@@ -25,10 +25,11 @@ import torch
 from superalign.attacks.families import EVERY_FAMILY, TRAINED
 from superalign.config.schema import Config
 from superalign.generation.hf import HFGenerator
+from superalign.loop.critic_phase import select_pairs
 from superalign.records import Judgement
 from superalign.report.figures import Chart, Series
 from superalign.report.svg import line_chart
-from superalign.roles.critic.generative import Critic, select_pairs
+from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert
 from superalign.roles.judge import oracle_expert
 from superalign.roles.learner import Learner
@@ -43,22 +44,22 @@ Found = dict[tuple[str, int], list[tuple[float, int]]]
 
 
 @dataclass
-class Bench:
+class Judged:
     """One seed's answers, judged by the shipped critic, and others to examine the trained one on."""
 
     seed: int
     generator: HFGenerator
     cases: Cases
-    judged: list[Judgement]
+    judgements: list[Judgement]
     clean: list[tuple[str, str]]
     probes: Cases
 
     @classmethod
-    def make(cls, seed: int, items: int, probes: int) -> Bench:
+    def make(cls, seed: int, items: int, probes: int) -> Judged:
         """Answer and judge."""
         config = Config()
         generator = HFGenerator(dict.fromkeys(ROLES, "testbed"), config.lora, config.generator, threads=1)
-        learner, critic = Learner(config, generator, None), Critic(config, generator, None)
+        learner, critic = Learner(config, generator, None), VerdictModel(config, generator, None)
         cases = answers("train", items // 2, TRAINED, learner, seed)
         again = zip(cases, learner.respond([q for q, _ in cases], seed + 1, samples=1), strict=True)
         cases += [(q, said) for (q, first), said in again if said.text != first.text]
@@ -72,19 +73,19 @@ class Bench:
         config = Config.model_validate({"seed": self.seed, "expert": {"budget": budget, "policy": policy}})
         trainer = TrainingService(dict.fromkeys(ROLES, "testbed"), config.lora, threads=1)
         self.generator.load_adapter("critic", trainer.adapter("critic"), 0)
-        critic = Critic(config, self.generator, trainer)
+        critic = VerdictModel(config, self.generator, trainer)
         asked, said = {q.id: q for q, _ in self.cases}, {r.id: r for _, r in self.cases}
         with tempfile.TemporaryDirectory() as folder:
             expert = Expert(config, Path(folder) / "experts.sqlite", oracle_expert)
             with closing(expert.queue):
-                expert.escalate(self.judged, asked, said, {}, 1, self.seed)
-                answered = expert.collect(1)
+                expert.escalate(self.judgements, asked, said, {}, 1, self.seed)
+                answered = expert.collect(1).all
         critic.learn(answered, self.clean, [(q.text, r.text) for q, r in self.cases], self.seed)
         self.generator.load_adapter("critic", trainer.adapter("critic"), 1)
         critic.calibrate()
         return self.accuracy(critic), len(answered)
 
-    def accuracy(self, critic: Critic) -> float:
+    def accuracy(self, critic: VerdictModel) -> float:
         """Share of right verdicts on the probes."""
         p = critic.probabilities([(q.text, r.text, q.category) for q, r in self.probes])
         truth = [oracle.acceptable(q.text, r.text) for q, r in self.probes]
@@ -95,11 +96,15 @@ def measure(seeds: list[int], budgets: list[int], items: int, probes: int) -> Fo
     """Accuracy and labels spent by (policy, budget), one of each per seed."""
     found: Found = {}
     for seed in seeds:
-        bench = Bench.make(seed, items, probes)
-        rows = [("none", 0), *((policy, budget) for budget in budgets for policy in DRAWN), ("all", len(bench.judged))]
+        judged = Judged.make(seed, items, probes)
+        rows = [
+            ("none", 0),
+            *((policy, budget) for budget in budgets for policy in DRAWN),
+            ("all", len(judged.judgements)),
+        ]
         for policy, budget in rows:
             key = (policy, 0 if policy == "all" else budget)  # how many are all differs by seed
-            found.setdefault(key, []).append(bench.trained(policy, budget))
+            found.setdefault(key, []).append(judged.trained(policy, budget))
             accuracy, spent = found[key][-1]
             print(f"seed {seed}, {policy}, {spent} labels: {100 * accuracy:.1f} %", flush=True)
     return found

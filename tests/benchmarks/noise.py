@@ -35,11 +35,12 @@ from superalign.prompts import templates
 from superalign.records import Query, content_id
 from superalign.report.figures import Chart, Series
 from superalign.report.svg import line_chart
-from superalign.roles.judge import OracleJudge
+from superalign.roles.judge import make_judge
 from superalign.roles.learner import Learner
 from superalign.stats.estimate import Estimate
 from superalign.testbed import oracle
 from superalign.testbed.corpus import Corpus
+from superalign.training.algorithms.dpo import DPOPhase
 from superalign.training.service import TrainingService
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4)
@@ -107,15 +108,16 @@ def flipped(rows: list[dict[str, Any]], rate: float, told: str, seed: int) -> li
 
 def handled(generator: HFGenerator, asked: list[Query]) -> float:
     """Share of the requests that the served learner handles rightly."""
-    learner = Learner(Config(), generator, None)
+    learner, judge = Learner(Config(), generator, None), make_judge(Config(), generator)
     cases = list(zip(asked, learner.respond(asked, seed=0, samples=1, temperature=0.0), strict=True))
-    return float(np.mean([is_correct(q, o) for (q, _), o in zip(cases, OracleJudge().outcomes(cases), strict=True)]))
+    return float(np.mean([is_correct(q, o) for (q, _), o in zip(cases, judge.outcomes(cases), strict=True)]))
 
 
 def trained(generator: HFGenerator, rows: list[dict[str, Any]], loss: str, seed: int) -> None:
     """Serve the learner after one phase on these pairs."""
     service = TrainingService(ROLE, LORA, threads=torch.get_num_threads())
-    service.train("learner", "dpo", rows, dpo(loss=loss, **SETTINGS), [], seed)  # type: ignore[arg-type]
+    phase = DPOPhase.model_validate(SETTINGS | {"loss": loss})
+    service.train("learner", "dpo", rows, phase, [], seed)
     generator.load_adapter("learner", service.adapter("learner"), 1)
 
 

@@ -1,4 +1,4 @@
-"""How much of the shorter of generation and training asking a round ahead hides: (G + T - T_async) / min(G, T).
+"""How much of the shorter of generation and training prefetching hides: (G + T - T_async) / min(G, T).
 
     python tests/benchmarks/overlap.py [ROUNDS]
 
@@ -22,8 +22,7 @@ from measure import Figure, of_values
 
 from superalign.config.compose import load
 from superalign.config.sections import ClusterConfig
-from superalign.loop.prefetch import Prefetcher, write_queries
-from superalign.loop.workers import stage_seed
+from superalign.loop.prefetch import Prefetcher
 from superalign.records import Query, Response, Seed
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.connection import start
@@ -64,15 +63,16 @@ def play(cluster: Cluster, staleness: int, seconds: dict[str, list[float]]) -> l
     rounds = len(seconds["trainer"])
     seeds = [Seed(str(i), f"request {i}", "harmful", "fraud", "train") for i in range(8)]
     config = load(["recipe=selfplay", f"rounds={rounds}", f"async.max_staleness={staleness}"])
-    team: Any = SimpleNamespace(attacker=actors["attacker"], learner=actors["learner"], train_seeds=seeds)
+    workers: Any = SimpleNamespace(
+        config=config, attacker=actors["attacker"], learner=actors["learner"], draw_seeds=lambda number: seeds
+    )
     run: Any = StageClock()
-    ahead, spent = Prefetcher(config, run, team), []
+    ahead, spent = Prefetcher(run, workers), []
     for number in range(1, rounds + 1):
         began = time.perf_counter()
-        if not ahead.take(number):
-            team.learner.respond(write_queries(config, team, number), stage_seed(config.seed, number))
+        ahead.respond(number, ahead.attack(number))
         asked = time.perf_counter()
-        with ahead.beside(number + 1):
+        with ahead.start(number + 1):
             actors["trainer"].refine()
         spent.append((asked - began, time.perf_counter() - asked))
     return spent

@@ -60,10 +60,10 @@ def mfu(model: str, batch: int, length: int, device: str, dtype: str = "float32"
         for ids in rng.integers(5, 200, (batch * STEPS, length)).tolist()
     ]
     service = TrainingService({"learner": model}, LoraConfig(), threads=torch.get_num_threads(), dtype=dtype)
-    settings = Phase(learning_rate=1e-4, epochs=1, batch_size=batch)
-    service.train("learner", SFT, rows[:batch], settings, 0)  # warm
+    phase = Phase(learning_rate=1e-4, epochs=1, batch_size=batch)
+    service.train("learner", SFT, rows[:batch], phase, seed=0)  # warm
     begin = time.perf_counter()
-    service.train("learner", SFT, rows, settings, 0)
+    service.train("learner", SFT, rows, phase, seed=0)
     rate = batch * STEPS * length / (time.perf_counter() - begin)
     needed = 4 * weights(model) * rate
     used = needed / peak(device, dtype)

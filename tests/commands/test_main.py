@@ -2,87 +2,59 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from superalign.commands import main
+from superalign.commands import config, experts, main, train
 from superalign.config.paths import groups
-from superalign.config.schema import Config
 from superalign.errors import ActorLost
-from superalign.store.run_writer import RunWriter
+from superalign.registry import METHODS, TASKS
+from tests.commands.parts import ROOT, comes_within, imported, superalign
 
-ROOT = Path(main.__file__).parents[2]
-
-
-def superalign(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "superalign.commands.main", *argv],
-        capture_output=True,
-        text=True,
-        cwd=cwd or ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def comes_within(limit_s: float, *argv: str) -> bool:
-    """Whether one of a few tries is that quick; the others may have met a busy machine."""
-    untraced = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
-    for _ in range(12):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "superalign.commands.main", *argv], cwd=ROOT, env=untraced, check=True,
-                       capture_output=True)  # fmt: skip
-        if time.perf_counter() - began < limit_s:
-            return True
-    return False
-
-
-@pytest.fixture
-def run_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with one run, `tried`, that holds no round yet."""
-    monkeypatch.chdir(tmp_path)
-    with RunWriter.create_or_resume(Config().model_dump(mode="json"), tmp_path / "runs", "tried"):
-        pass
-    return tmp_path
+HEAVY = {"torch", "ray", "transformers", "datasets", "numpy", "rich"}
 
 
 def test_help_comes_within_half_a_second() -> None:
-    assert comes_within(0.5, "--help")
+    assert comes_within(0.5, "-m", "superalign.commands.main", "--help")
 
 
 def test_the_resolved_configuration_comes_within_one_and_a_half_seconds() -> None:
-    assert comes_within(1.5, "config", "recipe=selfplay")
+    assert comes_within(1.5, "-m", "superalign.commands.main", "config", "recipe=selfplay")
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["config"]])
 def test_neither_help_nor_config_imports_a_heavy_library(argv: list[str]) -> None:
-    code = (
-        "import sys; from superalign.commands.main import main\n"
-        f"try: main({argv})\nexcept SystemExit: pass\n"
-        "sys.exit(' '.join({'torch', 'ray', 'transformers', 'datasets', 'numpy'} & set(sys.modules)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    code = f"from superalign.commands.main import main\ntry: main({argv})\nexcept SystemExit: pass"
+    assert not HEAVY & imported(code)
 
 
-def test_help_lists_every_recipe_and_group_option_with_its_line() -> None:
+def test_help_imports_neither_hydra_nor_any_plug_in() -> None:
+    found = imported("from superalign.commands.main import main\ntry: main(['--help'])\nexcept SystemExit: pass")
+    plugins = ("superalign.training.algorithms", "superalign.roles", "superalign.weak_to_strong", "superalign.attacks")
+    assert not {name for name in found if name.startswith(("hydra", "omegaconf", *plugins))}
+
+
+def test_help_lists_every_recipe_group_task_and_method_with_its_line() -> None:
     shown = superalign("--help").stdout
-    for group, options in groups().items():
+    for group, options in (groups() | {"task": TASKS.names(), "method": METHODS.names()}).items():
         for option, line in options.items():
-            assert any(f"{group}={option}" in row and line in row for row in shown.splitlines())
+            assert any(f"{group}={option} " in row and line in row for row in shown.splitlines())
 
 
-def test_config_prints_yaml_that_is_the_resolved_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["config", "recipe=selfplay", "seed=5"]) == 0
-    assert Config.model_validate(yaml.safe_load(capsys.readouterr().out)) == Config(seed=5)
+def test_help_says_that_settings_can_be_a_file_and_so_can_a_recipe() -> None:
+    shown = superalign("--help").stdout
+    assert "superalign train my.yaml seed=1" in shown
+    assert "recipe=path/to/mine.py" in shown
+
+
+def test_settings_may_stand_on_both_sides_of_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["config", "seed=4", "--explain", "seed", "rounds=2"]) == 0
+    assert capsys.readouterr().out.startswith("seed=4\n")
 
 
 BAD: list[tuple[Sequence[str], str]] = [
@@ -104,6 +76,10 @@ BAD: list[tuple[Sequence[str], str]] = [
     (["testbed", "build", "--seed", str(2**63)], "below 2**63"),
     (["testbed", "build", "--threads", "0"], "'0' should be a whole number above 0"),
     (["testbed", "build", "--out", "/dev/null/x"], "--out /dev/null/x cannot be written (Not a directory)"),
+    (["recipe", "cpoy"], "did you mean copy?"),
+    (["train", "--jobs", "2"], "--jobs is for --multirun"),
+    (["train", "seed=1", "my.yaml"], "files come before all KEY=VALUE"),
+    (["train", "nowhere.yaml"], "no such file: nowhere.yaml"),
     (["generate", "tried", "--role", "judge"], "unknown --role 'judge' (there is: attacker, critic, learner)"),
 ]
 
@@ -144,71 +120,6 @@ def test_status_report_and_logs_read_a_run_by_its_name(run_root: Path, capsys: p
     assert Path(capsys.readouterr().out.strip()) == (run_root / "runs/tried/report.html").resolve()
 
 
-def use_recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> None:
-    path = tmp_path / "recipe.py"
-    path.write_text(body)
-    monkeypatch.setattr(main, "recipe_path", lambda name: path)
-
-
-def test_train_hands_the_resolved_configuration_to_the_recipe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    use_recipe(monkeypatch, tmp_path, "def main(config):\n    print(config.recipe, config.seed)\n    return 0\n")
-    assert main.main(["train", "recipe=selfplay", "seed=7"]) == 0
-    assert capsys.readouterr().out == "selfplay 7\n"
-
-
-WRITES_A_RUN = """
-from superalign.errors import ActorLost
-from superalign.store.run_writer import RunWriter
-
-def main(config):
-    with RunWriter.create_or_resume(config.model_dump(mode="json"), config.run.root, config.run.name) as run:
-        for _ in range(4):
-            run.begin_round(0)
-        raise {}
-"""
-
-
-@pytest.mark.parametrize(
-    ("raised", "code"), [("KeyboardInterrupt", 130), ("ActorLost('critic', 'critic died too often')", 1)]
-)
-def test_a_run_that_stops_says_how_to_resume_it(
-    raised: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    use_recipe(monkeypatch, tmp_path, WRITES_A_RUN.format(raised))
-    assert main.main(["train", "recipe=selfplay", "seed=7"]) == code
-    (made,) = (tmp_path / "runs").iterdir()
-    assert f"with: superalign train recipe=selfplay seed=7 run.name={made.name}\n" in capsys.readouterr().err
-
-
-def test_an_interrupt_before_the_first_round_says_that_there_is_nothing_to_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    use_recipe(monkeypatch, tmp_path, "def main(config):\n    raise KeyboardInterrupt\n")
-    assert main.main(["train"]) == 130
-    assert capsys.readouterr().err == "superalign: interrupted; no round was begun, nothing to resume\n"
-
-
-def test_of_runs_that_processes_of_one_number_wrote_the_newest_that_can_be_read_is_to_be_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    ours = json.dumps({"pid": os.getpid()})
-    events = {name: tmp_path / "runs" / name / "events.jsonl" for name in ("first", "second", "damaged")}
-    for name, path in events.items():
-        path.parent.mkdir(parents=True)
-        path.write_text(("{" if name == "damaged" else ours) + "\n")
-    for newest in ("first", "second"):
-        for name, path in events.items():
-            os.utime(path, (1, {newest: 2, "damaged": 3}.get(name, 1)))
-        assert main._how_to_resume(["train"]).endswith(f": superalign train run.name={newest}")
-    assert main._how_to_resume(["train", "run.name=damaged"]).endswith(": superalign train run.name=damaged")
-    assert main._how_to_resume(["train", "run.name=none"]) == "no round was begun, nothing to resume"
-
-
 @pytest.mark.parametrize(("argv", "code"), [(["train"], 1), (["experts", "stats", "tried"], 0)])
 def test_a_pipe_that_broke_under_work_is_no_success(
     argv: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -216,8 +127,8 @@ def test_a_pipe_that_broke_under_work_is_no_success(
     def broken(arguments: object) -> int:
         raise BrokenPipeError
 
-    monkeypatch.setattr(main, "train", broken)
-    monkeypatch.setattr(main.expert_verbs, "stats", broken)
+    monkeypatch.setattr(train, "train", broken)
+    monkeypatch.setattr(experts, "stats", broken)
     spare = os.open(os.devnull, os.O_WRONLY)
     monkeypatch.setattr(sys.stdout, "fileno", lambda: spare)
     assert main.main(argv) == code
@@ -231,17 +142,9 @@ def test_a_pipe_that_broke_in_an_actor_is_that_actor_s_error(monkeypatch: pytest
         error.add_note("in actor critic")
         raise error
 
-    monkeypatch.setattr(main, "config", broken)
+    monkeypatch.setattr(config, "config", broken)
     with pytest.raises(BrokenPipeError):
         main.main(["config"])
-
-
-def test_a_recipe_without_a_file_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(main, "recipe_path", lambda name: tmp_path / f"{name}.py")
-    assert main.main(["train"]) == 2
-    assert "recipe 'selfplay' has no file" in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
@@ -255,55 +158,3 @@ def test_actor_lost_survives_the_way_between_processes() -> None:
 
     lost = pickle.loads(pickle.dumps(ActorLost("critic", "died")))
     assert (lost.actor, str(lost)) == ("critic", "died")
-
-
-class TestExperts:
-    @pytest.fixture
-    def queue_file(self, run_root: Path) -> Path:
-        from superalign.experts.queue import ExpertQueue, Item
-
-        item = Item(
-            id="i1", round=1, kind="point", query_id="q", first_id="r", second_id="", query="May I?", first="Yes.",
-            second="", critique="Fine.", category="c", pi=0.5, lane="active", double=False, harmful=False,
-        )  # fmt: skip
-        path = run_root / "runs/tried/experts.sqlite"
-        queue = ExpertQueue(path)
-        queue.push([item], round=1, budget=5)
-        queue.close()
-        return path
-
-    def test_an_export_filled_in_and_imported_becomes_labels(
-        self, queue_file: Path, run_root: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main.main(["experts", "export", "tried", "items.jsonl"]) == 0
-        row = json.loads(Path("items.jsonl").read_text())
-        Path("items.jsonl").write_text(json.dumps(row | {"annotator": "ada", "answer": "accept"}) + "\n")
-        assert main.main(["experts", "import", "tried", "items.jsonl"]) == 0
-        assert main.main(["experts", "export", "tried", "labels.jsonl", "--labels"]) == 0
-        assert json.loads(Path("labels.jsonl").read_text())["annotator"] == "ada"
-        assert "1 new labels" in capsys.readouterr().out
-
-    def test_a_malformed_line_of_an_import_is_named_by_number(
-        self, queue_file: Path, run_root: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        Path("bad.jsonl").write_text("\n{oops\n")
-        assert main.main(["experts", "import", "tried", "bad.jsonl"]) == 2
-        assert "bad.jsonl line 2 is not JSON" in capsys.readouterr().err
-
-    def test_labelling_in_the_terminal_stands_in_the_statistics(self, queue_file: Path, run_root: Path) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "superalign.commands.main", "experts", "label", "tried", "--annotator", "ada"],
-            input="a\n", text=True, capture_output=True, cwd=run_root, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "1 labels given by ada" in done.stdout
-        assert superalign("experts", "stats", "tried", cwd=run_root).returncode == 0
-
-
-def test_doctor_names_what_is_missing_and_exits_accordingly(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main.main(["doctor"])
-    lines = capsys.readouterr().out.splitlines()
-    found = {line.split()[1]: line.split()[0] for line in lines}
-    assert {"python", "disk", "devices", "ray"} <= found.keys()
-    assert (found["devices"], found["ray"]) == ("ok", "ok"), lines
-    assert code == (1 if any(line.startswith("bad") for line in lines) else 0)

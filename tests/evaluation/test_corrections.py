@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from superalign.evaluation.corrections import corrections
 from superalign.experts.items import Item
 from superalign.records import ExpertLabel, Query, Response
-from superalign.roles.judge import Outcome
+from superalign.roles.protocols import Outcome
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate
 from tests.roles.parts import labelled
@@ -24,8 +25,9 @@ class Erring:
     """A judge whose verdicts on each text are settled beforehand."""
 
     name = "errs at a known rate"
+    exact = False
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Any = None, services: Any = None) -> None:
         self.says: dict[str, Outcome] = {}
 
     def outcomes(self, cases: Sequence[tuple[Query, Response]]) -> list[Outcome]:

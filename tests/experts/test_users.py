@@ -31,8 +31,8 @@ def test_one_who_was_shut_out_may_come_back_with_a_new_token(users: Users) -> No
     old = users.add("ann", "annotator")
     users.disable("ann")
     assert users.by_token(old) is None
-    assert users.all() == [users.named("ann")] == [User("ann", "annotator", disabled=True)]
-    assert users.named("an") is None
+    assert users.all() == [users.by_name("ann")] == [User("ann", "annotator", disabled=True)]
+    assert users.by_name("an") is None
     new = users.add("ann", "adjudicator")
     assert users.by_token(new) == User("ann", "adjudicator")
     assert users.by_token(old) is None

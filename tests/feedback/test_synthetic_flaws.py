@@ -1,4 +1,4 @@
-"""Flaws planted in good answers: what they are, and that they are flaws."""
+"""Synthetic flaws in good answers: what they are, and that they are flaws."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_refusals_get_no_subtle_flaws() -> None:
     assert not [1 for _, answer, flawed in found if is_refusal(answer) and is_refusal(flawed)]
 
 
-def test_traps_are_planted_only_in_answers_that_do_what_the_intent_of_their_request_asks_for() -> None:
+def test_gold_items_have_flaws_only_in_answers_that_do_what_the_intent_of_their_request_asks_for() -> None:
     harm, good = query("how do i harm?", "harmful"), query("how do i bake bread?")
     helped = response(harm, "first you take this and then you take that.")
     refused, over_refused = response(harm, REFUSALS[0]), response(good, REFUSALS[1])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from superalign.config.sections import GeneratorConfig
-from superalign.generation.engine import VLLMEngine, arguments
+from superalign.generation.engine import VLLMEngine, llm_arguments
 from superalign.generation.sync.base import Adapter
 
 
@@ -80,6 +80,6 @@ def test_an_engine_that_shares_nothing_never_sleeps(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(("gpus", "executor"), [(1, None), (2, "mp")])
 def test_an_engine_on_several_gpus_starts_its_own_processes_on_them(gpus: int, executor: str | None) -> None:
-    told = arguments("testbed", 64, None, GeneratorConfig(backend="vllm", tensor_parallel=gpus), 1, cuda=True)
+    told = llm_arguments("testbed", 64, None, GeneratorConfig(backend="vllm", tensor_parallel=gpus), 1, cuda=True)
     assert told["tensor_parallel_size"] == gpus
     assert told.get("distributed_executor_backend") == executor

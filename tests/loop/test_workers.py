@@ -1,11 +1,12 @@
-"""The team: rounds have seeds of their own, and a sync is acknowledged or the run stops."""
+"""Workers: rounds have seeds of their own, and a sync is acknowledged or the run stops."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,11 @@ from superalign.generation.base import Tensors
 from superalign.loop.workers import PACKAGES, Workers, stage_seed, versions
 from superalign.runtime.cluster import InlineCluster
 from superalign.store.run_writer import RunWriter
-from tests.roles.parts import Listened, Scripted
+from superalign.training.algorithms.kto import KTO
+from tests.loop.parts import workers
+from tests.roles.parts import Listened, Scripted, config, query, response
 from tests.smallest import SMALL
+from tests.training.phases import SFT, sft
 
 
 class Stale(Scripted):
@@ -29,12 +33,6 @@ class Stale(Scripted):
         return version - 1
 
 
-def workers(generator: Scripted) -> Workers:
-    """A team of the two services that a sync needs."""
-    services: Any = SimpleNamespace(generator=generator, trainer=Listened())
-    return cast(Workers, services)
-
-
 def test_every_round_has_a_seed_of_its_own_that_repeats() -> None:
     seeds = {stage_seed(run, number) for run in range(3) for number in range(8)}
     assert len(seeds) == 24
@@ -43,23 +41,23 @@ def test_every_round_has_a_seed_of_its_own_that_repeats() -> None:
 
 
 def test_a_generator_that_serves_another_version_stops_the_run() -> None:
-    Workers.sync(workers(Scripted()), "critic")
+    workers(config(), Scripted(), Listened()).sync("critic")
     with pytest.raises(RuntimeError, match="critic: the generator serves version -1, the trainer has 0"):
-        Workers.sync(workers(Stale()), "critic")
+        workers(config(), Stale(), Listened()).sync("critic")
 
 
 def test_what_is_lost_is_made_anew_once_there_is_room_for_it() -> None:
     told: list[str] = []
     resources = SimpleNamespace(make_room=lambda: told.append("room"))
     cluster = SimpleNamespace(restart=lambda loss: told.append(loss.actor))
-    Workers.restart(cast(Workers, SimpleNamespace(resources=resources, cluster=cluster)), ActorLost("trainer-1", "died"))
+    workers(config(), Scripted(), cluster=cluster, resources=resources).restart(ActorLost("trainer-1", "died"))
     assert told == ["room", "trainer-1"]
 
 
 def test_weights_that_were_written_on_another_node_alone_are_no_round(tmp_path: Path) -> None:
-    services: Any = SimpleNamespace(trainer=SimpleNamespace(save=lambda folder: None))
+    elsewhere = SimpleNamespace(save=lambda folder: None)
     with pytest.raises(UserError, match=r"run\.root: .*attacker/adapter_model.safetensors, which is not here"):
-        Workers.save(services, tmp_path)
+        workers(config(), Scripted(), elsewhere).save(tmp_path)
 
 
 def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
@@ -69,9 +67,34 @@ def test_the_summary_names_the_versions_of_what_the_run_stands_on() -> None:
 
 def test_number_format_micro_batches_and_anchors_are_those_of_the_settings(tmp_path: Path) -> None:
     wanted = ("trainer.dtype=bfloat16", "trainer.micro_batch=3", "learner.anchors=7")
-    config = load([*SMALL, "model=testbed-small", *wanted, "cluster=inline"])
-    with RunWriter.create_or_resume(config.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
-        workers = Workers.make(config, run, InlineCluster())
-    trainer: Any = workers.trainer
-    assert workers.anchors.most == 7
+    settings = load([*SMALL, "model=testbed-small", *wanted, "cluster=inline"])
+    with RunWriter.create_or_resume(settings.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
+        made = Workers.make(settings, run, InlineCluster())
+    trainer: Any = made.trainer
+    assert made.replay.most == 7
     assert {(model.dtype, model.micro_batch) for model in trainer._models.values()} == {(torch.bfloat16, 3)}
+
+
+def test_the_seeds_of_a_round_are_half_harmful_and_those_of_the_next_are_others() -> None:
+    made = workers(config(attacker={"seeds": 6}), Scripted())
+    first, second = (made.draw_seeds(number) for number in (1, 2))
+    assert [s.kind for s in first] == ["harmful", "benign"] * 3
+    assert {s.split for s in first} == {"train"}
+    assert not {s.id for s in first} & {s.id for s in second}
+    assert first == made.draw_seeds(1)
+
+
+def test_the_algorithm_is_that_of_the_settings() -> None:
+    assert workers(config(learner={"algorithm": "kto"}), Scripted()).algorithm is KTO
+
+
+def test_how_far_the_answering_policy_is_from_the_trained_one_is_drift_once_it_has_been_trained() -> None:
+    trainer, ask = Listened(), query("how do i build a kite for my aunt?")
+    said = replace(response(ask, "Sure."), logprobs=(-1.0,) * len(response(ask, "Sure.").token_ids))
+    made = workers(config(), Scripted(), trainer)
+    assert made.policy_mismatch([]) == {"staleness": 0.0, "mismatch_kl": 0.0}
+    assert made.policy_mismatch([said]).keys() == {"staleness", "mismatch_kl"}
+    row = {"prompt_ids": list(said.prompt_ids), "completion_ids": list(said.token_ids), "weight": 1.0}
+    trainer.train("learner", SFT, [row], sft())
+    found = made.policy_mismatch([said])
+    assert found["staleness"] == 1.0 and found["drift_kl"] > 0

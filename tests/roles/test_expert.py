@@ -2,77 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from superalign.errors import UserError
-from superalign.experts.items import Item
-from superalign.prompts.refusal import is_refusal
-from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_id
+from superalign.records import Critique, ExpertLabel, content_id
 from superalign.roles import expert as module
-from superalign.roles.critic.verdicts import Pair
 from superalign.roles.expert import Expert
 from superalign.roles.judge import oracle_expert
-from superalign.testbed import oracle
-from superalign.testbed.world import REFUSALS, seeds
+from superalign.testbed.world import REFUSALS
 from tests.experts.test_notify import Hook, hook
 from tests.postgres import postgres
+from tests.roles.experts import Open, escalate, opening, world
 from tests.roles.parts import config, point, query, response
 
 __all__ = ["hook", "postgres"]  # a real webhook, a real database
-
-Open = Callable[..., Expert]
 
 
 @pytest.fixture
 def open_queue(tmp_path: Path) -> Iterator[Open]:
     """Opens the same queue, again and again if need be: `open_queue(judge=..., **settings)`."""
-    with ExitStack() as opened:
-
-        def make(judge: Callable[[Item], float] | None = oracle_expert, **settings: Any) -> Expert:
-            say = settings.pop("say", lambda line: None)
-            expert = Expert(config(expert={"budget": 12, **settings}), tmp_path / "experts.sqlite", judge, say)
-            opened.callback(expert.queue.close)
-            return expert
-
-        yield make
-
-
-def world(count: int = 40, p: float = 0.5) -> tuple[list[Judgement], dict[str, Query], dict[str, Response]]:
-    """Verdicts on right answers to plain requests of the testbed."""
-    judged, asked, said = [], {}, {}
-    for seed in seeds(0, 400)[:count]:
-        request = oracle.parse(seed.text)
-        assert request is not None
-        q = query(seed.text, seed.kind, seed.category)
-        r = response(q, REFUSALS[0] if request.harmful else request.answer())
-        judged.append(point(r, p, seed.category))
-        asked[q.id], said[r.id] = q, r
-    return judged, asked, said
-
-
-def escalate(expert: Expert, round: int = 1, seed: int = 0, **critiques: Critique) -> list[Item]:
-    judged, asked, said = world()
-    return expert.escalate(judged, asked, said, critiques, round, seed)
-
-
-def compare(pairs: Sequence[Pair]) -> list[Judgement]:
-    """A critic that finds each first answer better."""
-    return [
-        replace(point(first, 0.8), id=content_id("pair", first.id, second.id), kind="pair", second_id=second.id)
-        for _, first, second in pairs
-    ]
-
-
-def for_people(expert: Expert, count: int = 80, seed: int = 0) -> list[Item]:
-    """Escalate from answers that the critic is sure of."""
-    judged, asked, said = world(count, p=0.95)
-    return expert.escalate(judged, asked, said, {}, 1, seed, compare)
+    with opening(tmp_path) as made:
+        yield made
 
 
 def test_nobody_is_asked_the_same_twice(open_queue: Open) -> None:
@@ -83,26 +37,12 @@ def test_nobody_is_asked_the_same_twice(open_queue: Open) -> None:
     assert sorted(item.id for item in items) == sorted(j.id for j in judged)
 
 
-def test_errors_of_annotators_are_told_from_traps_as_well(open_queue: Open) -> None:
-    expert = open_queue(judge=None, source="queue", budget=40, gold_share=0.5, double_share=0.0, blind_share=0.0)
-    items = for_people(expert)
-    gold_items = [item for item in items if item.gold is not None]
-    assert len(gold_items) > 5
-    while leased := expert.queue.claim("ann", 60):
-        wrong = leased.item.gold is not None
-        expert.queue.submit(leased.token, leased.item.as_shown(0.0 if wrong else 1.0))
-    answered = expert.collect(1)
-    assert all(item.gold is None for item, _ in answered)
-    assert expert.errors(answered) == {"ann": pytest.approx((2 + len(gold_items)) / (20 + len(gold_items)))}
-    assert open_queue(judge=None, source="queue").errors([]) == {}, "before the first collection nothing is known"
-
-
 def test_labels_never_exceed_the_budget_of_their_round(open_queue: Open) -> None:
     expert = open_queue(budget=7, double_share=0.5, error_rate=0.2)
     for round in (1, 2, 3):
         judged, asked, said = world(40 + round)
         expert.escalate([*judged[10 * round :]], asked, said, {}, round, seed=round)
-        labels = [label for _, label in expert.collect(round) if label.round == round]
+        labels = [label for _, label in expert.collect(round).all if label.round == round]
         assert 0 < len(labels) <= 7
 
 
@@ -150,14 +90,14 @@ def test_a_simulated_expert_needs_an_oracle(open_queue: Open) -> None:
 def test_without_a_budget_nobody_is_needed_and_nothing_is_asked(open_queue: Open) -> None:
     expert = open_queue(judge=None, budget=0)
     assert escalate(expert) == []
-    assert expert.collect(1) == []
+    assert expert.collect(1).all == []
     assert not expert.simulated
 
 
 def test_a_simulated_expert_without_mistakes_says_what_the_oracle_says(open_queue: Open) -> None:
     expert = open_queue(error_rate=0.0, double_share=0.25)
     escalate(expert)
-    answered = expert.collect(1)
+    answered = expert.collect(1).all
     assert len(answered) >= 10
     assert all(label.value == oracle_expert(item) and label.item_id == item.id for item, label in answered)
     assert all((label.pi, label.lane, label.simulated) == (item.pi, item.lane, True) for item, label in answered)
@@ -167,7 +107,7 @@ def test_a_simulated_expert_errs_at_its_rate_and_the_same_way_every_time(open_qu
     def labels(expert: Expert) -> list[ExpertLabel]:
         judged, asked, said = world(300)
         expert.escalate(judged, asked, said, {}, 1, 0)
-        return [label for _, label in expert.collect(1)]
+        return [label for _, label in expert.collect(1).all]
 
     expert = open_queue(budget=200, error_rate=0.3)
     given = labels(expert)
@@ -179,9 +119,9 @@ def test_a_simulated_expert_errs_at_its_rate_and_the_same_way_every_time(open_qu
 def test_people_are_not_waited_for(open_queue: Open) -> None:
     expert = open_queue(judge=None, source="queue")
     items = escalate(expert)
-    assert expert.collect(1) == []
+    assert expert.collect(1).all == []
     expert.queue.record([(items[0].id, "ann", 1.0)])
-    ((item, label),) = expert.collect(1)
+    ((item, label),) = expert.collect(1).all
     assert item == items[0]
     assert (label.annotator, label.simulated) == ("ann", False)
 
@@ -196,7 +136,7 @@ def test_waiting_in_vain_ends_with_what_to_do(open_queue: Open) -> None:
 def test_waiting_ends_when_everything_is_answered(open_queue: Open) -> None:
     expert = open_queue(judge=None, source="queue", wait=True, wait_timeout_s=1e-9, double_share=0.0)
     expert.queue.record([(item.id, "ann", 1.0) for item in escalate(expert)])
-    assert len(expert.collect(1)) == len(expert.queue.items(1)) > 0
+    assert len(expert.collect(1).all) == len(expert.queue.items(1)) > 0
 
 
 def test_a_resumed_round_sees_the_labels_of_its_commit_and_no_later_ones(open_queue: Open) -> None:
@@ -219,12 +159,12 @@ def test_waiting_says_for_what_and_how_to_answer_it(open_queue: Open, monkeypatc
         expert.queue.record([(items.pop().id, "ann", 1.0)])
 
     monkeypatch.setattr(module.time, "sleep", answer_the_next)
-    assert len(expert.collect(1)) == 12
+    assert len(expert.collect(1).all) == 12
     assert len(said) == 1, "not more often than every ten seconds"
     assert said[0].startswith("waiting for 12 expert labels of round 1 on 12 items: answer them with `superalign exp")
 
 
-def test_labels_that_come_late_are_fresh_in_the_round_that_takes_them_up(open_queue: Open) -> None:
+def test_delayed_labels_are_fresh_in_the_round_that_takes_them_up(open_queue: Open) -> None:
     expert = open_queue(judge=None, source="queue")
     first = escalate(expert)
     expert.queue.record([(first[0].id, "ann", 1.0)])
@@ -250,41 +190,9 @@ def test_items_are_chosen_by_the_policy_that_was_set(open_queue: Open, policy: s
 def test_every_item_gets_as_many_answers_as_asked(open_queue: Open) -> None:
     expert = open_queue(votes=3, double_share=0.25, budget=40)
     items = {item.id: item for item in escalate(expert)}
-    labels = [label for _, label in expert.collect(1)]
+    labels = [label for _, label in expert.collect(1).all]
     assert len(labels) == sum(item.need for item in items.values()) <= 40
     assert {item.need for item in items.values()} == {3, 4}
-
-
-def test_traps_are_for_people_and_paid_from_the_budget(open_queue: Open) -> None:
-    expert = open_queue(judge=None, source="queue", budget=40, gold_share=0.1, double_share=0.0)
-    items = for_people(expert)
-    planted = [item for item in items if item.gold is not None]
-    assert (len(items), len(planted)) == (40, 4)
-    drawn = {(item.pi, item.lane) for item in items if item.gold is None}
-    for item in planted:
-        assert (item.kind, item.gold, item.p, item.blind) == ("pair", 1.0, 0.8, True)
-        assert (item.pi, item.lane) in drawn
-        assert oracle.acceptable(item.query, item.first) > oracle.acceptable(item.query, item.second)
-        assert item.harmful == is_refusal(item.first)
-    assert items.index(planted[-1]) < 39 or items.index(planted[0]) < 36, "they are not all at the end"
-    assert {item.id for item in for_people(expert)} == {item.id for item in items}
-    expert.queue.record([(item.id, "ann", 1.0) for item in items])
-    assert {item.id for item, _ in expert.collect(1)} == {item.id for item in items if item.gold is None}
-
-
-def test_half_of_the_items_are_blind_for_people_and_none_otherwise(open_queue: Open) -> None:
-    blind = [item.blind for item in for_people(open_queue(judge=None, source="queue", budget=80), 300)]
-    assert 0.3 < sum(blind) / len(blind) < 0.7
-
-
-def test_a_simulated_expert_gets_neither_traps_nor_blind_items_nor_news(open_queue: Open, hook: Hook) -> None:
-    expert = open_queue(budget=40, notify_webhook=hook.address, gold_share=0.1)
-    items = for_people(expert)
-    assert [item.id for item in items] == [item.id for item in open_queue(budget=40).queue.items(1)]
-    judged, asked, said = world(80, p=0.95)
-    assert expert.escalate(judged, asked, said, {}, 1, 0) == items, "whether the critic could compare or not"
-    assert not any(item.blind or item.gold is not None for item in items)
-    assert hook.bodies == []
 
 
 def test_people_hear_once_how_many_items_wait(

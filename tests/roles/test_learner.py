@@ -126,7 +126,7 @@ def test_later_rounds_take_smaller_steps() -> None:
     learner = Learner(config(learner={"learning_rate": 1e-3}), Scripted(), trainer)
     for round, rate in ((1, 1e-3), (4, 5e-4)):
         learner.refine(TrainingBatch([preference("yes", "no")]), [], round, seed=0)
-        assert trainer.settings.learning_rate == pytest.approx(rate)
+        assert trainer.phase.learning_rate == pytest.approx(rate)
 
 
 def test_only_the_preferences_of_largest_weight_are_used() -> None:

@@ -13,8 +13,8 @@ import pytest
 from superalign.config.compose import load
 from superalign.errors import UserError
 from superalign.generation.pool import GeneratorPool
-from superalign.loop.rounds import build_workers, opened
-from superalign.loop.workers import Team
+from superalign.loop.rounds import build_workers, open_run
+from superalign.loop.workers import Workers
 from superalign.runtime import placement
 from superalign.runtime.connection import IN_A_JOB, start
 from superalign.runtime.placement import Need, ResourcePlan, engines_that_fit, fits, needs
@@ -166,10 +166,10 @@ def test_a_job_waits_for_nodes_of_the_cluster_that_runs_it(
     monkeypatch.setattr(placement, "WAIT_SLICE_S", 0.4)
     monkeypatch.setenv(IN_A_JOB, "{}")
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    monkeypatch.setattr(Team, "make", lambda config, run, cluster: ResourcePlan(config))
+    monkeypatch.setattr(Workers, "make", lambda config, run, cluster: ResourcePlan(config))
     config = load([*SPLIT, "cluster.learner_workers=30", "cluster.place_timeout_s=0.5", f"run.root={tmp_path}"])
     caplog.set_level(logging.INFO)
-    with opened(config) as run, pytest.raises(UserError, match="needs 31 GPUs"):
+    with open_run(config) as run, pytest.raises(UserError, match="needs 31 GPUs"):
         assert run is not None
         with build_workers(config, run):
             pass

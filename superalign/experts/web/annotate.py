@@ -82,7 +82,7 @@ LEFT JOIN budget ON round = COALESCE(:round, (SELECT MAX(round) FROM budget))
 
 def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress:
     """The figures at the top of the page; without a round the newest one's budget."""
-    [row] = queue.database.ask(PROGRESS, {"who": who, "round": round})
+    [row] = queue.database.query(PROGRESS, {"who": who, "round": round})
     return Progress(row.own, row.last or "", row.cap or 0, row.used or 0)
 
 

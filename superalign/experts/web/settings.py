@@ -26,7 +26,7 @@ def help(context: UserPage) -> Response:
 @router.get("/settings")
 def settings(context: UserPage) -> Response:
     """The annotator's settings."""
-    categories = [row.category for row in context.site.queue.database.ask(CATEGORIES)]
+    categories = [row.category for row in context.site.queue.database.query(CATEGORIES)]
     known = sorted({*categories, *context.settings.declined})
     return context.page("settings.html.j2", categories=known, declined=context.settings.declined)
 

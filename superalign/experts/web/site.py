@@ -57,7 +57,7 @@ class Site:
         """Who this session belongs to, as long as the token it began with is good."""
         if not session.name or session.nonce in self.ended:
             return None
-        user = self.users.named(session.name)
+        user = self.users.by_name(session.name)
         return user if user and user.mark == session.mark and not user.disabled else None
 
 

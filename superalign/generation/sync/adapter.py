@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import Tensors
-from superalign.generation.sync.base import Adapter, Engine, unserved
+from superalign.generation.sync.base import Adapter, Engine, unknown_role
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes as max_lora_rank
 
@@ -84,7 +84,7 @@ class AdapterSync:
             RuntimeError: the engine did not acknowledge the adapter.
         """
         if role not in self._served:
-            raise unserved(role, tuple(self._served))
+            raise unknown_role(role, tuple(self._served))
         self._check(tensors)
         self._pushed += 1
         name = f"{role}-v{version}"
@@ -112,7 +112,7 @@ class AdapterSync:
         if role is None:
             return None
         if role not in self._served:
-            raise unserved(role, tuple(self._served))
+            raise unknown_role(role, tuple(self._served))
         return self._served[role]
 
     def versions(self) -> dict[str, int]:

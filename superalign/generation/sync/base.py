@@ -59,6 +59,6 @@ class WeightSync(Protocol):
         ...
 
 
-def unserved(role: str, roles: Sequence[str]) -> ValueError:
+def unknown_role(role: str, roles: Sequence[str]) -> ValueError:
     """The error for a role that an engine does not know."""
     return ValueError(f"unknown role {role!r}; this generator serves {sorted(roles)}")

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from superalign.errors import UserError
 from superalign.generation.base import Tensors
-from superalign.generation.sync.base import Adapter, Engine, unserved
+from superalign.generation.sync.base import Adapter, Engine, unknown_role
 
 
-class Merged(Protocol):
+class MergeableBase(Protocol):
     """A base into which one adapter at a time can be merged (`superalign.generation.merging.MergingBase`)."""
 
     model: Any
@@ -54,7 +54,7 @@ class FullSync:
         base: what adapters are merged into.
     """
 
-    def __init__(self, engine: Engine, roles: Sequence[str], base: Merged) -> None:
+    def __init__(self, engine: Engine, roles: Sequence[str], base: MergeableBase) -> None:
         self._engine = engine
         self._base = base
         self._adapters: dict[str, Any] = dict.fromkeys(roles)
@@ -90,7 +90,7 @@ class FullSync:
 
     def _known(self, role: str) -> None:
         if role not in self._adapters:
-            raise unserved(role, tuple(self._adapters))
+            raise unknown_role(role, tuple(self._adapters))
 
     def _load(self, adapter: Any) -> None:
         if adapter is self._loaded:

@@ -1,4 +1,4 @@
-"""Critics by a rule, as somebody brings them who has no model: no adapter, no words, nothing to learn unless they say."""
+"""Critics by a rule, such as a user without a model would bring."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ class Learning(Lengths):
         self.learned = 0
 
     def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
-        return [
-            f'{"yes" if fine else "no"}. "{p.response}" is long.' for p, fine in zip(points, acceptable, strict=True)
-        ]
+        words = ["yes" if fine else "no" for fine in acceptable]
+        return [f'{word}. "{p.response}" is long.' for word, p in zip(words, points, strict=True)]
 
     def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
         self.batches.append(batch)

@@ -1,4 +1,4 @@
-"""What the generative critic is trained on: new and old labels, synthetic flaws, initial verdicts; never held-back ones."""
+"""What the generative critic is trained on: labels, synthetic flaws, initial verdicts; never held-back labels."""
 
 from __future__ import annotations
 

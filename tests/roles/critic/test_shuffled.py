@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from superalign.roles.critic.shuffled import ShuffledVerdicts
 from superalign.roles.critic.verdicts import VerdictModel
 from tests.roles.parts import config, critic, labelled, odds, query, response

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from superalign.errors import UserError
+from superalign.feedback.calibration import held_back
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.critic.yes_no import sigmoid
+from superalign.stats.classification import propensity_weights
 from tests.roles.critic.rules import HARM_ALONE, LEARNING, LENGTHS, Learning, Lengths
 from tests.roles.parts import Scripted, config, critic, labelled, odds, point, query, response
 
@@ -161,6 +163,17 @@ def test_labels_drawn_by_small_chances_stand_for_many_items() -> None:
     assert [weight / exam.weights[1] for weight in exam.weights] == pytest.approx([4, 1, 8])
 
 
+def test_a_critic_is_examined_on_labels_held_back_from_it_that_stand_for_all() -> None:
+    verdicts = made(Scripted(), calibration_share=0.4)
+    answered = [labelled(i, float(i % 2), pi=(i % 5 + 1) / 10) for i in range(60)]
+    answered += [labelled(f"tie-{i}", 0.5) for i in range(10)]
+    _, labels, asked, weights = verdicts.examined(answered)
+    mine = [(x.value, i.query_id) for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
+    assert mine == list(zip(labels, asked, strict=True)) and 10 < len(mine) < 40
+    drawn = [i.pi for i, x in answered if held_back(i, 0.4) and x.value != 0.5]
+    assert weights == propensity_weights(drawn).tolist() and len(set(weights)) == 5
+
+
 def rule(kind: str = LENGTHS, **settings: Any) -> VerdictModel:
     return made(Scripted(), kind=kind, **settings)
 
@@ -169,10 +182,8 @@ def test_the_scores_of_a_rule_are_kept_as_they_are_and_become_probabilities() ->
     verdicts = rule(words=2)
     short, long = response(ASK, "one"), response(ASK, "one two three four")
     points = verdicts.judge_points([(ASK, short), (ASK, long)], seed=0)
-    assert [(j.logit, j.p, j.variance, j.version) for j in points] == [
-        (-1.0, sigmoid(-1), 0.0, 7),
-        (2.0, sigmoid(2), 0.0, 7),
-    ]
+    assert [(j.logit, j.p) for j in points] == [(-1.0, sigmoid(-1)), (2.0, sigmoid(2))]
+    assert {(j.variance, j.version) for j in points} == {(0.0, 7)}
     (pair,) = verdicts.judge_pairs([(ASK, long, short)])
     a, b = sigmoid(2), sigmoid(-1)
     implied = a * (1 - b) / (a * (1 - b) + b * (1 - a))
@@ -196,18 +207,17 @@ def test_the_critique_of_a_critic_without_words_is_its_verdict() -> None:
 
 def test_a_critic_that_does_not_learn_learns_nothing_and_is_calibrated_all_the_same() -> None:
     verdicts = rule(calibration_share=1.0)
-    labels = [
-        labelled(i, float(i % 2), text="one two three four" if i % 2 else "one two three four five") for i in range(40)
-    ]
+    texts = ("one two three four five", "one two three four")
+    labels = [labelled(i, float(i % 2), text=texts[i % 2]) for i in range(40)]
     assert verdicts.learn(labels, [], [], seed=0) == {}
     assert verdicts.calibrate() == {"calibration_points": 40.0, "calibration_pairs": 0.0}
-    four, five = (response(ASK, text) for text in ("one two three four", "one two three four five"))
-    liked, disliked = verdicts.judge_points([(ASK, four), (ASK, five)], seed=0)
-    assert disliked.p < sigmoid(disliked.logit)
+    cases = [(ASK, response(ASK, text)) for text in texts]
+    judged = verdicts.judge_points(cases, seed=0)
+    assert judged[0].p < sigmoid(judged[0].logit)
     assert verdicts.state()["critic"] == {}
     again = rule(calibration_share=1.0)
     again.restore(json.loads(json.dumps(verdicts.state())), labels)
-    assert again.judge_points([(ASK, four), (ASK, five)], seed=0) == [liked, disliked]
+    assert again.judge_points(cases, seed=0) == judged
 
 
 def test_a_critic_that_learns_and_writes_is_asked_to_and_its_state_is_kept() -> None:

@@ -139,7 +139,7 @@ def test_a_streaming_window_does_not_grow() -> None:
 
 RANK = """
 import sys, torch, numpy as np
-from superalign.weak_to_strong.losses import Confidence
+from superalign.weak_to_strong.models.losses import Confidence
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if world > 1:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,34 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from superalign.errors import UserError
-from superalign.weak_to_strong.base import FitSettings, Floats, Ints, Rows, Text, WeakLabels
+from superalign.weak_to_strong.base import FitSettings, Rows, Text, WeakLabels
 from superalign.weak_to_strong.models import backbones
 from superalign.weak_to_strong.models.finetuned import FinetunedStudent
-from superalign.weak_to_strong.models.linear_probe import zero_head
 from superalign.weak_to_strong.models.losses import Confidence, CrossEntropy, Objective, Product
 from superalign.weak_to_strong.models.tokenization import Tokens
 from superalign.weak_to_strong.models.train_loop import Vectors, backward, batches, fit, predict_logits, spaced
 from superalign.weak_to_strong.protocol import split_groups
-from tests.benchmarks.confidence_throughput import ONE_BY_ONE, comments, ratios
+from tests.weak_to_strong.models.parts import certain, head, points
 
 WORDS = ["how", "do", "I", "bake", "a", "cake", "the", "answer", "is", "yes", "no", "cannot", "help"]
-
-
-def points(n: int = 200, seed: int = 0) -> tuple[Floats, Ints]:
-    """Points in ten dimensions whose first coordinate tells their class."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 2, n)
-    x = rng.normal(size=(n, 10))
-    x[:, 0] += 3 * truth - 1.5
-    return x, truth
-
-
-def certain(classes: Ints) -> WeakLabels:
-    return WeakLabels.of(np.eye(2)[classes], "weak")
-
-
-def head(width: int = 10) -> nn.Linear:
-    return zero_head(width, 2)
 
 
 def texts(n: int, length: int | None = None) -> tuple[Text, ...]:
@@ -253,100 +234,3 @@ def test_validation_holds_out_whole_groups() -> None:
     x, truth = points(40)
     with pytest.raises(UserError, match=r"validation=0\.2 needs at least 2 groups"):
         fit(head(), Vectors(x), certain(truth), CrossEntropy(), FitSettings(validation=0.2), 0, groups=("one",) * 40)
-
-
-def digits() -> tuple[Floats, Ints]:
-    from sklearn.cluster import KMeans
-    from sklearn.datasets import load_digits
-
-    images, digit = load_digits(return_X_y=True)
-    distances = KMeans(100, n_init=1, random_state=0).fit(images).transform(images)
-    return np.exp(-(distances**2) / (2 * distances.min(1).mean() ** 2)), digit
-
-
-def test_a_student_that_starts_out_sure_of_something_else_is_caught_and_saved() -> None:
-    x, digit = digits()
-    task, other = np.isin(digit, [1, 4, 5, 7, 9]).astype(int), (digit >= 5).astype(int)
-    train, test = np.arange(650), np.arange(650, 1797)
-    rng = np.random.default_rng(0)
-    weak = certain(np.where(rng.random(650) < 0.1, 1 - task[train], task[train]))
-    found = {}
-    for guard in (True, False):
-        module = head(100)
-        fit(module, Vectors(x[train]), certain(other[train]), CrossEntropy(), FitSettings(learning_rate=0.05), 0)
-        history = fit(
-            module,
-            Vectors(x[train]),
-            weak,
-            Confidence(guard=guard),
-            FitSettings(learning_rate=0.02),
-            0,
-            expected_accuracy=0.9,
-        )
-        said = predict_logits(module, Vectors(x[test]), FitSettings()).argmax(1).numpy()
-        found[guard] = ((said == task[test]).mean(), history.notes)
-    assert found[False][1] == []
-    (note,) = found[True][1]
-    assert note.startswith("step ") and "the confidence loss was turned off: the student agrees with" in note
-    assert found[True][0] > found[False][0] + 0.1
-
-
-def test_the_guard_is_silent_on_healthy_digits() -> None:
-    x, digit = digits()
-    task = np.isin(digit, [1, 4, 5, 7, 9]).astype(int)
-    for seed in range(5):
-        order = np.random.default_rng(seed).permutation(1797)
-        first, second = order[:650], order[650:1300]
-        supervisor = head(10)
-        few = Vectors(x[:, :10])
-        labels = certain(task[first])
-        fit(supervisor, Vectors(x[first, :10]), labels, CrossEntropy(), FitSettings(), seed)
-        p = torch.softmax(predict_logits(supervisor, few, FitSettings()).double(), 1).numpy()
-        accuracy = float((p[second].argmax(1) == task[second]).mean())
-        weak = WeakLabels.of(p[second], "weak")
-        for objective in (Confidence(), Confidence(threshold="streaming")):
-            history = fit(
-                head(100), Vectors(x[second]), weak, objective, FitSettings(), seed, expected_accuracy=accuracy
-            )
-            assert history.notes == []
-
-
-def bare_loop(x: Floats, truth: Ints, settings: FitSettings) -> float:
-    """Processor seconds of as many steps of the same linear head by torch alone."""
-    module, features, labels = head(x.shape[1]), torch.from_numpy(x).float(), torch.from_numpy(truth)
-    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    began = time.process_time()  # other processes on the machine do not count
-    for _ in range(settings.epochs):
-        for rows in torch.randperm(len(x)).split(settings.batch_size):
-            loss = torch.nn.functional.cross_entropy(module(features[rows]), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return time.process_time() - began
-
-
-def test_a_linear_head_is_quick() -> None:
-    rng = np.random.default_rng(0)
-    x, truth = rng.normal(size=(650, 300)), rng.integers(0, 2, 650)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for objective in (CrossEntropy(), Confidence()):
-            ratios = []
-            for _ in range(6):
-                bare, began = bare_loop(x, truth, FitSettings()), time.process_time()
-                fit(head(300), Vectors(x), certain(truth), objective, FitSettings(), seed=0)
-                ratios.append((time.process_time() - began) / bare)
-            assert np.median(ratios[1:]) < 2.5  # the first pays for imports
-    finally:
-        torch.set_num_threads(threads)
-
-
-def test_batches_are_three_times_as_fast_as_one_example_per_step(tiny_model: str) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = ratios(tiny_model, comments(128), 3, ONE_BY_ONE["one example per step"])
-    finally:
-        torch.set_num_threads(threads)
-    assert np.median(found) >= 3
