@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from superalign.errors import UserError
 
 if TYPE_CHECKING:
     from superalign.store.folder import RunFolder
+
+NAME: Final = "run.name="
 
 
 def how_to_resume(arguments: argparse.Namespace) -> str:
@@ -21,9 +24,14 @@ def how_to_resume(arguments: argparse.Namespace) -> str:
         return "nothing was lost"
     from superalign.config.compose import load
 
-    if arguments.multirun:
-        return "runs that were begun are there, each can be resumed by its run.name with its own settings"
     words: list[str] = arguments.overrides
+    if arguments.multirun:
+        runs: list[list[str]] | None = getattr(arguments, "runs", None)
+        return (
+            f"resume all with: {_command(words, _prefix(words, runs[0]), ['--multirun'])}"
+            if runs
+            else "nothing was begun"
+        )
     settings = load(words).run
     name = _begun(settings.root) if settings.name is None else settings.name
     if name is None or not (Path(settings.root) / name / "events.jsonl").exists():
@@ -31,9 +39,18 @@ def how_to_resume(arguments: argparse.Namespace) -> str:
     return f"resume from the last committed round with: {_command(words, name)}"
 
 
-def _command(words: Sequence[str], name: str) -> str:
-    kept = [word for word in words if not word.startswith("run.name=")]
-    return f"superalign {shlex.join(['train', *kept, f'run.name={name}'])}"
+def _command(words: Sequence[str], name: str, options: Sequence[str] = ()) -> str:
+    kept = [word for word in words if not word.startswith(NAME)]
+    return f"superalign {shlex.join(['train', *options, *kept, f'{NAME}{name}'])}"
+
+
+def _prefix(given: Sequence[str], run: Sequence[str]) -> str:
+    """What the names of a sweep's runs begin with: the name given, else recipe and time, as in one of the runs."""
+    named = [word.removeprefix(NAME) for word in given if word.startswith(NAME)]
+    if named:
+        return named[-1]
+    name = next(word for word in run if word.startswith(NAME)).removeprefix(NAME)
+    return re.split(r"(?<=-\d{8}-\d{6})_", name)[0]
 
 
 def _begun(root: str) -> str | None:

@@ -39,6 +39,7 @@ def train(arguments: argparse.Namespace) -> int:
             from superalign.commands.multirun import named, run_all
 
             if not arguments.dry_run:
+                arguments.runs = runs  # for whoever is interrupted
                 return run_all(named(runs), arguments.jobs)
             for name, words in named(runs).items():
                 print(f"run {name}")

@@ -155,8 +155,8 @@ class Registry:
         except ModuleNotFoundError as error:
             raise UserError(f"{self.setting}={name} cannot be imported: {error}") from error
         except Exception as error:  # a plug-in's own mistake, which its author finds by the line
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            what = " ".join(str(error).split())
+            at: Any = error if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1]
+            what = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
             line = f"{at.filename}, line {at.lineno}"
             raise UserError(
                 f"{self.setting}={name} cannot be imported: {type(error).__name__}: {what} ({line})"

@@ -61,7 +61,7 @@ def _lacks(found: Any, name: str, member: Any, module: bool) -> str | None:
 
 
 def refuses(function: Any, count: int) -> str | None:
-    """The signature of what cannot be called with so many arguments; None of what can, or has no signature."""
+    """The parameters of what cannot be called with so many arguments; None of what can, or whose are not known."""
     try:
         given = inspect.signature(function)
     except ValueError:
@@ -69,7 +69,8 @@ def refuses(function: Any, count: int) -> str | None:
     try:
         given.bind(*([None] * count))
     except TypeError:
-        return str(given)
+        plain = [p.replace(annotation=inspect.Parameter.empty) for p in given.parameters.values()]
+        return str(inspect.Signature(plain))
     return None
 
 

@@ -23,7 +23,6 @@ from superalign.store.run_lock import asks_for_more, check_same_settings, run_na
 
 INTERRUPTED: Final = 130
 PATH_SETTINGS: Final = (
-    "recipe",
     "data",
     "data.seeds",
     "data.source",
@@ -43,6 +42,7 @@ def submit(overrides: Sequence[str], job_spec: JobSpec, address: str | None = No
     settings = ordered(job_spec, overrides)
     if job_spec.working_dir is None:  # of which relative paths would be meant
         settings = [_absolute(word) for word in settings]
+        settings += _named_in_a_file(settings)
     config = load(settings)
     root = Path(os.path.abspath(config.run.root))
     name = run_name(config.run.name, config.model_dump(), root)
@@ -149,6 +149,13 @@ def _absolute_plugin(name: str) -> str:
     """A plug-in in a file (`path/to/file.py:Name`) with its whole path."""
     file, colon, plugin = name.partition(":")
     return os.path.abspath(file) + colon + plugin if file.endswith(".py") and Path(file).exists() else name
+
+
+def _named_in_a_file(settings: Sequence[str]) -> list[str]:
+    """The recipe that a file of settings names by a path of this folder."""
+    named = load(settings).recipe
+    found = _absolute_plugin(named)
+    return [] if found == named else [f"recipe={found}"]
 
 
 def _python(jobs: Jobs) -> str:

@@ -79,17 +79,21 @@ def _scores(subject: Subject, scorer: Scorer, points: Sequence[Point], pairs: Se
     """The log-odds of `acceptable`, first of the points and then of the pairs."""
     with subject.doing("score_points(points)"):
         of_points = scorer.score_points(points)
+    found = _log_odds(subject, "points", len(points), of_points)
     with subject.doing("score_pairs(pairs)"):
         of_pairs = scorer.score_pairs(pairs)
-    for what, asked, scores in (("points", points, of_points), ("pairs", pairs, of_pairs)):
-        subject.require(len(scores) == len(asked), f"gives {len(scores)} scores for {len(asked)} {what}")
-    for score in (*of_points, *of_pairs):
+    return found + _log_odds(subject, "pairs", len(pairs), of_pairs)
+
+
+def _log_odds(subject: Subject, what: str, asked: int, scores: Sequence[Score]) -> list[float]:
+    subject.require(len(scores) == asked, f"gives {len(scores)} scores for {asked} {what}")
+    for score in scores:
         subject.require(isinstance(score, Score), f"gives a {type(score).__name__} and no Score")
         said = ", ".join(score.log_odds) or "nothing"
         subject.require(ACCEPTABLE in score.log_odds, f"scores {said}, but not {ACCEPTABLE}, which the loop reads")
         wrong = {name: x for name, x in score.log_odds.items() if not math.isfinite(x)}
         subject.require(not wrong, f"gives log-odds that are not finite: {wrong}")
-    return [score.log_odds[ACCEPTABLE] for score in (*of_points, *of_pairs)]
+    return [score.log_odds[ACCEPTABLE] for score in scores]
 
 
 def _check_scores(subject: Subject, critic: Scorer, points: Sequence[Point], pairs: Sequence[Pair]) -> None:
@@ -119,7 +123,7 @@ def _check_learning(
     fresh = critic.state()
     with subject.doing("restore(state())"):
         critic.restore(subject.through_json(fresh))
-    for number, batch in enumerate((_batch(), CriticBatch([], frozenset(), [], []))):
+    for number, batch in enumerate((CriticBatch([], frozenset(), [], []), _batch())):
         with subject.doing(f"learn(batch, seed) from {len(batch.labelled)} labels"):
             subject.require_figures(critic.learn(batch, number), "learn(batch, seed)")
         services.sync("critic")

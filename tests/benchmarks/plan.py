@@ -127,8 +127,7 @@ def activations(shape: Shape) -> int:
 
 def learner_memory(shape: Shape, gpus: int) -> float:
     """Bytes of a learner GPU: share of the base, two gathered layers, all roles' adapters, activations, logits."""
-    base = shape.weight_bytes / min(gpus, NODE)
-    gathered = 2 * shape.layer * WEIGHT_BYTES
+    base, gathered = shape.weight_bytes / min(gpus, NODE), 2 * shape.layer * WEIGHT_BYTES
     adapters = ROLES * shape.adapter(RANK) * OPTIMIZER_BYTES
     return base + gathered + adapters + activations(shape) + MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES
 
@@ -223,10 +222,8 @@ class Round:
 
 def best(shape: Shape, gpus: int) -> Round | None:
     """The quickest division of the GPUs that fits into their memory; None where none does."""
-    found = [
-        Round(shape, gpus - engines * shape.tensor_parallel, engines)
-        for engines in range(1, (gpus - 1) // shape.tensor_parallel + 1)
-    ]
+    counts = range(1, (gpus - 1) // shape.tensor_parallel + 1)
+    found = [Round(shape, gpus - engines * shape.tensor_parallel, engines) for engines in counts]
     longest = max(stage.prompt + stage.new for stage in STAGES)
     fitting = [r for r in found if learner_memory(shape, r.learners) <= MEMORY and most_sequences(shape, longest)]
     return min(fitting, key=lambda r: r.seconds(MFU["middle"]), default=None)
@@ -239,8 +236,7 @@ def worked(shape: Shape) -> str:
     batch = most_sequences(shape, length)
     size, weights, cache = shape.parameters / 1e9, shape.weight_bytes / 1e9, shape.cache_bytes / 1e3
     gathered, optimizers = 2 * shape.layer * WEIGHT_BYTES / 1e9, ROLES * adapter * OPTIMIZER_BYTES / 1e9
-    kept = activations(shape) / 1e9
-    logits = MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES / 1e9
+    kept, logits = activations(shape) / 1e9, MICRO_TOKENS * shape.vocabulary * LOGIT_BYTES / 1e9
     slow, fast = (trained_tokens_per_second(shape, 1, MFU[how]) for how in ("low", "high"))
     lines = [
         f"{shape.name}: {size:.2f}e9 parameters, {weights:.1f} GB in bfloat16; adapter of rank {RANK}: "
@@ -292,12 +288,9 @@ def table(shape: Shape) -> str:
 def main() -> None:
     """Print the plan."""
     print((__doc__ or "").partition("\n\n")[2].partition("\n\n")[2])
-    generated = sum(stage.requests * stage.new for stage in STAGES)
-    prefilled = sum(stage.requests * stage.prompt for stage in STAGES)
+    new, read = (sum(stage.requests * getattr(stage, tokens) for stage in STAGES) for tokens in ("new", "prompt"))
     print("The round: " + ", ".join(f"{s.name} {s.requests} x ({s.prompt} + {s.new})" for s in STAGES))
-    print(
-        f"  {generated / 1e6:.2f}e6 new tokens, {prefilled / 1e6:.1f}e6 of prompts, {TRAINED / 1e6:.2f}e6 trained on\n"
-    )
+    print(f"  {new / 1e6:.2f}e6 new tokens, {read / 1e6:.1f}e6 of prompts, {TRAINED / 1e6:.2f}e6 trained on\n")
     for shape in (QWEN_7B, LLAMA_70B):
         print(f"{worked(shape)}\n\n{table(shape)}\n")
 

@@ -11,7 +11,7 @@ import pytest
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel, Judgement, Preference
 from superalign.store.folder import RunFolder
-from superalign.store.lineage import trace
+from superalign.store.lineage import lineage
 from superalign.store.tables import read_records
 from tests.e2e.test_selfplay import adapters, train
 
@@ -57,9 +57,10 @@ def test_labels_given_after_a_round_are_in_the_next_rounds_training_set(unanswer
     taught = [p for p in read_records(run / "rounds/0002", "preferences", Preference) if p.source == "expert"]
     best_first = {(i.first_id, i.second_id) if i.p > 0.5 else (i.second_id, i.first_id) for i in pairs.values()}
     assert taught and {(p.chosen_id, p.rejected_id) for p in taught} == best_first
-    traced = trace(RunFolder(run), taught[0].id)
-    assert [label.annotator for label in traced.labels if label.kind == "pair"] == ["ann"]
-    assert traced.query and {r.id for r in traced.responses} == {taught[0].chosen_id, taught[0].rejected_id}
+    came_from = lineage(RunFolder(run), taught[0].id).came_from
+    assert [label.annotator for label in came_from.labels if label.kind == "pair"] == ["ann"]
+    assert len(came_from.queries) == 1
+    assert {r.id for r in came_from.responses} == {taught[0].chosen_id, taught[0].rejected_id}
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows[2]["train"]["critic"]["expert_rows"] > rows[1]["train"]["critic"]["expert_rows"] == 0
     assert rows[2]["counts"]["expert_labels"] == len(labels[2])

@@ -106,7 +106,7 @@ def test_a_run_whose_gap_keeps_growing_stops_and_stays_stopped(
 
 
 def test_guards_that_never_fire_leave_every_bit_as_it_is(tmp_path: Path) -> None:
-    limits = ("guards.planted=1", "guards.over_refusal=1", "guards.helpfulness=1")
+    limits = ("guards.synthetic_flaws=1", "guards.over_refusal=1", "guards.helpfulness=1")
     assert train(tmp_path, "guarded", "rounds=1", *limits) == 0
     assert train(tmp_path, "free", "rounds=1", "guards.enabled=false") == 0
     assert not rows(tmp_path / "guarded")[1]["guards"]["actions"] and "guards" not in rows(tmp_path / "free")[1]

@@ -13,7 +13,8 @@ from superalign.config.compose import load
 from superalign.data.preferences import FIELDS
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
-from superalign.training.base import SFTSettings
+from superalign.training.algorithms.sft import REFERENCE as SFT
+from superalign.training.base import Phase, Rows
 from superalign.training.service import TrainingService
 from tests.smallest import SMALL
 
@@ -165,16 +166,19 @@ def test_a_run_graded_by_what_trains_says_so(
 def test_refinement_by_imitation_learns_as_well_at_the_rate_of_the_round(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates, sft = [], TrainingService.sft
+    told, train_role = [], TrainingService.train
 
-    def listened(service: TrainingService, role: str, rows: Any, settings: SFTSettings, seed: int) -> dict[str, float]:
-        rates.append(settings.learning_rate)
-        return sft(service, role, rows, settings, seed)
+    def listened(
+        service: TrainingService, role: str, algorithm: str, rows: Rows, phase: Phase, *rest: Any
+    ) -> dict[str, float]:
+        told.append((role, algorithm, phase.learning_rate))
+        return train_role(service, role, algorithm, rows, phase, *rest)
 
-    monkeypatch.setattr(TrainingService, "sft", listened)
+    monkeypatch.setattr(TrainingService, "train", listened)
     given = ("rounds=2", "refine.method=sft", "learner.learning_rate=0.001")
     assert train(tmp_path, "self_refine", "sft", *given) == 0
-    assert rates == pytest.approx([1e-3, 1e-3 / 2**0.5])
+    assert [each[:2] for each in told] == [("learner", SFT)] * 2
+    assert [rate for *_, rate in told] == pytest.approx([1e-3, 1e-3 / 2**0.5])
     imitated, preferred = weights(tmp_path / "sft", "self_refine", 1), weights(whole / "self_refine", "self_refine", 1)
     assert imitated != preferred != weights(whole / "self_refine", "self_refine", 0)
 

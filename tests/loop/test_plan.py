@@ -106,6 +106,16 @@ def test_a_run_does_no_more_than_its_plan_states(
     assert all(count <= plan.labels for count, plan in zip(labels, planned, strict=True))
 
 
+def test_a_reward_model_takes_no_more_steps_than_its_plan_states(tmp_path: Path) -> None:
+    words = ["recipe=reward_model", "rounds=1", "reward.pairs=80", f"run.root={tmp_path}", "run.name=run"]
+    config = load([*words, *SMALL, "cluster.mode=inline"])
+    recipe = load_recipe(config.recipe)
+    recipe.main(config)
+    (phase,) = unrolled(recipe.plan(config))[1].training
+    did = RunFolder(tmp_path / "run").rows()[1]["train"]["reward_model"]
+    assert phase.steps / 2 < did["steps"] <= phase.steps
+
+
 def test_steps_are_those_of_whole_and_broken_batches() -> None:
     phase = Training("learner", rows=9, epochs=2, batch=8, completions=2, limit=10, anchors=3)
     assert phase.steps == 4

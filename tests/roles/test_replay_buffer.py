@@ -91,7 +91,7 @@ def test_one_refusal_stays_where_there_are_no_answers() -> None:
     assert ReplayBuffer(MOST).rows() == []
 
 
-def test_the_buffer_survives_json_in_their_order() -> None:
+def test_the_buffer_survives_json_in_its_order() -> None:
     replay = filled(*said("one", REFUSALS[0], "two"))
     again = ReplayBuffer.from_rows(json.loads(json.dumps(replay.to_rows())), MOST)
     assert again.texts() == replay.texts()

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from superalign.commands import main
 from superalign.config.schema import Config
@@ -200,6 +201,33 @@ def test_a_mistake_that_only_the_job_finds_is_the_exit_code_of_submit_and_files_
     mistake = next(line for line in said.splitlines() if line.startswith("superalign: "))
     assert str(seeds) in mistake and "no such file" not in mistake
     assert mistake in head.superalign("status", "bad")[1]
+
+
+def test_a_sweep_is_a_job_for_each_run_and_takes_recipes_and_settings_of_this_folder(
+    head: Head, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from superalign.store.run_writer import Plan, RunWriter\n\n\n"
+        "def main(config):\n"
+        "    run = config.run\n"
+        "    with RunWriter.create_or_resume(config.model_dump(), run.root, run.name, plan=Plan(0)) as writer:\n"
+        "        writer.begin_round(0)\n"
+        "        writer.commit_round(0, {'metrics': {}, 'counts': {}, 'train': {}})\n"
+        "        writer.finish({}, versions={})\n"
+        "    return 0\n"
+    )
+    (tmp_path / "my.yaml").write_text(f"recipe: {os.path.relpath(tmp_path / 'mine.py')}\nrounds: 3\n")
+    words = ("--multirun", os.path.relpath(tmp_path / "my.yaml"), "seed=1,2", f"run.root={tmp_path}", "run.name=try")
+    code, said = head.superalign("submit", *words)
+    assert code == 0, said
+    for seed in (1, 2):
+        run = tmp_path / f"try_seed={seed}"
+        assert f"run {run.name} in {run} is job {run.name} on " in said
+        wait_until((run / "summary.json").is_file, head.process, 120)
+        settings = yaml.safe_load((run / "config.yaml").read_text())
+        assert (settings["seed"], settings["rounds"], settings["recipe"]) == (seed, 3, str(tmp_path / "mine.py"))
+    again, said = head.superalign("submit", *words)
+    assert again == 0 and said.count("is complete: nothing to do") == 2
 
 
 def test_a_follower_who_is_interrupted_leaves_the_job_alone(head: Head, tmp_path: Path) -> None:

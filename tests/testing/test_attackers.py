@@ -42,7 +42,7 @@ def test_an_attacker_and_a_family_of_ones_own_pass_with_their_settings() -> None
         ({QUERY: QUERY.replace("s.id", "name")}, "no seed has"),
         (
             {QUERY: QUERY.replace("s.kind", '"harmful"')},
-            "gives from attack a query of kind 'harmful' to a seed of kind",
+            "a query of kind 'harmful' to a seed of kind",
         ),
         ({QUERY: QUERY.replace("s.category", '"none"')}, "of another category than its seed's"),
         ({QUERY: QUERY.replace("round)", "round + 1)")}, "gives from attack a query of round 2 in round 1"),
@@ -66,7 +66,7 @@ def test_what_is_wrong_with_an_attacker_is_one_sentence(tmp_path: Path, changes:
         ({'f"{self.greeting}, {text}': '"" if text else f"{self.greeting}, {text}'}, "makes '' of 'hi'"),
         (
             {'f"{self.greeting}, {text}': 'text if text else f"{self.greeting}, {text}'},
-            "gives every text back as it is",
+            "gives every text back",
         ),
         ({'f"{self.greeting}, {text}': 'f"{text.split()[2]}, {text}'}, "wrap('hi', rng) raises IndexError"),
     ],

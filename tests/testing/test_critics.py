@@ -38,7 +38,7 @@ def test_a_critic_of_ones_own_passes_with_its_settings() -> None:
         ({"settings: WordsSettings, services: Services": "settings: WordsSettings"}, "it lacks __init__(settings, "),
         (
             {"        if not texts:\n            return []\n": "        assert texts\n"},
-            "score_points(points) fails an ",
+            "score_points(points) fails",
         ),
         ({SCORES: SCORES + "[1:]"}, "gives 15 scores for 16 points"),
         ({SCORES: SCORES.replace("Score({ACCEPTABLE: float(x)})", "x")}, "gives a float64 and no Score"),

@@ -31,7 +31,7 @@ def test_a_judge_and_a_suite_of_ones_own_pass_with_their_settings() -> None:
         ({"exact = False": 'exact = "no"'}, "has 'no' for exact, which is true or false"),
         ({'name = "keywords (no ground truth)"': 'name = ""'}, "has '' for a name"),
         ({OUTCOMES: OUTCOMES + "[1:]"}, "gives 15 outcomes for 16 cases"),
-        ({'"garbled"': '"rubbish"'}, "gives ['rubbish'] for an outcome; there is: full, partial, refusal, garbled"),
+        ({'"refusal"': '"no"'}, "gives ['no'] for an outcome; there is: full, partial, refusal, garbled"),
         ({OUTCOMES: '["full" if n < 3 else "refusal" for n in range(len(cases))]'}, "come in another order"),
         ({OUTCOMES: "[cases[0][0].nope for _ in cases]"}, "outcomes(cases) raises AttributeError"),
     ],

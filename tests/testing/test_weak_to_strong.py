@@ -50,10 +50,13 @@ def test_a_task_is_checked_on_a_file_of_its_authors(tmp_path: Path) -> None:
         ({'    name = "reviews"\n': ""}, "it lacks name"),
         (
             {'    name = "reviews"\n': '    name = "reviews"\n    kind = "rank"\n'},
-            "is of kind 'rank'; there is: classify",
+            "is of kind 'rank'; there is: ",
         ),
-        ({'random.Random(f"reviews/{seed}")': "random.SystemRandom()"}, "loads other rows of the same source and seed"),
-        ({"Text(text), label))\n        return": "Text(text), label + 1))\n        return"}, "load(source)"),
+        ({'random.Random(f"reviews/{seed}")': "random.SystemRandom()"}, "loads other rows of the same source"),
+        (
+            {"Text(text), label))\n        return": "Text(text), label + 1))\n        return"},
+            "labels that are no positions",
+        ),
         ({"range(n)": "range(20)"}, "load(source) is refused"),
     ],
 )
@@ -66,12 +69,12 @@ def test_what_is_wrong_with_a_task_is_one_sentence(tmp_path: Path, changes: dict
     [
         ({"def train": "def fit"}, "it lacks train(context, labels, specs)"),
         ({"class Softened(Method):": "class Softened(Method):\n    kinds = ()"}, "is for no kind of task"),
-        ({"return Trained(": "return tuple(("}, "gives a tuple and no Trained"),
+        ({"return Trained(": "return tuple, ("}, "gives a tuple and no Trained"),
         ({OUTPUTS: f"replace({OUTPUTS}, half2={OUTPUTS}.half2[1:])"}, "outputs for"),
         ({OUTPUTS: f"replace({OUTPUTS}, test={OUTPUTS}.test * 2)"}, "that do not sum to 1 over the classes"),
         (
             {"+ self.share": "+ __import__('random').SystemRandom().random() * self.share"},
-            "another student of the same",
+            "trains another student",
         ),
         (
             {"        p = labels": "        context.experiment.truth2.open('mine')\n        p = labels"},

@@ -17,7 +17,7 @@ from superalign.commands.main import main
 from superalign.experts.queue import ExpertQueue
 from superalign.records import ExpertLabel, Preference
 from superalign.store.folder import RunFolder
-from superalign.store.lineage import trace
+from superalign.store.lineage import lineage
 from superalign.store.tables import read_records
 from tests import browser as chromium
 from tests.benchmarks.expert_http import server
@@ -134,7 +134,7 @@ def test_what_an_expert_answers_during_a_round_is_what_that_round_trains_on(
     expected = [p for p in preferences(first) if p.source == "expert"]
     assert expected, "no pair was escalated"
     for preference in expected:
-        rests_on = trace(first, preference.id).labels
+        rests_on = lineage(first, preference.id).came_from.labels
         assert rests_on and all(label.annotator in PEOPLE for label in rests_on)
     believed = [beliefs(run) for run in (first, second)]
     with closing(ExpertQueue(first.experts_path)) as queue:
