@@ -138,8 +138,9 @@ def apply_families(
     queries = []
     for number, s in enumerate(seeds):
         family = families[(number // 2 + round) % len(families)]
-        text, name = wrap(family, s.text, random.Random(f"{family}/{s.id}"), plugin), short_name(family)
-        identity = content_id("static", family, s.id)
+        name = short_name(family)  # the same wherever its file lies
+        text = wrap(family, s.text, random.Random(f"{name}/{s.id}"), plugin)
+        identity = content_id("static", name, s.id)
         queries.append(Query(identity, s.id, text, s.kind, s.category, name, "static", round))
     return queries
 

@@ -86,9 +86,9 @@ def _wrapped(
     for number in range(min(count, len(seeds) * len(families))):
         lap, place = divmod(number, len(seeds))
         s, family = seeds[place], families[(place + lap) % len(families)]
-        text = wrap(family, s.text, random.Random(f"{family}/{s.id}"), plugin)
         name = short_name(family)
-        queries.append(Query(content_id("eval", family, s.id), s.id, text, s.kind, s.category, name, f"eval:{name}", 0))
+        text = wrap(family, s.text, random.Random(f"{name}/{s.id}"), plugin)
+        queries.append(Query(content_id("eval", name, s.id), s.id, text, s.kind, s.category, name, f"eval:{name}", 0))
     return queries
 
 

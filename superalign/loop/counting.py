@@ -118,8 +118,3 @@ class Counter:
         if c.evaluation.suites:
             out.append(f"evaluation.suites={','.join(c.evaluation.suites)}: what these ask is not counted")
         return out
-
-
-def round_half(value: float) -> int:
-    """Nearest integer, halves up."""
-    return int(value + 0.5)

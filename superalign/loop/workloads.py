@@ -9,12 +9,13 @@ from typing import Final
 
 from superalign.config.schema import Config
 from superalign.config.sections import AdapterCriticConfig, TrainedAttackerConfig
-from superalign.loop.counting import WORDLESS, Counter, round_half
+from superalign.loop.counting import WORDLESS, Counter
 from superalign.loop.plan import Calls, RoundPlan, RunPlan, Training, Verdicts, Work
+from superalign.roles.attacker import round_half
+from superalign.roles.critic.generative import ROWS_OF_A_FLAW, flaw_count
 
 MISMATCH_ROWS: Final = 64  # answers on which generator and trainer are compared in a round
 FIXED_SEEDS: Final = 8  # recipe=redteam, round 0: times the seeds of a round
-ROWS_OF_A_FLAW: Final = 4
 
 
 def selfplay(config: Config) -> RunPlan:
@@ -191,8 +192,7 @@ def _critic_training(config: Config) -> list[Work]:
         return calibrated
     earlier = min(c.replayed, budget * (config.rounds - 1))
     labels = 2 * (budget * c.epochs + earlier)  # pairs are learned in both orders
-    share = c.synthetic_flaw_share
-    flaws = max(round(labels * share / (1 - share)), 4 * c.batch_size) if share else 0
+    flaws = max(flaw_count(c, labels), flaw_count(c, 0))
     texts = 2 * (budget + earlier) + 2 * ceil(flaws / ROWS_OF_A_FLAW) + c.retention_rows
     if c.kind == WORDLESS:
         return [*calibrated, Verdicts("train_critic", texts)]

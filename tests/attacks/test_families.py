@@ -81,3 +81,8 @@ def test_neighbours_share_a_family_and_the_next_round_shifts_them() -> None:
     queries = apply_families(seeds, 1, families, {"Shouting": {"marks": 2}})
     assert queries[0].text == "HOW DO I BUILD KITE 0?!!"
     assert [(q.seed_id, q.kind, q.source, q.round) for q in queries] == [(s.id, s.kind, "static", 1) for s in seeds]
+
+
+def test_a_family_gives_the_same_queries_wherever_its_file_lies() -> None:
+    seeds = [parts.seed(f"how do i build kite {i}?") for i in range(4)]
+    assert apply_families(seeds, 1, (BY_MODULE,)) == apply_families(seeds, 1, (BY_FILE,))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from superalign.commands.main import main
-from tests.roles.parts import Listened, config, refuses_everything, write_run
+from tests.roles.parts import RecordingTrainer, config, refuses_everything, write_run
 
 SIZES = [
     *("evaluation.prompts=1", "evaluation.benign=4", "evaluation.lookalikes=4", "evaluation.critic_probe=8"),
@@ -48,7 +48,7 @@ def test_a_run_is_evaluated_with_its_last_weights(tmp_path: Path, capsys: pytest
 
 
 def test_one_override_leaves_the_rest_of_the_runs_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_run(tmp_path, config(evaluation={"judge": "frozen_critic"}), Listened())
+    folder = write_run(tmp_path, config(evaluation={"judge": "frozen_critic"}), RecordingTrainer())
     assert main(["eval", str(folder), *SIZES]) == 0
     assert "frozen initial critic" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ from superalign.loop.critic_phase import Feedback
 from superalign.records import Critique
 from superalign.roles.protocols import AttackFeedback
 from tests.loop.parts import workers
-from tests.roles.parts import Listened, Scripted, config, critic, point, query, response, serve
+from tests.roles.parts import RecordingTrainer, Scripted, config, critic, point, query, response, serve
 
 
 def test_only_the_failure_that_the_attack_intends_pays() -> None:
@@ -54,7 +54,7 @@ def test_after_the_rounds_attacks_every_further_iteration_attacks_anew_with_the_
             served.append(role)
             return version
 
-    everybody = workers(settings, Serving(odds=lambda *_: -2.0), Listened(), attacker=role)
+    everybody = workers(settings, Serving(odds=lambda *_: -2.0), RecordingTrainer(), attacker=role)
     found = train_attacker(everybody, AttackFeedback({"first": [0.5]}), number=1, seed=7)
     assert found == {"phase": 3.0}
     assert served == ["attacker"] * 2
@@ -71,7 +71,7 @@ def test_iterations_train_the_shipped_attacker_and_grpo_teaches_it_to_keep_to_it
         [f"attacker={algorithm}", "cluster=inline", "cluster.threads=1", "learner.samples=1", "attacker.seeds=8",
          "attacker.candidates=6", "attacker.learning_rate=0.003", "attacker.intended_failures_only=true"]
     )  # fmt: skip
-    generator, trainer = serve(), Listened()
+    generator, trainer = serve(), RecordingTrainer()
     everybody = workers(settings, generator, trainer, critic=critic(settings, generator, role="judge"))
     kept = []
     for iteration in range(1, 5):

@@ -8,7 +8,7 @@ from superalign.loop.critic_phase import critique_and_revise, select_pairs, trai
 from superalign.records import Judgement, Query, Response
 from superalign.roles.expert import ExpertLabels
 from tests.loop.parts import workers
-from tests.roles.parts import Listened, Scripted, config, labelled, point, query, response
+from tests.roles.parts import RecordingTrainer, Scripted, config, labelled, point, query, response
 
 ASK, OTHER = query("how do i build a kite for my aunt?"), query("how do i sell a guitar?")
 ODDS = {"good": 3.0, "fair": 1.0, "poor": -1.0, "bad": -3.0, "mended": 2.0}
@@ -86,7 +86,7 @@ def test_where_nothing_is_to_be_revised_critiques_are_written_all_the_same() -> 
 
 
 def test_a_critic_that_has_learned_is_served_and_accepted_answers_are_replayed_unless_experts_reject_them() -> None:
-    trainer, served = Listened(), dict[str, int]()
+    trainer, served = RecordingTrainer(), dict[str, int]()
 
     class Serving(Scripted):
         def load_adapter(self, role: str, tensors: object, version: int) -> int:

@@ -13,11 +13,11 @@ from superalign.errors import UserError
 from superalign.loop.guards import _unreported, roll_back
 from superalign.prompts import templates
 from superalign.roles.judge import frozen_critic
-from tests.roles.parts import CHAT, Listened, Scripted, config
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config
 from tests.training.phases import SFT, sft
 
 
-def step(trainer: Listened, role: str, seed: int) -> None:
+def step(trainer: RecordingTrainer, role: str, seed: int) -> None:
     row = {
         "prompt_ids": CHAT.prompt_ids(templates.respond("how do i build a kite?")),
         "completion_ids": CHAT.closed(CHAT.encode("Sure.")),
@@ -26,13 +26,13 @@ def step(trainer: Listened, role: str, seed: int) -> None:
     trainer.train(role, SFT, [row], sft(), seed=seed)
 
 
-def everything(trainer: Listened, role: str, folder: Path) -> tuple[dict[str, Any], Any]:
+def everything(trainer: RecordingTrainer, role: str, folder: Path) -> tuple[dict[str, Any], Any]:
     trainer.save(folder)
     return trainer.adapter(role), torch.load(folder / role / "optimizer.pt", weights_only=True)["state"]
 
 
 def test_a_rollback_restores_weights_and_optimizer_under_a_new_version_and_leaves_others_alone(tmp_path: Path) -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     step(trainer, "learner", 0)
     step(trainer, "critic", 0)
     kept, memory = everything(trainer, "learner", tmp_path / "committed")
@@ -50,7 +50,7 @@ def test_a_rollback_restores_weights_and_optimizer_under_a_new_version_and_leave
 
 
 def test_training_goes_on_from_a_rollback_as_if_the_bad_update_had_never_been(tmp_path: Path) -> None:
-    straight, detour = Listened(), Listened()
+    straight, detour = RecordingTrainer(), RecordingTrainer()
     for trainer in (straight, detour):
         step(trainer, "learner", 0)
         trainer.save(tmp_path / "committed")

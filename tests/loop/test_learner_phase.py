@@ -20,7 +20,7 @@ from superalign.roles.expert import ExpertLabels
 from superalign.store.run_writer import RunWriter
 from superalign.training.batch import TrainingBatch
 from tests.loop.parts import workers
-from tests.roles.parts import Listened, Scripted, config, labelled, point, query, response
+from tests.roles.parts import RecordingTrainer, Scripted, config, labelled, point, query, response
 
 ASK, OTHER = query("how do i build a kite for my aunt?"), query("how do i sell a guitar?")
 OLD = response(OTHER, "of the round before")
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Iterator[RunWriter]:
 
 
 def everybody(algorithm: str = "dpo", **learner: Any) -> Workers:
-    return workers(config(learner={"algorithm": algorithm, **learner}), Scripted(odds=judge), Listened())
+    return workers(config(learner={"algorithm": algorithm, **learner}), Scripted(odds=judge), RecordingTrainer())
 
 
 def labels(*said: tuple[Judgement, int, float]) -> ExpertLabels:
@@ -110,7 +110,7 @@ def test_a_reward_model_scores_in_the_place_of_critic_and_experts(run: RunWriter
         def acceptable(self, texts: list[tuple[str, str]]) -> list[float]:
             return [len(said) / 10 for _, said in texts]
 
-    made = workers(config(learner={"algorithm": "grpo"}), Scripted(odds=judge), Listened(), reward=Lengths())
+    made = workers(config(learner={"algorithm": "grpo"}), Scripted(odds=judge), RecordingTrainer(), reward=Lengths())
     feedback = Feedback(CASES, judged_before())
     batch = fuse(made, run, feedback, feedback.points, labels((feedback.points[0], 2, 0.0)), number=2, seed=0)
     assert [(scored.p, scored.w) for scored in batch.responses] == [(0.4, 1.0), (0.3, 1.0)]
@@ -122,7 +122,7 @@ def test_every_phase_after_the_first_learns_from_fresh_answers_and_what_phases_c
     def says(role: str, prompt: str) -> str:
         return next(texts) if role == "learner" else '. "bad" it is.'
 
-    trainer, served = Listened(), list[tuple[str, int]]()
+    trainer, served = RecordingTrainer(), list[tuple[str, int]]()
 
     class Serving(Scripted):
         def load_adapter(self, role: str, tensors: object, version: int) -> int:
@@ -150,7 +150,7 @@ def own_batch(made: Workers) -> TrainingBatch:
 
 def test_with_one_phase_nothing_is_asked_anew() -> None:
     generator = Scripted(odds=judge)
-    made = workers(config(learner={"algorithm": "kto", "epochs": 1}), generator, Listened())
+    made = workers(config(learner={"algorithm": "kto", "epochs": 1}), generator, RecordingTrainer())
     batch = own_batch(made)
     generator.asked.clear()
     found = train_learner(made, batch, [ASK], number=1, seed=5)

@@ -20,7 +20,7 @@ from superalign.runtime.cluster import InlineCluster
 from superalign.store.run_writer import RunWriter
 from superalign.training.algorithms.kto import KTO
 from tests.loop.parts import workers
-from tests.roles.parts import Listened, Scripted, config, query, response
+from tests.roles.parts import RecordingTrainer, Scripted, config, query, response
 from tests.smallest import SMALL
 from tests.training.phases import SFT, sft
 
@@ -41,9 +41,9 @@ def test_every_round_has_a_seed_of_its_own_that_repeats() -> None:
 
 
 def test_a_generator_that_serves_another_version_stops_the_run() -> None:
-    workers(config(), Scripted(), Listened()).sync("critic")
+    workers(config(), Scripted(), RecordingTrainer()).sync("critic")
     with pytest.raises(RuntimeError, match="critic: the generator serves version -1, the trainer has 0"):
-        workers(config(), Stale(), Listened()).sync("critic")
+        workers(config(), Stale(), RecordingTrainer()).sync("critic")
 
 
 def test_what_is_lost_is_made_anew_once_there_is_room_for_it() -> None:
@@ -89,7 +89,7 @@ def test_the_algorithm_is_that_of_the_settings() -> None:
 
 
 def test_how_far_the_answering_policy_is_from_the_trained_one_is_drift_once_it_has_been_trained() -> None:
-    trainer, ask = Listened(), query("how do i build a kite for my aunt?")
+    trainer, ask = RecordingTrainer(), query("how do i build a kite for my aunt?")
     said = replace(response(ask, "Sure."), logprobs=(-1.0,) * len(response(ask, "Sure.").token_ids))
     made = workers(config(), Scripted(), trainer)
     assert made.policy_mismatch([]) == {"staleness": 0.0, "mismatch_kl": 0.0}

@@ -70,7 +70,7 @@ def oracle_judge() -> OracleJudge:
     return OracleJudge(None, Services(config(), Scripted(), None, "judge"))
 
 
-class Listened(TrainingService):
+class RecordingTrainer(TrainingService):
     """The real service; keeps what it was asked to train on."""
 
     def __init__(self) -> None:
@@ -189,9 +189,9 @@ def labelled(
     return item, label
 
 
-def refuses_everything() -> Listened:
+def refuses_everything() -> RecordingTrainer:
     """A service whose learner has been taught to refuse whatever it is asked."""
-    trainer = Listened()
+    trainer = RecordingTrainer()
     refusal = CHAT.closed(CHAT.encode(REFUSALS[0]))
     asked = [CHAT.prompt_ids(templates.respond(s.text)) for s in seeds(0, 40)]
     rows = [{"prompt_ids": ids, "completion_ids": refusal, "weight": 1.0} for ids in asked]

@@ -16,7 +16,7 @@ from superalign.roles.attacker import TrainedAttacker
 from superalign.roles.protocols import AttackFeedback
 from superalign.testbed.world import seeds as world_seeds
 from tests.attacks.shouting import BY_FILE
-from tests.roles.parts import CHAT, Listened, Scripted, attacker, config, seed, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, attacker, config, seed, serve
 
 SEEDS = [seed(f"how do i build a number {word} kite?") for word in ("one", "two", "three", "four", "five", "six")]
 FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese and wine"
@@ -28,8 +28,8 @@ def rewriting(*forms: str) -> Scripted:
     return Scripted(says=lambda role, prompt: next(turns).format(prompt.removeprefix(templates.ATTACK)))
 
 
-def made(generator: Any, **settings: Any) -> tuple[TrainedAttacker, Listened]:
-    trainer = Listened()
+def made(generator: Any, **settings: Any) -> tuple[TrainedAttacker, RecordingTrainer]:
+    trainer = RecordingTrainer()
     chosen = {"candidates": 2, "current": 1.0, "past": 0.0, **settings}
     return attacker(config(attacker=chosen), generator, trainer), trainer
 
@@ -139,7 +139,7 @@ def test_static_queries_are_plain_or_under_a_trained_family_never_a_held_out_one
 def test_the_families_of_the_settings_are_those_of_the_static_opponents() -> None:
     chosen = {"families": ("code", BY_FILE), "candidates": 1, "current": 0.0, "past": 0.0}
     settings = config(attacker=chosen, plugin={"Shouting": {"marks": 2}})
-    role = attacker(settings, rewriting(LOST), Listened())
+    role = attacker(settings, rewriting(LOST), RecordingTrainer())
     static = [q for round in (1, 2, 3) for q in role.attack(SEEDS, round, 0) if q.source == "static"]
     assert {q.tactic for q in static} == {"plain", "code", "Shouting"}
     texts = {s.id: s.text for s in SEEDS}

@@ -19,7 +19,7 @@ from superalign.roles.learner import Learner
 from superalign.roles.protocols import AttackFeedback
 from superalign.testbed.world import seeds as world_seeds
 from superalign.training.algorithms.policy_gradient import PolicyPhase
-from tests.roles.parts import CHAT, Listened, Scripted, attacker, config, seed, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, attacker, config, seed, serve
 
 SEEDS = [seed(f"how do i build a number {word} kite?") for word in ("one", "two", "three", "four")]
 FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese and wine"
@@ -40,8 +40,8 @@ def rewriting(*forms: str, answer: str = "I cannot help with that.") -> Scripted
     return Scripted(says=says)
 
 
-def made(generator: Any, algorithm: str = "grpo", **settings: Any) -> tuple[TrainedAttacker, Listened]:
-    trainer = Listened()
+def made(generator: Any, algorithm: str = "grpo", **settings: Any) -> tuple[TrainedAttacker, RecordingTrainer]:
+    trainer = RecordingTrainer()
     chosen = {
         "algorithm": algorithm,
         "candidates": 2,
@@ -157,7 +157,7 @@ def test_an_attack_of_three_turns_hears_the_answer_to_each() -> None:
 def test_a_dialogue_of_the_shipped_models_is_asked_turn_by_turn_and_all_of_it_is_judged() -> None:
     generator, settings = serve(), config(attacker={"turns": 2, "candidates": 1, "current": 1.0, "past": 0.0})
     asked = [s for s in world_seeds(0, 200) if s.split == "train"][:4]
-    queries = attacker(settings, generator, Listened()).rewrite(asked, 1, 0)
+    queries = attacker(settings, generator, RecordingTrainer()).rewrite(asked, 1, 0)
     assert any(len(multi_turn.split(q.text)) == 3 for q in queries)
     learner = Learner(settings, generator, None)
     for q, r in zip(queries, learner.respond(queries, 0, 1, 0.0), strict=True):

@@ -19,7 +19,7 @@ from superalign.roles.protocols import Case, Outcome, Services
 from superalign.testbed import oracle
 from superalign.testbed.world import HAZARDS, REFUSALS, Request, seeds
 from tests.roles.critic.rules import LENGTHS
-from tests.roles.parts import Listened, Scripted, config, labelled, oracle_judge, query, response, serve
+from tests.roles.parts import RecordingTrainer, Scripted, config, labelled, oracle_judge, query, response, serve
 
 BENIGN, HARMFUL = Request("build", "kite", "for my aunt"), Request("build", HAZARDS["spying"][0], "for my aunt")
 ASK, HARM = query(f"how do i {BENIGN.core}?"), query(f"how do i {HARMFUL.core}?", "harmful", "spying")
@@ -85,7 +85,7 @@ def test_a_frozen_critic_does_not_learn_with_the_critic(generator: HFGenerator) 
     cases = [(q, response(q, text)) for q in (ASK, HARM) for text in (BENIGN.answer(), HARMFUL.answer(), "blue")]
     texts = [(q.text, r.text, q.category) for q, r in cases]
     before = judge._critic.probabilities(texts), judge.outcomes(cases)
-    rng, tensors = np.random.default_rng(0), Listened().adapter("critic")
+    rng, tensors = np.random.default_rng(0), RecordingTrainer().adapter("critic")
     moved: dict[str, Any] = {k: rng.normal(0, 0.3, v.shape).astype(np.float32) for k, v in tensors.items()}
     generator.load_adapter("critic", moved, 1)
     assert (judge._critic.probabilities(texts), judge.outcomes(cases)) == before

@@ -9,7 +9,7 @@ from superalign.prompts import templates
 from superalign.records import Critique, Preference
 from superalign.roles.learner import Learner
 from superalign.training.batch import TrainingBatch
-from tests.roles.parts import CHAT, Listened, Scripted, config, query, response, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, query, response, serve
 
 ASK = query("how do i build a kite for my aunt?")
 
@@ -72,7 +72,7 @@ def test_a_revision_is_kept_as_an_answer_to_the_plain_request() -> None:
 
 
 def test_refining_makes_the_chosen_answer_likelier_than_the_rejected() -> None:
-    trainer, served = Listened(), serve()
+    trainer, served = RecordingTrainer(), serve()
     learner = Learner(config(learner={"learning_rate": 2e-3, "batch_size": 4}), served, trainer)
     preferences = [preference("Sorry, I cannot help.", f"Sure. First get a lamp number {i}.") for i in range(8)]
 
@@ -91,7 +91,7 @@ def test_refining_makes_the_chosen_answer_likelier_than_the_rejected() -> None:
 
 
 def test_the_noise_of_a_label_reaches_the_training() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     Learner(config(), Scripted(), trainer).refine(
         TrainingBatch([preference("yes", "no", q=0.7, w=0.3)]), [], round=1, seed=0
     )
@@ -99,7 +99,7 @@ def test_the_noise_of_a_label_reaches_the_training() -> None:
 
 
 def test_anchors_are_supervised_beside_the_preferences_where_there_are_any() -> None:
-    trainer, accepted = Listened(), response(ASK, "Sure. First get a lamp.")
+    trainer, accepted = RecordingTrainer(), response(ASK, "Sure. First get a lamp.")
     anchors = [{"prompt_ids": list(accepted.prompt_ids), "completion_ids": list(accepted.token_ids)}]
     learner = Learner(config(learner={"anchor_batch": 4}), Scripted(), trainer)
     assert "anchor" in learner.refine(TrainingBatch([preference("yes", "no")]), anchors, round=1, seed=0)
@@ -108,7 +108,7 @@ def test_anchors_are_supervised_beside_the_preferences_where_there_are_any() -> 
 
 
 def test_without_preferences_nothing_is_trained() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     assert Learner(config(), Scripted(), trainer).refine(TrainingBatch(), [], round=1, seed=0) == {
         "pairs": 0.0,
         "trained_tokens": 0.0,
@@ -122,7 +122,7 @@ def test_a_learner_without_a_trainer_cannot_refine_itself() -> None:
 
 
 def test_later_rounds_take_smaller_steps() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     learner = Learner(config(learner={"learning_rate": 1e-3}), Scripted(), trainer)
     for round, rate in ((1, 1e-3), (4, 5e-4)):
         learner.refine(TrainingBatch([preference("yes", "no")]), [], round, seed=0)
@@ -130,7 +130,7 @@ def test_later_rounds_take_smaller_steps() -> None:
 
 
 def test_only_the_preferences_of_largest_weight_are_used() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     preferences = [preference("yes", f"no {i}", w=w) for i, w in enumerate((0.2, 0.9, 0.4, 0.6))]
     metrics = Learner(config(learner={"max_pairs": 2}), Scripted(), trainer).refine(
         TrainingBatch(preferences), [], round=1, seed=0

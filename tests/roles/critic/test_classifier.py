@@ -9,7 +9,7 @@ import pytest
 
 from superalign.generation.hf import HFGenerator
 from superalign.testbed.world import REFUSALS, Request
-from tests.roles.parts import Listened, config, critic, labelled, query, response, serve
+from tests.roles.parts import RecordingTrainer, config, critic, labelled, query, response, serve
 
 BUILD = Request("build", "kite", "for my aunt")
 ASK = query(f"how do i {BUILD.core}?")
@@ -30,7 +30,7 @@ def test_a_classifier_that_has_learned_nothing_gives_the_initial_verdicts(shippe
 
 def test_a_restored_classifier_judges_as_before(shipped: HFGenerator) -> None:
     settings = config(critic={**NO_EXTRAS, "kind": "classifier", "variance": "ensemble", "members": 3})
-    made = critic(settings, shipped, Listened())
+    made = critic(settings, shipped, RecordingTrainer())
     labels = [labelled(i, float(i % 3 == 0)) for i in range(12)]
     made.learn(labels, [], [], 0)
     again = critic(settings, shipped)

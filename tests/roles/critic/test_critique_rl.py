@@ -25,7 +25,7 @@ from superalign.roles.critic.critique_rl import (
 from superalign.roles.protocols import Services
 from superalign.testbed import oracle
 from superalign.testbed.world import Request
-from tests.roles.parts import CHAT, Listened, Scripted, config, critic, labelled, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, labelled, serve
 
 REQUESTS = [Request(verb, "kite", context) for verb in ("build", "sell") for context in ("for my aunt", "for a museum")]
 CLEAN = [(f"how do i {r.core}?", r.answer()) for r in REQUESTS]
@@ -109,7 +109,10 @@ def train(settings: Config, generator: Any, trainer: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize("algorithm", ["dpo", "grpo"])
 def test_the_critique_that_helps_the_learner_is_reinforced(algorithm: str) -> None:
-    trainer, settings = Listened(), config(critic={"critique_algorithm": algorithm, "critiques": 2, "epochs": 1})
+    trainer, settings = (
+        RecordingTrainer(),
+        config(critic={"critique_algorithm": algorithm, "critiques": 2, "epochs": 1}),
+    )
     metrics = train(settings, two_minds(), trainer)
     assert (metrics["critique_cases"], metrics["critique_rl_groups"]) == (4, 4)
     if algorithm == "dpo":
@@ -125,14 +128,14 @@ def test_the_critique_that_helps_the_learner_is_reinforced(algorithm: str) -> No
 
 
 def test_critiques_that_are_all_worth_the_same_teach_nothing() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     found = train(config(), Scripted(says=lambda *_: "same", odds=lambda *_: -3.0), trainer)
     assert found["critique_rl_groups"] == 0
     assert trainer.version("critic") == 0
 
 
 def test_where_the_evaluator_is_wrong_itself_it_may_not_reward() -> None:
-    trainer, generator = Listened(), Scripted(says=lambda *_: "x", odds=lambda *_: 3.0)
+    trainer, generator = RecordingTrainer(), Scripted(says=lambda *_: "x", odds=lambda *_: 3.0)
     assert train(config(), generator, trainer)["critique_cases"] == 0
 
 
@@ -154,7 +157,7 @@ def test_who_grades_the_evaluation_must_not_reward_critiques() -> None:
 
 
 def test_a_real_second_stage_moves_critiques_towards_what_helps_and_leaves_the_verdicts() -> None:
-    generator, trainer = serve(), Listened()
+    generator, trainer = serve(), RecordingTrainer()
     settings = config(
         critic={"stages": 2, "subtle_flaws": True, "critique_cases": 24, "epochs": 6, "retention_rows": 0}
     )

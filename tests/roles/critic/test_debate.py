@@ -11,7 +11,7 @@ from superalign.roles.critic.debate import ConsultancyCritic
 from superalign.roles.critic.yes_no import sigmoid
 from superalign.roles.protocols import Services
 from superalign.testbed.world import REFUSALS, Request
-from tests.roles.parts import CHAT, Listened, Scripted, config, critic, labelled, query, response
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, labelled, query, response
 
 BUILD = Request("build", "kite", "for my aunt")
 ASK = query(f"how do i {BUILD.core}?")
@@ -58,7 +58,7 @@ def test_arguments_are_made_once_for_each_text_and_anew_when_the_critic_has_chan
 
 
 def test_a_debate_learns_its_verdicts_behind_its_transcripts() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     made = critic(config(critic={**NO_EXTRAS, "kind": "debate", "epochs": 1}), Scripted(says=arguing), trainer)
     made.learn([labelled(1, 0.0)], [], [], 0)
     ((prompt, word),) = trainer.told()

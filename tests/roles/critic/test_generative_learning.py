@@ -11,18 +11,18 @@ from superalign.prompts.refusal import is_refusal
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.testbed import oracle
 from superalign.testbed.world import REFUSALS, seeds
-from tests.roles.parts import CHAT, Listened, Scripted, config, critic, labelled, query, response, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, labelled, query, response, serve
 
 NO_EXTRAS: dict[str, Any] = {"synthetic_flaw_share": 0.0, "retention_rows": 0, "calibration_share": 0.0}
 WORDS = {"yes": 1.0, "no": 0.0, "first": 1.0, "second": 0.0}
 
 
-def make(generator: Scripted | None = None, **settings: Any) -> tuple[VerdictModel, Listened]:
-    trainer = Listened()
+def make(generator: Scripted | None = None, **settings: Any) -> tuple[VerdictModel, RecordingTrainer]:
+    trainer = RecordingTrainer()
     return critic(config(critic=settings), generator or Scripted(), trainer), trainer
 
 
-def points(trainer: Listened) -> list[tuple[str, str, float]]:
+def points(trainer: RecordingTrainer) -> list[tuple[str, str, float]]:
     """(request, answer, 1 for acceptable) of the trained point rows."""
     found = []
     for prompt, word in trainer.told():
@@ -173,7 +173,7 @@ def test_the_seed_decides_which_synthetic_flaws_there_are() -> None:
     assert told[0] == told[1] != told[2]
 
 
-def of_two_minds(**settings: Any) -> tuple[VerdictModel, Listened]:
+def of_two_minds(**settings: Any) -> tuple[VerdictModel, RecordingTrainer]:
     """A critic that has changed its mind about every answer called moved."""
     odds = {"sure": 4.0, "unsure": -0.2, "wrong": -4.0}
 
@@ -234,7 +234,7 @@ def test_no_more_initial_verdicts_are_retained_than_asked_for_and_equal_texts_on
 
 
 def test_learning_moves_the_verdicts_towards_the_labels() -> None:
-    generator, trainer = serve(), Listened()
+    generator, trainer = serve(), RecordingTrainer()
     verdicts = critic(config(critic={**NO_EXTRAS, "learning_rate": 1e-3}), generator, trainer)
     refused = [(query(item.query), item, label) for item, label in (labelled(i, 1.0, REFUSALS[0]) for i in range(16))]
     cases = [(asked, response(asked, item.first)) for asked, item, _ in refused]

@@ -12,7 +12,7 @@ from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
 from superalign.registry import CRITICS
 from superalign.testbed.world import REFUSALS, Request
-from tests.roles.parts import Listened, config, critic, labelled, query, response, serve
+from tests.roles.parts import RecordingTrainer, config, critic, labelled, query, response, serve
 
 BUILD = Request("build", "kite", "for my aunt")
 ASK = query(f"how do i {BUILD.core}?")
@@ -39,7 +39,7 @@ def test_every_kind_judges_points_and_pairs_and_explains(kind: str, shipped: HFG
 
 @pytest.mark.parametrize("kind", CRITICS.builtin)
 def test_every_kind_learns_from_points_and_pairs_alike(kind: str) -> None:
-    generator, trainer = serve(), Listened()
+    generator, trainer = serve(), RecordingTrainer()
     made = critic(config(critic={**NO_EXTRAS, "kind": kind, "learning_rate": 1e-3, "epochs": 4}), generator, trainer)
     asked = [f"how do i {Request(v, 'kite', 'for my aunt').core}?" for v in ("build", "sell", "carry", "copy")]
     labels = []

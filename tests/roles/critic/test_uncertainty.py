@@ -13,7 +13,7 @@ from superalign.roles.critic.uncertainty import dropped, paraphrase, squared_dev
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.critic.yes_no import sigmoid
 from tests.roles.critic.rules import DIVIDED
-from tests.roles.parts import CHAT, Listened, Scripted, config, critic, query, response, serve
+from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, query, response, serve
 from tests.training.phases import SFT, sft
 
 ASK = query("how do i build a kite for my aunt?")
@@ -75,7 +75,7 @@ def test_dropped_ranks_are_unbiased_and_the_seed_decides_which() -> None:
 
 
 def test_dropout_doubts_what_was_learned_and_leaves_the_critic_as_it_was() -> None:
-    generator, trainer = serve(), Listened()
+    generator, trainer = serve(), RecordingTrainer()
     verdicts = made(generator, trainer, variance="dropout", members=3, dropout=0.5)
     assert all(j.variance < 1e-9 for j in verdicts.judge_points(CASES, 0))
     asked = [CHAT.prompt_ids(templates.judge_point(q.text, r.text), verdicts.config.max_new_tokens) for q, r in CASES]

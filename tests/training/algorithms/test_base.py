@@ -11,7 +11,7 @@ from superalign.config.schema import Config
 from superalign.registry import LEARNERS
 from superalign.roles.learner import Learner
 from superalign.training.algorithms.base import trained_tokens
-from tests.roles.parts import Listened, Scripted, config
+from tests.roles.parts import RecordingTrainer, Scripted, config
 from tests.training.algorithms.parts import scored_batch
 from tests.training.phases import SHORT
 from tests.training.tiny import demonstrations, make_service, same
@@ -98,7 +98,7 @@ def test_trained_tokens_are_those_of_prompts_and_completions_in_every_epoch() ->
 
 
 def test_a_learner_algorithm_in_a_file_trains_the_learner_by_settings_of_its_own(plugin: str) -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     settings = config(learner={"algorithm": plugin, "tau": 0.25})
     found = Learner(settings, Scripted(), trainer).refine(scored_batch(), [], round=1, seed=0)
     assert [row["weight"] for row in trainer.rows] == [0.64, 0.2, 0.16, 0.8]

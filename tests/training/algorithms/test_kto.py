@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from superalign.roles.learner import Learner
-from tests.roles.parts import Listened, Scripted, config
+from tests.roles.parts import RecordingTrainer, Scripted, config
 from tests.training.algorithms.parts import scored_batch
 from tests.training.phases import kto
 from tests.training.tiny import answers, p_even, serving
 
 
 def test_kto_learns_from_every_labelled_answer_the_surest_first() -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     settings = {"algorithm": "kto", "max_rows": 4}
     found = Learner(config(learner=settings), Scripted(), trainer).refine(scored_batch(), [], round=1, seed=0)
     assert [row["q"] for row in trainer.rows] == [0.95, 0.9, 0.2, 0.72]

@@ -6,7 +6,7 @@ import pytest
 
 from superalign.roles.learner import Learner
 from superalign.training.batch import TrainingBatch
-from tests.roles.parts import Listened, Scripted, config
+from tests.roles.parts import RecordingTrainer, Scripted, config
 from tests.training.algorithms.parts import said, scored_batch
 from tests.training.phases import policy
 from tests.training.tiny import answers, p_even, serving
@@ -16,7 +16,7 @@ ALGORITHMS = ("grpo", "rloo", "ppo")
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_policy_gradients_take_samples_with_what_was_recorded_and_show_revisions(algorithm: str) -> None:
-    trainer = Listened()
+    trainer = RecordingTrainer()
     Learner(config(learner={"algorithm": algorithm}), Scripted(), trainer).refine(scored_batch(), [], round=1, seed=0)
     # A group that looks alike has no gradient within itself.
     assert [row["reward"] for row in trainer.rows] == [0.2, 0.9, *([0.72, 0.7] if algorithm == "ppo" else [0.71, 0.71])]
@@ -27,7 +27,7 @@ def test_policy_gradients_take_samples_with_what_was_recorded_and_show_revisions
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_where_no_group_tells_anything_anchors_are_learned_in_as_many_steps(algorithm: str) -> None:
-    trainer, everything = Listened(), scored_batch().responses
+    trainer, everything = RecordingTrainer(), scored_batch().responses
     learner = Learner(config(learner={"algorithm": algorithm}), Scripted(), trainer)
     learner.refine(TrainingBatch(responses=[everything[2], everything[3], everything[4]]), [], round=1, seed=0)
     assert len({row["reward"] for row in trainer.rows}) == 1 and len(trainer.rows) == 2
