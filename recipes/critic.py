@@ -14,11 +14,11 @@ from pathlib import Path
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.evaluation.critics import comparison, critic_figures
-from superalign.loop import workloads
 from superalign.loop.critic_phase import select_pairs, train_critic
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
+from superalign.planning import workloads
 from superalign.roles.critic.registry import critic_class
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.stats.labelled_set import LabelledSet

@@ -26,12 +26,12 @@ from superalign.evaluation.vulnerabilities import (
     unique,
     unique_rate,
 )
-from superalign.loop import workloads
 from superalign.loop.attacker_phase import failures, train_attacker
 from superalign.loop.guards import roll_back
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
+from superalign.planning import workloads
 from superalign.roles.judge import named
 from superalign.roles.protocols import AttackFeedback, Case, Outcome
 from superalign.store.adapters import WEIGHTS

@@ -16,9 +16,9 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.preferences import PreferencePair, load_pairs
 from superalign.feedback.calibration import Calibrator
-from superalign.loop import workloads
 from superalign.loop.rounds import RoundRow, finish, open_run
 from superalign.loop.workers import stage_seed
+from superalign.planning import workloads
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.stats.classification import brier, ece_estimate

@@ -16,9 +16,9 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate, select_samples
-from superalign.loop import workloads
 from superalign.loop.rounds import RoundRow, build_workers, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed, versions
+from superalign.planning import workloads
 from superalign.records import Critique, Preference, Query, Response, content_id
 from superalign.report import page
 from superalign.roles.critic.constitutional import Constitution, SelfCritic

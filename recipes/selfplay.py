@@ -14,7 +14,6 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.seeds import check_seeds
 from superalign.evaluation.harness import Evaluation, select_samples
-from superalign.loop import workloads
 from superalign.loop.attacker_phase import failures, train_attacker, weaknesses
 from superalign.loop.critic_phase import critique_and_revise, train_critic
 from superalign.loop.guards import Guards
@@ -25,6 +24,7 @@ from superalign.loop.regressions import stopped
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import build_workers, open_run, run_rounds, say_report
 from superalign.loop.workers import Workers, stage_seed, versions
+from superalign.planning import workloads
 from superalign.roles.protocols import AttackFeedback
 from superalign.store.run_writer import RunWriter
 

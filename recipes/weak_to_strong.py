@@ -15,9 +15,9 @@ from pathlib import Path
 
 from superalign.config.schema import Config
 from superalign.errors import ActorLost
-from superalign.loop import workloads
 from superalign.loop.rounds import open_run
 from superalign.loop.workers import versions
+from superalign.planning import workloads
 from superalign.report import page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.cluster import Cluster

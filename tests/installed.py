@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def build_wheel(project: Path, out: Path) -> Path:
     """The wheel of a project."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, project]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(project)]
     subprocess.run(command, check=True, capture_output=True)
     (built,) = out.glob("*.whl")
     return built
@@ -51,7 +51,7 @@ class Environment:
         """One of the environment's programs, as a user types it; nothing of the checkout is on its path."""
         program, *rest = command
         without = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        given = [self.folder / "bin" / program, *rest]
+        given = [str(self.folder / "bin" / program), *rest]
         return subprocess.run(given, cwd=cwd, env=without, capture_output=True, text=True)
 
     def output(self, *command: str, cwd: Path) -> str:

@@ -14,8 +14,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("recipes", "testing", "commands", "loop", "report", "weak_to_strong", "evaluation", "roles", "generation"),
-    *("training", "runtime", "feedback", "experts", "data", "testbed", "attacks", "config", "store", "prompts"),
+    *("recipes", "testing", "commands", "planning", "loop", "report", "weak_to_strong", "evaluation", "roles"),
+    *(
+        "generation",
+        "training",
+        "runtime",
+        "feedback",
+        "experts",
+        "data",
+        "testbed",
+        "attacks",
+        "config",
+        "store",
+        "prompts",
+    ),
     *("stats", "models", "records", "registry", "errors"),
 )
 """From top to bottom: the recipes, the packages of superalign, and its modules that everything rests on."""

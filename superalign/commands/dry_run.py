@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from superalign.config.schema import Config
 from superalign.errors import UserError
-from superalign.loop.plan import Calls, RoundPlan, RunPlan, Training
+from superalign.planning.run_plan import Calls, RoundPlan, RunPlan, Training
 from superalign.store.adapters import TRAINED
 from superalign.store.folder import RunFolder
 
 if TYPE_CHECKING:
-    from superalign.loop.footprint import Memory, Size
+    from superalign.planning.footprint import Memory, Size
 
 Line = tuple[str, Callable[[RoundPlan], int]]
 REWARD: Final = "reward_model"
@@ -53,7 +53,7 @@ def _asked_roles(plan: RunPlan) -> set[str]:
 
 def _models(config: Config, roles: Sequence[str], training: Sequence[Training]) -> dict[str, Size]:
     """Print the models with the memory that they take; returns their sizes where all are known."""
-    from superalign.loop.footprint import memory, row_tokens, size_of
+    from superalign.planning.footprint import memory, row_tokens, size_of
 
     sizes: dict[str, Size] = {}
     models = {role: config.model_of(role) for role in roles}
@@ -162,7 +162,7 @@ def _trained(role: str, what: str) -> Callable[[RoundPlan], int]:
 
 def _time(config: Config, plan: RunPlan, sizes: dict[str, Size]) -> str:
     """The time of the models' work, or why it is not estimated."""
-    from superalign.loop.timing import LIMIT_S, measure, too_large
+    from superalign.planning.timing import LIMIT_S, measure, too_large
 
     if not sizes:
         return "time is not estimated: the model's size is not known here"

@@ -12,8 +12,8 @@ from urllib.request import Request, urlopen
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.errors import UserError
-from superalign.loop.plan import Training
 from superalign.models import HUB, resolve
+from superalign.planning.run_plan import Training
 from superalign.store.adapters import TRAINED
 
 BYTES: Final = {"float32": 4, "bfloat16": 2}

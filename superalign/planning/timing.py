@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from superalign.config.schema import Config
 from superalign.generation.base import GenerationRequest
-from superalign.loop.plan import Calls, RoundPlan, Verdicts
+from superalign.planning.run_plan import Calls, RoundPlan, Verdicts
 from superalign.prompts import templates
 from superalign.training.algorithms.sft import REFERENCE
 from superalign.training.base import Phase
@@ -17,6 +17,7 @@ from superalign.training.base import Phase
 T = TypeVar("T")
 LARGEST: Final = 20_000_000  # parameters of a model that answers and learns within seconds on a CPU
 LIMIT_S: Final = 10.0
+PAIR_FACTOR: Final = 4 / 3  # pairs pass the reference, too: one of four passes, as a backward pass counts as two
 ASKED: Final = 32  # requests that are answered
 STEP: Final = 8  # of the answers to them, in a step of training
 
@@ -40,7 +41,8 @@ class Timing:
             elif isinstance(each, Verdicts):
                 total += each.count * self.verdict
             else:
-                total += each.phases * self.phase + each.passes * self.sequence
+                reference = PAIR_FACTOR if each.completions == 2 else 1.0
+                total += each.phases * self.phase + each.passes * reference * self.sequence
         return total
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from superalign.config.schema import Config
 from superalign.config.sections import AdapterCriticConfig, TrainedAttackerConfig
-from superalign.loop.counting import WORDLESS, Counter
-from superalign.loop.plan import Calls, RoundPlan, RunPlan, Training, Verdicts, Work
+from superalign.planning.counting import WORDLESS, Counter
+from superalign.planning.run_plan import Calls, RoundPlan, RunPlan, Training, Verdicts, Work
 from superalign.roles.attacker import round_half
 from superalign.roles.critic.generative import ROWS_OF_A_FLAW, flaw_count
 

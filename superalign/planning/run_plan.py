@@ -2,7 +2,7 @@
 
 Numbers are upper bounds: answers end early, equal texts are asked once, seeds may be fewer than asked for. A recipe
 that can be planned has `plan(config) -> RunPlan` beside `main`; those that ship have theirs from
-`superalign.loop.workloads`.
+`superalign.planning.workloads`.
 """
 
 from __future__ import annotations

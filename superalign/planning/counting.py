@@ -7,7 +7,7 @@ from typing import Final
 
 from superalign.config.schema import Config
 from superalign.config.sections import AdapterCriticConfig, TrainedAttackerConfig
-from superalign.loop.plan import Calls, Training, Verdicts, Work
+from superalign.planning.run_plan import Calls, Training, Verdicts, Work
 from superalign.registry import ATTACKERS, CRITICS, JUDGES, LEARNERS
 
 SIDES: Final = {"debate": 2, "consultancy": 1}

@@ -10,9 +10,9 @@ import pytest
 from superalign.config.compose import load
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
-from superalign.loop.footprint import memory, size_of
-from superalign.loop.plan import Training
 from superalign.models import load_base
+from superalign.planning.footprint import memory, size_of
+from superalign.planning.run_plan import Training
 from superalign.training.phases import wrap
 
 MODELS = {"attacker": "testbed", "critic": "testbed", "learner": "testbed"}

@@ -12,7 +12,7 @@ import pytest
 from superalign.config.compose import load
 from superalign.config.recipes import load_recipe
 from superalign.generation.hf import HFGenerator
-from superalign.loop.plan import RoundPlan, RunPlan, Training
+from superalign.planning.run_plan import RoundPlan, RunPlan, Training
 from superalign.records import Query, Response
 from superalign.store.folder import RunFolder
 from superalign.store.run_writer import RunWriter
