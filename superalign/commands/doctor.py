@@ -32,7 +32,7 @@ class Finding:
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    verbs.add("doctor", doctor, "versions, devices, and what is missing")
+    verbs.add("doctor", doctor, "check versions and devices, and say what is missing")
 
 
 def doctor(_: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ GUIDELINE = "guideline.txt"  # in the run's folder: shown in place of the guidel
 
 def register(verbs: Verbs) -> None:
     """Add the verb with its actions to the command line."""
-    actions = verbs.group("experts", "serve, answer, export, import, count or check what waits for experts")
+    actions = verbs.group("experts", "the experts' queue: serve its page, label, export, import, statistics")
 
     def made(name: str, verb: Verb, help: str) -> argparse.ArgumentParser:
         parser = verbs.add(name, verb, help, actions)
@@ -32,7 +32,7 @@ def register(verbs: Verbs) -> None:
 
     parser = made("serve", serve, "serve the page on which experts answer")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=PORT, help="0 takes any that is free (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=PORT, help="0 picks a free port (default: %(default)s)")
     parser = made("add-user", add_user, "let somebody use the page; prints their token, once")
     parser.add_argument("user", metavar="NAME")
     parser.add_argument("--role", default="annotator", choices=("annotator", "adjudicator", "admin"))

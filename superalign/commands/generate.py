@@ -16,7 +16,7 @@ def register(verbs: Verbs) -> None:
     parser.add_argument("--role", default="learner", choices=("attacker", "critic", "learner"))
     parser.add_argument("--prompt", help="one request; without it, a conversation on standard input")
     parser.add_argument("--max-new-tokens", type=positive, default=128)
-    parser.add_argument("--temperature", type=not_negative, default=0.0, help="0 takes the likeliest token (default)")
+    parser.add_argument("--temperature", type=not_negative, default=0.0, help="of sampling; 0, the default, is greedy")
     parser.add_argument("--seed", type=seed, default=0)
 
 

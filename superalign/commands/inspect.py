@@ -29,15 +29,15 @@ STATUS_LINES: Final = 5  # of a job's log
 
 def register(verbs: Verbs) -> None:
     """Add the verbs to the command line."""
-    parser = verbs.add("status", inspect, "how far the run is, its figures and time by stage", action="status")
+    parser = verbs.add("status", inspect, "progress of a run, its figures, and time by stage", action="status")
     parser.add_argument("run", metavar="RUN")
     add_address(parser)
     parser = verbs.add("logs", inspect, "the logs of the run's processes", action="logs")
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("--actor", help="only this process, for example critic")
-    parser.add_argument("--follow", action="store_true", help="go on as lines are written")
+    parser.add_argument("--follow", action="store_true", help="keep printing new lines as they are written")
     add_address(parser)
-    parser = verbs.add("samples", inspect, "the most telling samples, their text hidden", action="samples")
+    parser = verbs.add("samples", inspect, "example answers of the last evaluation, texts hidden", action="samples")
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("--reveal", action="store_true", help="show the text; it may be harmful")
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
@@ -167,7 +167,7 @@ def new_lines(paths: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def samples(run: str | Path, console: Console, reveal: bool = False, limit: int = 10) -> None:
-    """The most telling samples, their texts covered unless `reveal`.
+    """Example answers of the last evaluation, their texts covered unless `reveal`.
 
     Raises:
         UserError: there is no such run, or the limit is below 1.

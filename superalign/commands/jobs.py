@@ -13,7 +13,7 @@ def register(verbs: Verbs) -> None:
     """Add the verbs to the command line."""
     parser = verbs.add("submit", submit, "run a recipe as a job on a Ray cluster; submitted again, it resumes")
     add_overrides(parser)
-    parser.add_argument("--job", metavar="FILE", help="a job spec, or the name of one in recipes/jobs/")
+    parser.add_argument("--job", metavar="FILE", help="YAML that describes the job: a file, or a name in recipes/jobs/")
     parser.add_argument("--no-wait", action="store_true", help="return at once; otherwise the job's log is followed")
     parser.add_argument(
         "--multirun", action="store_true", help="a job for each combination of values (seed=1,2,3); returns at once"

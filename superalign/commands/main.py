@@ -85,7 +85,7 @@ def _options() -> str:
     for group, options in named.items():
         lines += _lines(group, options)
     lines += ["a recipe can be a file of yours, too (recipe=path/to/mine.py); `superalign recipe copy` starts one"]
-    lines.append("recipe=weak_to_strong goes through tasks and methods (several may be named, with commas between):")
+    lines.append("recipe=weak_to_strong runs every method given on every task given (task=qa,pairs method=naive):")
     return "\n".join([*lines, *_lines("task", TASKS.names()), *_lines("method", METHODS.names())])
 
 

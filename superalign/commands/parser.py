@@ -75,7 +75,7 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
         metavar="HOST:PORT|http://...",
-        help="the Ray cluster (default: RAY_ADDRESS, else the one that `ray start --head` announced here)",
+        help="the Ray cluster (default: RAY_ADDRESS, else the one that `ray start --head` announced on this machine)",
     )
 
 

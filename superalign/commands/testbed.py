@@ -11,7 +11,7 @@ def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     actions = verbs.group("testbed", "the embedded world: build its models, or describe it")
     parser = verbs.add("build", build, "train tokenizer and model from fixed seeds", actions)
-    parser.add_argument("--size", default="base", choices=("base", "small"), help="small is clearly weaker than base")
+    parser.add_argument("--size", default="base", choices=("base", "small"), help="small is clearly the weaker model")
     parser.add_argument("--out", help="default: the folder of the shipped model of that size")
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--steps", type=positive, help="default: those of the shipped model of that size")
