@@ -100,7 +100,7 @@ class Expert:
         """Draw items by their stored propensities and put them on the queue. Repeating a round adds nothing.
 
         Of judgements of equal texts the first is drawn from.
-        Among those for people are traps, paid from the budget too, if the critic can `compare` what they consist of.
+        Among those for people are gold items, paid from the budget too, if the critic can `compare` their answers.
         """
         pool = distinct(judgements, responses)
         asked = [queries[j.query_id] for j in pool]
@@ -128,7 +128,7 @@ class Expert:
             rng = random.Random(f"traps/{seed}")
             planted = {**responses, **{flawed.id: flawed for _, _, flawed in pairs}}
             for number, j in enumerate(compare(pairs)):
-                # Nothing tells a trap from the items drawn: neither its place nor its propensity.
+                # Nothing tells a gold item from the items drawn: neither its place nor its propensity.
                 like = Escalated(number, rng.choice(drawn).pi, "active", False)
                 trap = self._item(j, like, queries, planted, critiques, round, gold=1.0)
                 items.insert(rng.randrange(len(items) + 1), trap)
@@ -196,7 +196,7 @@ class Expert:
         return self.queue.labelled(until=until)
 
     def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
-        """eps of each annotator: from blind doubles of what was collected last, and traps; see `annotator_errors`."""
+        """eps of each annotator, from blind doubles of the last collection and gold items; see `annotator_errors`."""
         trapped = self.queue.labelled(until=self.collected, gold_items=True)
         gold = {item.id: item.gold for item, _ in trapped if item.gold is not None}
         return annotator_errors([label for _, label in [*answered, *trapped]], gold)

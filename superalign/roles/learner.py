@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from superalign.config.schema import Config
+from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
 from superalign.prompts import templates
@@ -21,12 +22,22 @@ class Learner:
     """One policy: a LoRA adapter on the frozen base."""
 
     def __init__(self, config: Config, generator: Generator, trainer: Trainer | None) -> None:
-        """Hold the services; without a trainer it can answer but not refine itself."""
+        """Hold the services; without a trainer it can answer but not refine itself.
+
+        Raises:
+            UserError: there is no such algorithm, or it has no confidence term where `supervision` asks for one.
+        """
         self.config = config.learner
         self.algorithm: LearnerAlgorithm = LEARNERS.load(self.config.algorithm)(self.config)
         self.counted = "pairs" if self.algorithm.learns_from == "pairs" else "answers"
         weak = config.supervision == "weak_to_strong"  # the critic counts as a weak supervisor
         self.confidence = {"confidence": config.w2s.alpha, "confidence_ramp": config.w2s.ramp} if weak else {}
+        phase = self.algorithm.phase(self.config.learning_rate)
+        if missing := [name for name in self.confidence if not hasattr(phase, name)]:
+            raise UserError(
+                f"supervision=weak_to_strong: learner={self.config.algorithm} has no {' and no '.join(missing)} in its "
+                "phases, so its loss would not change: use learner=dpo or online_dpo"
+            )
         self.generator, self.trainer = generator, trainer
         self.chat = load_chat(config.model_of("learner"))
 

@@ -23,7 +23,7 @@ from superalign.registry import LEARNERS
 from superalign.training import distributed
 from superalign.training.adapter_state import AdapterState
 from superalign.training.algorithms.base import TrainerSetup
-from superalign.training.base import Phase, Rows, SupportsSleep
+from superalign.training.base import Rows, SupportsSleep
 from superalign.training.phases import SLOT, arguments, check_rows, summary, tensor_key, wrap
 from superalign.training.rows import AnchorStream, mismatch_kl
 
@@ -93,7 +93,7 @@ class TrainingService:
         }
 
     def train(
-        self, role: str, algorithm: str, rows: Rows, phase: Phase, anchors: Rows = (), seed: int = 0
+        self, role: str, algorithm: str, rows: Rows, phase: Any, anchors: Rows = (), seed: int = 0
     ) -> dict[str, float]:
         """One phase of training of a role, which starts from the role as it is now.
 
@@ -170,7 +170,7 @@ class TrainingService:
 
     @shortage_told("training", LESS)
     def _train(
-        self, name: str, kind: Any, rows: Rows, phase: Phase, anchors: AnchorStream, seed: int
+        self, name: str, kind: Any, rows: Rows, phase: Any, anchors: AnchorStream, seed: int
     ) -> dict[str, float]:
         begin, role = time.perf_counter(), self._role(name)
         if self._sleeper is not None:

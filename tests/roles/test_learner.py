@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
 from superalign.prompts import templates
 from superalign.records import Critique, Preference
@@ -137,3 +140,17 @@ def test_only_the_preferences_of_largest_weight_are_used() -> None:
     )
     assert [row["w"] for row in trainer.rows] == [0.9, 0.6]
     assert metrics["pairs"] == 2
+
+
+def test_weak_supervision_is_refused_where_the_algorithm_has_no_confidence_term(tmp_path: Path) -> None:
+    plugin = tmp_path / "plain.py"
+    plugin.write_text(
+        "from superalign.training.algorithms.base import Algorithm\n"
+        "class Plain(Algorithm):\n"
+        "    def rows(self, batch): return []\n"
+        "    @classmethod\n"
+        "    def trainer(cls, setup): raise NotImplementedError\n"
+    )
+    settings = config(supervision="weak_to_strong", learner={"algorithm": f"{plugin}:Plain"})
+    with pytest.raises(UserError, match="has no confidence and no confidence_ramp in its phases"):
+        Learner(settings, Scripted(), None)
