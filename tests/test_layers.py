@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_files_are_short() -> None:
 def test_a_library_with_an_interface_of_ours_is_imported_in_one_place(library: str) -> None:
     users = {path for path, code in ours()[0].items() if library in {name.split(".")[0] for name in imported(code)}}
     assert users and {path for path in users if not path.startswith(WRAPPED[library])} == set()
+
+
+def test_the_readme_of_the_tests_says_what_to_run_for_each_folder() -> None:
+    rows = re.findall(r"^\| `(\w+)/`.*? \| (.*?) \|", (ROOT / "tests" / "README.md").read_text(), re.MULTILINE)
+    folders = {path.name for path in (ROOT / "superalign").iterdir() if (path / "__init__.py").is_file()}
+    assert {folder for folder, _ in rows} == folders
+    assert [name for _, told in rows for name in re.findall(r"`(.*?)`", told) if not (ROOT / name).exists()] == []
 
 
 def checked(tmp_path: Path, **files: str) -> Imports:
