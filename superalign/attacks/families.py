@@ -10,6 +10,7 @@ import random
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -153,5 +154,18 @@ def wrap(family: str, text: str, rng: random.Random, plugin: Mapping[str, Mappin
     """
     if family == "plain":
         return text
-    wrapped: str = FAMILIES.make(family, plugin or {}).wrap(text, rng)
-    return wrapped
+    return _made(family, plugin or {}).wrap(text, rng)
+
+
+def _made(family: str, plugin: Mapping[str, Mapping[str, Any]]) -> AttackFamily:
+    """The family of a name; those that ship have no settings and are made once, not for every text."""
+    if family in FAMILIES.builtin:
+        return _builtin(family)
+    made: AttackFamily = FAMILIES.make(family, plugin)
+    return made
+
+
+@cache
+def _builtin(family: str) -> AttackFamily:
+    made: AttackFamily = FAMILIES.make(family, {})
+    return made

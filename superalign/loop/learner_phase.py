@@ -39,7 +39,8 @@ def fuse(
         seed: of the round.
     """
     critic, algorithm, errors = workers.critic, workers.algorithm, labels.error_rates
-    pairs, judged = feedback.pairs, critic.label_pairs(feedback.pairs, seed)
+    pairs = feedback.pairs
+    judged = critic.label_pairs(pairs, seed)
     workers.replay.rescore(critic, seed)
     votes = critic.votes(shared(labels.fresh, before, feedback.responses))
     earlier = delayed_labels(run, labels.all, votes, number)
