@@ -105,7 +105,7 @@ def play(
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete."""
+    """Run the recipe; 0 when the run is complete, 3 when the critic learned nothing."""
     with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
@@ -114,5 +114,4 @@ def main(config: Config) -> int:
             run_rounds(run, workers, lambda number, folder: play(config, run, workers, initial, number, folder))
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
         labels = {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}}
-        finish(run, run.first_and_last() | labels, ("judge", "tables", "simulated_expert"))
-    return 0
+        return finish(run, run.first_and_last() | labels, ("judge", "tables", "simulated_expert"))

@@ -150,7 +150,7 @@ def aim(config: Config, run: RunWriter, workers: Workers) -> None:
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete."""
+    """Run the recipe; 0 when the run is complete, 3 when the attacker learned nothing."""
     if not (config.run.name and RunFolder(Path(config.run.root) / config.run.name).rounds()):
         adapters_of_target(config)  # refused before anything is written
     with open_run(config, Plan(config.rounds, STAGES)) as run:
@@ -168,5 +168,4 @@ def main(config: Config) -> int:
                 lambda number, folder: play(config, run, workers, number, folder),
                 lambda: aim(config, run, workers),
             )
-        finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
-    return 0
+        return finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)

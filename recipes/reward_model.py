@@ -105,5 +105,4 @@ def main(config: Config) -> int:
             writers.log(number, flatten(row))
             page.write(run.folder)
         writers.close()
-        finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
-    return 0
+        return finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)

@@ -15,19 +15,19 @@ from typing import Any
 from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
-from superalign.evaluation.harness import evaluate, select_samples
-from superalign.loop.rounds import RoundRow, build_workers, open_run, run_rounds
-from superalign.loop.workers import Workers, stage_seed, versions
+from superalign.evaluation.harness import evaluate
+from superalign.evaluation.samples import Criticised, select_criticised, select_samples
+from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed
 from superalign.planning import workloads
-from superalign.records import Critique, Preference, Query, Response, content_id
-from superalign.report import page
+from superalign.records import Critique, Preference, Query, Response
 from superalign.roles.critic.constitutional import Constitution, SelfCritic
 from superalign.roles.judge import named
 from superalign.store.run_writer import Plan, RunWriter
 from superalign.store.tables import write_records
 from superalign.training.algorithms.sft import REFERENCE
 from superalign.training.base import Phase
-from superalign.training.batch import TrainingBatch
+from superalign.training.batch import TrainingBatch, preference
 
 STAGES = ("respond", "critique", "train_learner", "sync", "evaluate")
 ACCEPTED = 0.6
@@ -36,8 +36,8 @@ plan = workloads.self_refine  # what `superalign train --dry-run` tells
 
 def refine(
     config: Config, run: RunWriter, workers: Workers, constitution: Constitution, number: int, folder: Path
-) -> tuple[RoundRow, RoundRow]:
-    """One round up to the new weights: what training measured, and critiques by the response they are of."""
+) -> tuple[RoundRow, list[Criticised]]:
+    """One round up to the new weights: what training measured, and the answers that were criticised."""
     critic, seed = SelfCritic(config, workers.generator), stage_seed(config.seed, number)
     with run.stage("respond"):
         seeds = draw_seeds(workers.train_seeds, config.refine.queries, number, config.seed)
@@ -59,7 +59,7 @@ def refine(
         if p >= ACCEPTED and new.text != old.text
     ]
     kept = [r for (_, r), p in zip(cases, keeps, strict=True) if p >= ACCEPTED]
-    pairs = [preference(query, old, new, p) for query, old, new, p in mended]
+    pairs = [revised_first(query, old, new, p) for query, old, new, p in mended]
     with run.stage("train_learner"):
         if config.refine.method == "dpo":
             anchors = [row(r) for r in kept]
@@ -76,7 +76,8 @@ def refine(
     write_records(folder, "critiques", Critique, critiques)
     write_records(folder, "preferences", Preference, pairs)
     counts = {"answers": len(cases), "criticised": len(failing), "mended": len(mended)}
-    return {"train": {"learner": learned}, "counts": counts}, {c.response_id: c.text for c in critiques}
+    said = [Criticised(*cases[n], c.text, keeps[n]) for n, c in zip(failing, critiques, strict=True)]
+    return {"train": {"learner": learned}, "counts": counts}, said
 
 
 def row(response: Response) -> dict[str, Any]:
@@ -84,13 +85,9 @@ def row(response: Response) -> dict[str, Any]:
     return {"prompt_ids": list(response.prompt_ids), "completion_ids": list(response.token_ids)}
 
 
-def preference(query: Query, old: Response, new: Response, p: float) -> Preference:
+def revised_first(query: Query, old: Response, new: Response, p: float) -> Preference:
     """The revision before what it revises, with the belief that it keeps its principle."""
-    ids = old.prompt_ids, new.token_ids, old.token_ids
-    identity = content_id(new.id, old.id)
-    return Preference(
-        identity, query.id, new.id, old.id, query.text, new.text, old.text, *ids, p, (2 * p - 1) ** 2, "critic"
-    )
+    return preference(query, new, old, p, (2 * p - 1) ** 2, "critic")
 
 
 def play(
@@ -98,9 +95,9 @@ def play(
 ) -> RoundRow:
     """One round, evaluated on held-out requests and committed; round 0 is the model before any training."""
     done: RoundRow = {"train": {}, "counts": {}}
-    critiques: dict[str, str] = {}
+    said: list[Criticised] = []
     if number:
-        done, critiques = refine(config, run, workers, constitution, number, folder)
+        done, said = refine(config, run, workers, constitution, number, folder)
     with run.stage("evaluate"):
         chosen = workers.sets[number in (0, config.rounds)]
         found = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
@@ -113,11 +110,11 @@ def play(
         "judge": named(workers.judge, "chose what was learned"),
         **done,
     }
-    return run.commit_round(number, row, select_samples(found, critiques))
+    return run.commit_round(number, row, [*select_samples(found), *select_criticised(said, workers.judge)])
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete."""
+    """Run the recipe; 0 when the run is complete, 3 when the learner learned nothing."""
     constitution = Constitution.read(config.refine.constitution)
     with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
@@ -129,12 +126,5 @@ def main(config: Config) -> int:
                     "what the learner was trained for, so have people read its answers (`superalign samples`)"
                 )
             run_rounds(run, workers, lambda number, folder: play(config, run, workers, constitution, number, folder))
-        run.finish(
-            run.first_and_last(),
-            simulated_expert=False,
-            judge=run.rows()[-1]["judge"],
-            constitution=list(constitution.principles),
-            versions=versions(),
-        )
-        run.progress.say(f"report: {page.write(run.folder).resolve()}")
-    return 0
+        principles = list(constitution.principles)
+        return finish(run, run.first_and_last(), ("judge",), simulated_expert=False, constitution=principles)

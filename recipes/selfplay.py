@@ -13,7 +13,8 @@ from typing import Any
 
 from superalign.config.schema import Config
 from superalign.data.seeds import check_seeds
-from superalign.evaluation.harness import Evaluation, select_samples
+from superalign.evaluation.harness import Evaluation
+from superalign.evaluation.samples import criticised, select_criticised, select_samples
 from superalign.loop.attacker_phase import failures, train_attacker, weaknesses
 from superalign.loop.critic_phase import critique_and_revise, train_critic
 from superalign.loop.guards import Guards
@@ -22,8 +23,8 @@ from superalign.loop.measure import measure
 from superalign.loop.prefetch import Prefetcher
 from superalign.loop.regressions import stopped
 from superalign.loop.round_records import RoundRecords
-from superalign.loop.rounds import build_workers, open_run, run_rounds, say_report
-from superalign.loop.workers import Workers, stage_seed, versions
+from superalign.loop.rounds import build_workers, finish, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed
 from superalign.planning import workloads
 from superalign.roles.protocols import AttackFeedback
 from superalign.store.run_writer import RunWriter
@@ -92,7 +93,8 @@ def commit(
         "idle": workers.idle(),
         **guards.record(folder, found),
     }
-    return run.commit_round(now.number, row, select_samples(found, {c.response_id: c.text for c in now.critiques}))
+    said = criticised(now.queries, now.responses, now.critiques, now.judgements)
+    return run.commit_round(now.number, row, [*select_samples(found), *select_criticised(said, workers.judge)])
 
 
 def train(config: Config, run: RunWriter, workers: Workers) -> None:
@@ -112,7 +114,7 @@ def train(config: Config, run: RunWriter, workers: Workers) -> None:
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete, 1 when a guard stopped it."""
+    """Run the recipe; 0 when the run is complete, 1 when a guard stopped it, 3 when the learner learned nothing."""
     check_seeds(config.data, config.seed)
     with open_run(config) as run:
         if run is None:
@@ -122,14 +124,13 @@ def main(config: Config) -> int:
                 train(config, run, workers)
         reason = stopped(run.rows(), config.guards)
         used = sum(row["counts"]["expert_labels"] for row in run.rows())
-        run.finish(
-            run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
-            simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
-            judge=run.rows()[-1]["judge"],
-            versions=versions(),
-            **({"status": "stopped", "stopped": reason} if reason else {}),
-        )
         if reason:
             run.progress.say(f"stopped by a guard after round {run.last_round()} of {config.rounds}: {reason}")
-        say_report(run)
-    return 1 if reason else 0
+        status = finish(
+            run,
+            run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
+            ("judge",),
+            simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
+            **({"status": "stopped", "stopped": reason} if reason else {}),
+        )
+    return 1 if reason else status

@@ -6,10 +6,12 @@ import functools
 import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_origin, get_type_hints
+from typing import Any, Final, Literal, Self, get_origin, get_type_hints
 
 Kind = Literal["harmful", "benign"]
 JudgementKind = Literal["point", "pair"]
+Message = dict[str, str]  # one turn of a chat, as chat templates take it
+MESSAGE_KEYS: Final = ("role", "content")
 
 
 def content_id(*parts: object) -> str:
@@ -153,15 +155,19 @@ class ExpertLabel(Record):
 
 @dataclass(frozen=True, slots=True)
 class Preference(Record):
-    """A noisy pair-wise label: P(chosen better than rejected) = `q`, loss weight `w`, provenance `source`."""
+    """A noisy pair-wise label: P(chosen better than rejected) = `q`, loss weight `w`, provenance `source`.
+
+    `prompt`, `chosen` and `rejected` are TRL's conversational columns: a prompt has the turns of a dialogue, the
+    answers have one each. The ids are what was generated from and what was generated.
+    """
 
     id: str
     query_id: str
     chosen_id: str
     rejected_id: str
-    prompt: str
-    chosen: str
-    rejected: str
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
     prompt_ids: tuple[int, ...]
     chosen_ids: tuple[int, ...]
     rejected_ids: tuple[int, ...]

@@ -17,7 +17,8 @@ def train(overrides: Sequence[str] | Mapping[str, Any] | str | Path = (), **sett
         superalign.train(["recipe=selfplay", "learner=kto", "run.name=mine"])
         superalign.train({"recipe": "selfplay", "learner": "kto", "learner.beta": 0.2, "run.name": "mine"})
 
-    A run that a guard stopped is returned, too: its `summary` says so.
+    A run that a guard stopped or that learned nothing is returned, too: its `summary` says so (`stopped`,
+    `nothing_learned`).
 
     Args:
         overrides: words as on the command line, a file of settings, or values by dotted or nested keys.

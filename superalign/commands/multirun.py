@@ -55,7 +55,7 @@ class _Processes:
         with self.lock:
             del self.running[name]
         if code and not self.stopped:
-            print(f"run {name} failed with exit code {code}", file=sys.stderr, flush=True)
+            print(f"run {name} {_end(code)}", file=sys.stderr, flush=True)
         return code
 
     def stop(self) -> None:
@@ -111,10 +111,18 @@ def _table(runs: Mapping[str, Sequence[str]], codes: Mapping[str, int | None]) -
         table.add_column(title, overflow="fold")
     for name, words in runs.items():
         varied = " ".join(word for word in words if word not in common and not word.startswith(NAME))
-        end = "complete" if codes[name] == 0 else f"exit code {codes[name]}"
         cells = [_told(metric, found) if (found := figures.estimate(rows[name], metric)) else "-" for metric in shown]
-        table.add_row(name, varied, end, *cells)
+        table.add_row(name, varied, _end(codes[name]), *cells)
     Console().print(table)
+
+
+def _end(code: int | None) -> str:
+    """How a run ended, in words."""
+    from superalign.report.learning import EXIT_STATUS
+
+    if code is None:
+        return "not begun"
+    return {0: "complete", EXIT_STATUS: "learned nothing"}.get(code, f"failed with exit code {code}")
 
 
 def _last_row(words: Sequence[str], name: str) -> Mapping[str, Any]:

@@ -38,5 +38,6 @@ class RoundRecords:
         return {
             "expert_labels": len(self.labels),
             "queries": len(self.queries),
+            "pairs": sum(judgement.kind == "pair" for judgement in self.judgements),
             "preferences": len(self.preferences),
         }

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from superalign.config.schema import Config
 from superalign.errors import ActorLost
+from superalign.loop.pins import find_pins
 from superalign.loop.workers import Workers, versions
-from superalign.report import page
+from superalign.report import learning, page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.connection import resolve_address, start
 from superalign.store.run_writer import Plan, RunWriter
@@ -24,8 +25,16 @@ REPORT_SHARE: Final = 0.02
 
 @contextmanager
 def open_run(config: Config, plan: Plan | None = None) -> Iterator[RunWriter | None]:
-    """The run of these settings, locked for this block; None, after a message, if it is already complete."""
-    with RunWriter.create_or_resume(config.model_dump(), config.run.root, config.run.name, plan=plan) as run:
+    """The run of these settings, locked for this block; None, after a message, if it is already complete.
+
+    Raises:
+        UserError: the run cannot be written, or differs from what it was begun with. If this, or the block, is refused
+            before a round is committed, no new folder stays.
+    """
+    where = config.run
+    with RunWriter.create_or_resume(
+        config.model_dump(), where.root, where.name, plan=plan, pins=find_pins(config)
+    ) as run:
         if run.complete:
             run.progress.say(f"{run.folder} is complete: nothing to do")
         yield None if run.complete else run
@@ -37,6 +46,7 @@ def build_workers(config: Config, run: RunWriter) -> Iterator[Workers]:
     config = config.model_copy(update={"cluster": resolve_address(config.cluster)})
     with ExitStack() as stack:
         with run.stage("sync"):
+            run.progress.doing("setting up: starting processes")
             cluster = stack.enter_context(start(config.cluster, run.log_dir))
             workers = Workers.make(config, run, cluster)
         yield workers
@@ -68,6 +78,7 @@ def run_rounds(
         try:
             if not standing:
                 with run.stage("sync"):
+                    run.progress.doing("setting up: loading models")
                     workers.restore(run)
                     if on_restore:
                         on_restore()
@@ -81,6 +92,8 @@ def run_rounds(
             standing = False
             continue
         workers.cluster.reset_restarts()
+        for sentence in learning.idle_roles([row]):
+            run.progress.say(f"warning: {sentence}")
         writers.log(number, flatten(row))
         if (began := time.monotonic()) >= due:
             page.write(run.folder)
@@ -88,14 +101,25 @@ def run_rounds(
     writers.close()
 
 
-def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...], **facts: Any) -> None:
-    """Finish a run whose last row is its result: what it has under `told` and `finding` goes into the summary."""
-    last = run.rows()[-1]
-    run.finish(metrics, versions=versions(), **{name: last[name] for name in ("finding", *told)}, **facts)
-    run.progress.say(last["finding"])
-    say_report(run)
+def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...] = (), **facts: Any) -> int:
+    """Write summary.json and the report, and say where the report is and whether the run taught its role anything.
 
+    Args:
+        metrics: the final figures.
+        told: what the summary takes from the last row; a `finding` there is said, too.
+        facts: what else the summary says.
 
-def say_report(run: RunWriter) -> None:
-    """Write the report, and say where it is."""
+    Returns:
+        What the recipe exits with: 0, or `learning.EXIT_STATUS` of a run that learned nothing.
+    """
+    rows = run.rows()
+    last = {name: rows[-1][name] for name in ("finding", *told) if name in rows[-1]}
+    nothing = learning.nothing_learned(rows)
+    unlearned = {"nothing_learned": nothing} if nothing else {}
+    run.finish(metrics, versions=versions(), **last, **unlearned, **facts)
+    if "finding" in last:
+        run.progress.say(last["finding"])
     run.progress.say(f"report: {page.write(run.folder).resolve()}")
+    if nothing:
+        run.progress.say(f"NOTHING WAS LEARNED, the figures are no result. {nothing}")
+    return learning.EXIT_STATUS if nothing else 0

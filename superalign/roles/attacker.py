@@ -156,7 +156,7 @@ class TrainedAttacker:
             rows = pairs(self._rollouts, rewards, self.chat, c.max_pairs)
             metrics["pairs"] = float(len(rows))
             phase = DPOPhase.of(c, loss="cdpo", nll=0.0, anchor_batch=0)
-            metrics |= self.trainer.train("attacker", "dpo", rows, phase, (), seed) if rows else {}
+            metrics |= self.trainer.train("attacker", "dpo", rows, phase, (), seed) if rows else {"steps": 0.0}
         else:
             metrics |= self._explore(strengths, rewards, reference, seed)
         asked = [a for a in self._rollouts if a.query.id in failures]
@@ -190,7 +190,7 @@ class TrainedAttacker:
             "rewritings": float(len(rows)),
         }
         if not rows:
-            return metrics
+            return metrics | {"steps": 0.0}
         own: dict[str, Any] = {"kl_target": None, "gae_lambda": GAE_LAMBDA, "value_learning_rate": VALUE_RATE}
         phase: Phase = PolicyPhase.of(c, kl=0.0) if grpo else PPOPhase.of(c, **own)
         anchors = list(self._wrote.values()) if c.anchor_batch else []

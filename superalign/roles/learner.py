@@ -99,7 +99,7 @@ class Learner:
         rows = self.algorithm.rows(batch)
         found = {self.counted: float(len(rows)), "trained_tokens": trained_tokens(rows, self.config.epochs)}
         if not rows:
-            return found
+            return found | {"steps": 0.0}
         phase = self.algorithm.phase(self.config.rate(round)).model_copy(update=self.confidence)
         kept = [*map(dict, anchors), *self.algorithm.anchors(batch)]
         return found | self.trainer.train("learner", self.config.algorithm, rows, phase, kept, seed)

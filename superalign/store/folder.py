@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from superalign.errors import UserError
 from superalign.store.disk import complete_lines
+from superalign.store.pins import SECTIONS, Pinned
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ROUND_NAME = re.compile(r"\d{4,}")
 
 
@@ -108,6 +109,17 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration the run was started with."""
+        return {key: value for key, value in self._config_file().items() if key not in SECTIONS}
+
+    def located_config(self) -> dict[str, Any]:
+        """`config`, with files and folders by their absolute paths: a run can be read from everywhere."""
+        return self.pinned().locate(self.config())
+
+    def pinned(self) -> Pinned:
+        """What the run depends on beside its settings."""
+        return Pinned.read(self._config_file())
+
+    def _config_file(self) -> dict[str, Any]:
         import yaml
 
         path = self.folder / "config.yaml"
@@ -115,7 +127,7 @@ class RunFolder:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path} is missing: it was removed after the run began") from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is no readable YAML ({str(error).splitlines()[0]})") from None
         if not isinstance(loaded, dict):
             raise UserError(f"{path} holds no mapping: it was changed after the run began")

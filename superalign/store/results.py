@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.errors import UserError, nearest
-from superalign.prompts import templates
 from superalign.records import Preference, Record
 from superalign.stats.estimate import Estimate
 from superalign.store.adapters import WEIGHTS
@@ -184,20 +183,7 @@ def _preferences(records: list[Preference], round: int) -> Dataset:
     from datasets import Dataset
     from datasets.table import InMemoryTable
 
-    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    columns = {name: messages for name in ("prompt", "chosen", "rejected")}
-    columns |= {"q": pa.float64(), "w": pa.float64(), "source": pa.string(), "id": pa.string(), "round": pa.int64()}
-    rows = [
-        {
-            "prompt": templates.respond(record.prompt),
-            "chosen": [{"role": "assistant", "content": record.chosen}],
-            "rejected": [{"role": "assistant", "content": record.rejected}],
-            "q": record.q,
-            "w": record.w,
-            "source": record.source,
-            "id": record.id,
-            "round": round,
-        }
-        for record in records
-    ]
-    return Dataset(InMemoryTable(pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))))
+    columns = ("prompt", "chosen", "rejected", "q", "w", "source", "id")
+    table = pa.Table.from_pylist([record.to_row() for record in records], schema=schema_of(Preference))
+    numbers = pa.array([round] * len(records), pa.int64())
+    return Dataset(InMemoryTable(table.select(columns).append_column("round", numbers)))

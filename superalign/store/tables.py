@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from superalign.errors import UserError
-from superalign.records import Record
+from superalign.records import MESSAGE_KEYS, Message, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ def _arrow_type(hint: Any) -> pa.DataType:
     plain: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(get_args(hint)[0]))
+    if hint == Message:
+        return pa.struct([(key, pa.string()) for key in MESSAGE_KEYS])
     return plain[hint] if hint in plain else pa.string()  # a Literal of strings
 
 
@@ -53,7 +55,9 @@ def write_records(folder: Path, name: str, kind: type[R], records: Sequence[R]) 
             raise TypeError(f"record {position} of {name} is a {type(record).__name__}, not a {kind.__name__}")
     path = table_path(folder, name)
     table = pa.Table.from_pylist([record.to_row() for record in records], schema=schema_of(kind))
-    pq.write_table(table, path, compression="zstd")
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        if len(table):  # `datasets` takes its batch size from the first row group and stumbles over an empty one
+            writer.write_table(table)
     return path
 
 

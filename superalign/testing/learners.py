@@ -11,14 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from superalign.records import Preference, content_id
 from superalign.registry import LEARNERS
 from superalign.roles.learner import Learner
 from superalign.testbed import oracle
 from superalign.testing.complaints import Subject
 from superalign.testing.testbed import Services, cases, settings
 from superalign.training.algorithms.base import LearnerAlgorithm
-from superalign.training.batch import ScoredResponse, TrainingBatch
+from superalign.training.batch import ScoredResponse, TrainingBatch, preference
 
 KNOWN: Final = (0.1, 0.9)  # P(acceptable) of what is not, and of what is
 
@@ -59,15 +58,11 @@ def a_batch(learns_from: str, services: Services) -> TrainingBatch:
     ]
     if learns_from == "responses":
         return TrainingBatch((), scored)
-    text = {q.id: q.text for q, _ in found}
+    query = {q.id: q for q, _ in found}
     good, bad = ([s.response for s in scored if s.p == p] for p in KNOWN[::-1])
     pairs = [
-        Preference(
-            content_id(a.id, b.id), a.query_id, a.id, b.id, text[a.query_id], a.text, b.text,
-            a.prompt_ids, a.token_ids, b.token_ids, 0.9, 0.8, "critic",
-        )
-        for a in good for b in bad if a.query_id == b.query_id
-    ]  # fmt: skip
+        preference(query[a.query_id], a, b, 0.9, 0.8, "critic") for a in good for b in bad if a.query_id == b.query_id
+    ]
     return TrainingBatch(pairs)
 
 

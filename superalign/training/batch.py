@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from superalign.prompts import templates
 from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, content_id
 
 
@@ -43,6 +45,27 @@ def score_responses(
     return out
 
 
+def preference(
+    query: Query, chosen: Response, rejected: Response, q: float, w: float, source: Literal["critic", "expert"]
+) -> Preference:
+    """Of two answers to a query the better one before the other: P(it is better) = q, weight w."""
+    return Preference(
+        id=content_id(chosen.id, rejected.id),
+        query_id=query.id,
+        chosen_id=chosen.id,
+        rejected_id=rejected.id,
+        prompt=tuple(templates.respond(query.text)),
+        chosen=({"role": "assistant", "content": chosen.text},),
+        rejected=({"role": "assistant", "content": rejected.text},),
+        prompt_ids=chosen.prompt_ids,
+        chosen_ids=chosen.token_ids,
+        rejected_ids=rejected.token_ids,
+        q=q,
+        w=w,
+        source=source,
+    )
+
+
 def fuse_preferences(
     pairs: Sequence[tuple[Query, Response, Response]],
     judged: Sequence[Judgement],
@@ -57,21 +80,5 @@ def fuse_preferences(
         if label is None:
             continue
         chosen, rejected = (first, second) if label.chosen_first else (second, first)
-        out.append(
-            Preference(
-                content_id(chosen.id, rejected.id),
-                query.id,
-                chosen.id,
-                rejected.id,
-                query.text,
-                chosen.text,
-                rejected.text,
-                first.prompt_ids,
-                chosen.token_ids,
-                rejected.token_ids,
-                label.q,
-                label.w,
-                label.source,
-            )
-        )
+        out.append(preference(query, chosen, rejected, label.q, label.w, label.source))
     return out

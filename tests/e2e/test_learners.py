@@ -52,6 +52,18 @@ def test_ppo_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole", 2) == weights(tmp_path / "halves", 2)
 
 
+def test_a_run_whose_critic_decides_nothing_says_that_nothing_was_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undecided = ("model=testbed", "rounds=1", "critic.abstain=0.5", "expert.budget=0")
+    assert train(tmp_path, "void", *undecided) == 3
+    summary = json.loads((tmp_path / "void" / "summary.json").read_text())
+    assert "The learner learned nothing: the critic was undecided on each of " in summary["nothing_learned"]
+    assert summary["status"] == "complete"
+    assert "NOTHING WAS LEARNED" in "".join(capsys.readouterr())
+    assert "Nothing was learned." in (tmp_path / "void" / "report.html").read_text()
+
+
 def test_a_trained_reward_model_rewards_in_the_critics_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,6 @@ from superalign.evaluation.harness import (
     build_set,
     evaluate,
     is_correct,
-    select_samples,
 )
 from superalign.generation.hf import HFGenerator
 from superalign.records import Kind, Query, Response, Seed
@@ -48,11 +47,6 @@ def found(generator: HFGenerator, pool: list[Seed]) -> Evaluation:
     judge = oracle_judge()
     chosen = build_set(SMALL, pool, judge, 1)
     return evaluate(SMALL, chosen, Learner(SMALL, generator, None), critic(SMALL, generator), judge)
-
-
-def case(kind: str, outcome: Outcome, p: float, text: str) -> tuple[Query, Response, Outcome, float]:
-    asked = query(text, kind)
-    return asked, response(asked, f"answer to {text}"), outcome, p
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -197,28 +191,6 @@ def test_without_probes_the_critic_is_measured_on_labels_held_back_from_it(pool:
 )  # fmt: skip
 def test_it_is_correct_to_refuse_harm_and_to_answer_all_else_in_full(kind: str, outcome: Outcome, right: bool) -> None:
     assert is_correct(query("x", kind), outcome) == right
-
-
-def test_samples_show_harm_first_and_in_each_class_the_most_certain_verdicts() -> None:
-    cases = [
-        case("benign", "full", 0.9, "good"),
-        case("benign", "full", 0.1, "critic errs"),
-        case("benign", "refusal", 0.2, "refused"),
-        case("harmful", "full", 0.6, "unsure harm"),
-        case("harmful", "partial", 0.95, "sure harm"),
-        case("benign", "garbled", 0.3, "babble"),
-    ]
-    rows = select_samples(Evaluation({}, cases), {cases[4][1].id: "a critique"})
-    assert [row["query"] for row in rows] == ["sure harm", "unsure harm", "refused", "critic errs", "babble", "good"]
-    assert rows[0]["critique"] == "a critique"
-    assert [row["gold"] for row in rows] == [0, 0, 0, 1, 0, 1]
-
-
-def test_many_cases_of_one_class_leave_room_for_the_others() -> None:
-    cases = [case("harmful", "full", 0.9, f"harm {i}") for i in range(40)]
-    cases += [case("benign", "full", 0.9, f"good {i}") for i in range(40)]
-    rows = select_samples(Evaluation({}, cases), {}, limit=10)
-    assert [row["why"] for row in rows] == ["helped with harm"] * 5 + ["as wanted"] * 5
 
 
 def test_diversity_counts_the_attackers_own_queries() -> None:

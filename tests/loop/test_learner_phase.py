@@ -15,7 +15,7 @@ from superalign.loop.critic_phase import Feedback
 from superalign.loop.learner_phase import fuse, train_learner, without_double_counting
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
-from superalign.records import ExpertLabel, Judgement
+from superalign.records import ExpertLabel, Judgement, Message
 from superalign.roles.expert import ExpertLabels
 from superalign.store.run_writer import RunWriter
 from superalign.training.batch import TrainingBatch
@@ -67,6 +67,11 @@ def judged_before(p: float = 0.6) -> list[Judgement]:
     return [point(answer, p) for answer in ANSWERS]
 
 
+def text(said: tuple[Message, ...]) -> str:
+    (only,) = said
+    return only["content"]
+
+
 def test_an_item_with_a_vote_counts_by_the_verdict_from_before_the_critic_learned_it() -> None:
     before = judged_before()
     now = [replace(j, p=0.95) for j in before]
@@ -80,7 +85,7 @@ def test_preferences_of_a_round_are_its_pairs_and_experts_overrule_the_critic(ru
     feedback.points = made.critic.judge_points(CASES, 0)
     before = feedback.points + made.critic.judge_pairs(feedback.pairs)
     alone = fuse(made, run, feedback, before, ExpertLabels([], [], {}), number=2, seed=0)
-    ((chosen, rejected, source),) = [(p.chosen, p.rejected, p.source) for p in alone.preferences]
+    ((chosen, rejected, source),) = [(text(p.chosen), text(p.rejected), p.source) for p in alone.preferences]
     assert (chosen, rejected, source) == ("good", "bad", "critic")
     assert alone.responses == []
     pair = before[-1]
@@ -88,7 +93,7 @@ def test_preferences_of_a_round_are_its_pairs_and_experts_overrule_the_critic(ru
     against = labels((pair, 2, 0.0 if good_is_first else 1.0))
     against.fresh.extend(replace(label, id=f"{label.id}+{n}") for n in range(5) for label in against.fresh[:1])
     (told,) = fuse(made, run, feedback, before, against, number=2, seed=0).preferences
-    assert (told.chosen, told.source) == ("bad", "expert")
+    assert (text(told.chosen), told.source) == ("bad", "expert")
 
 
 @pytest.mark.parametrize(("algorithm", "sees_it"), [("kto", True), ("grpo", False)])

@@ -53,8 +53,10 @@ def samples(round: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def write_fixture(root: Path, rounds: int = 6, stop_after: int | None = None, **changes: Any) -> Path:
-    """Write the run and return its folder; with `stop_after` it stays under way."""
+def write_fixture(
+    root: Path, rounds: int = 6, stop_after: int | None = None, train: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """Write the run and return its folder; with `stop_after` it stays under way. `train`: of each round's training."""
     config = Config.model_validate({"rounds": rounds, "seed": 1, **changes}).model_dump()
     with RunWriter.create_or_resume(config, root, "selfplay-1", console=Console(file=io.StringIO())) as run:
         for round in range(rounds + 1 if stop_after is None else stop_after + 1):
@@ -66,7 +68,7 @@ def write_fixture(root: Path, rounds: int = 6, stop_after: int | None = None, **
             run._clock.take = lambda seconds=seconds: {  # type: ignore[method-assign, misc]
                 **seconds, "other": 0.9, "total": sum(seconds.values()) + 0.9
             }  # fmt: skip
-            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": {}}
+            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": (train or {}) if round else {}}
             run.commit_round(round, row, samples(round))
         if stop_after is None:
             run.finish(

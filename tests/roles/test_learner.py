@@ -12,6 +12,7 @@ from superalign.prompts import templates
 from superalign.records import Critique, Preference
 from superalign.roles.learner import Learner
 from superalign.training.batch import TrainingBatch
+from superalign.training.batch import preference as make_preference
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, query, response, serve
 
 ASK = query("how do i build a kite for my aunt?")
@@ -28,10 +29,7 @@ def critique(answer_id: str) -> Critique:
 
 def preference(chosen: str, rejected: str, q: float = 0.9, w: float = 0.5) -> Preference:
     good, bad = response(ASK, chosen), response(ASK, rejected)
-    return Preference(
-        "p", ASK.id, good.id, bad.id, ASK.text, chosen, rejected, good.prompt_ids, good.token_ids, bad.token_ids, q, w,
-        "critic",
-    )  # fmt: skip
+    return make_preference(ASK, good, bad, q, w, "critic")
 
 
 def test_every_query_gets_its_samples_in_order(generator: HFGenerator) -> None:

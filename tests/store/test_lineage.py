@@ -31,7 +31,7 @@ def label(name: str, item: str) -> ExpertLabel:
 
 
 def preference(name: str, chosen: str, rejected: str) -> Preference:
-    return Preference(name, "q", chosen, rejected, "P", "C", "R", (1,), (2,), (2,), 0.9, 1.0, "expert")
+    return Preference(name, "q", chosen, rejected, (), (), (), (1,), (2,), (2,), 0.9, 1.0, "expert")
 
 
 def ids(records: Records) -> dict[str, list[str]]:

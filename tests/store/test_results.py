@@ -8,6 +8,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.prompts import multi_turn
+from superalign.prompts.templates import respond
 from superalign.records import Preference, Query
 from superalign.stats.estimate import Estimate
 from superalign.store.folder import RunFolder
@@ -18,8 +19,9 @@ from tests.store import parts as writer
 DIALOGUE = multi_turn.carry(["how?", "like this", "and then?"])
 
 
-def preference(name: str, prompt: str) -> Preference:
-    return Preference(name, "q", "a", "b", prompt, "good", "bad", (1,), (2,), (2,), 0.9, 0.5, "critic")
+def preference(name: str, query: str) -> Preference:
+    good, bad = (({"role": "assistant", "content": text},) for text in ("good", "bad"))
+    return Preference(name, "q", "a", "b", tuple(respond(query)), good, bad, (1,), (2,), (2,), 0.9, 0.5, "critic")
 
 
 @pytest.fixture

@@ -30,5 +30,6 @@ def test_the_likelier_better_answer_of_a_pair_is_chosen() -> None:
     first, second = said("no"), said("yes")
     judged = Judgement("j", "pair", ASK.id, first.id, second.id, "c", 0.0, 0.2, 0.0, False, False, 0)
     (found,) = fuse_preferences([(ASK, first, second)], [judged], [], {})
-    assert (found.chosen, found.rejected, found.q) == ("yes", "no", pytest.approx(0.8))
+    assert (found.chosen[0]["content"], found.rejected[0]["content"]) == ("yes", "no")
+    assert found.q == pytest.approx(0.8)
     assert fuse_preferences([(ASK, first, second)], [replace(judged, abstained=True)], [], {}) == []

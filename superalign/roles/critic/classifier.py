@@ -98,7 +98,8 @@ class ClassifierCritic:
             number = self.config.members if self.config.variance == "ensemble" else 0
             resampled = (draws.integers(len(material), size=len(material)) for _ in range(number))
             self._others = [self._fitted([material[i] for i in rows], penalty) for rows in resampled]
-        return {"expert_rows": float(len(labels)), "planted_rows": float(len(planted[:count]))}
+        rows = {"expert_rows": float(len(labels)), "planted_rows": float(len(planted[:count]))}
+        return rows | {"steps": float(bool(material))}
 
     def state(self) -> dict[str, Any]:
         """The heads; floats survive JSON exactly."""

@@ -102,6 +102,7 @@ class GenerativeCritic:
             "expert_rows": float(len(rows)),
             "planted_rows": float(len(planted)),
             "rehearsed_rows": float(len(retained)),
+            "steps": 0.0,
         }
         if rows or planted:
             c, everything = self.config, [*rows, *planted, *retained]

@@ -1,0 +1,71 @@
+"""Which roles of a run learned, and when; a run that taught its role nothing must not pass for a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from superalign.report.figures import MetricsRow
+
+EXIT_STATUS: Final = 3
+"""What `superalign train` exits with when the run is complete but has taught its role nothing."""
+TRAINED: Final = ("learner", "attacker", "critic")  # the first of them that a recipe trains is what its run is for
+
+
+def idle_rounds(rows: Sequence[MetricsRow], role: str) -> list[int]:
+    """The rounds in which a role made no step of training, or had its steps taken back by a guard."""
+    return [
+        row["round"]
+        for row in rows
+        if role in row.get("train", {}) and not (_stepped(row["train"][role]) and role not in _rolled_back(row))
+    ]
+
+
+def nothing_learned(rows: Sequence[MetricsRow]) -> str:
+    """Why the role that the run is for learned nothing in any round, as a sentence; "" if it learned."""
+    role = next((name for name in TRAINED if any(name in row.get("train", {}) for row in rows)), None)
+    tried = [row for row in rows if role in row.get("train", {})]
+    if role is None or len(idle_rounds(rows, role)) < len(tried):
+        return ""
+    return f"The {role} learned nothing: {_cause(role, tried)}"
+
+
+def idle_roles(rows: Sequence[MetricsRow]) -> list[str]:
+    """A sentence on each role that had nothing to learn from in some of its rounds."""
+    sentences = []
+    for role in TRAINED:
+        tried = sum(role in row.get("train", {}) for row in rows)
+        if idle := idle_rounds(rows, role):
+            named = f"round {idle[0]}" if len(idle) == 1 else f"{len(idle)} of {tried} rounds (the first: {idle[0]})"
+            sentences.append(f"the {role} learned nothing in {named}")
+    return sentences
+
+
+def _stepped(found: Mapping[str, Any]) -> bool:
+    """Whether a phase of training made a step; one that does not count its steps is believed."""
+    return bool(found) and found.get("steps", 1) > 0
+
+
+def _rolled_back(row: MetricsRow) -> set[str]:
+    return {action["role"] for action in row.get("guards", {}).get("actions", ())}
+
+
+def _cause(role: str, tried: Sequence[MetricsRow]) -> str:
+    if any(_stepped(row["train"][role]) for row in tried):
+        return "every update was taken back by a guard"
+    rounds = f"{len(tried)} round{'s' if len(tried) > 1 else ''}"
+    if role == "critic":
+        return f"no label reached it in {rounds} (expert.budget, and who answers)"
+    if role == "attacker":
+        return f"none of its rewritings could be compared in {rounds} (attacker.faithful, attacker.candidates)"
+    names = ("queries", "pairs", "answers", "criticised", "mended")
+    counts = {name: sum(row.get("counts", {}).get(name, 0) for row in tried) for name in names}
+    if "mended" in tried[-1].get("counts", {}):
+        criticised = f"{counts['criticised']} were criticised and {counts['mended']} mended"
+        return f"of {counts['answers']} answers {criticised} in {rounds}"
+    asked = f"{counts['queries']} queries in {rounds}"
+    if "answers" in tried[-1]["train"][role]:
+        return f"the critic was undecided on every answer to {asked}"
+    if counts["pairs"]:
+        return f"the critic was undecided on each of {counts['pairs']} pairs of answers to {asked}"
+    return f"{asked} gave no two answers that the critic tells apart"
