@@ -16,6 +16,7 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.errors import UserError
+from superalign.evaluation.judging import check_by_settings, reported
 from superalign.evaluation.vulnerabilities import (
     Attempt,
     attempts,
@@ -95,7 +96,9 @@ def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: 
     """One round, graded, reported and committed."""
     cases, critiques, learned = attack(run, workers, number) if number else fixed(run, workers)
     with run.stage("evaluate"):
+        check = check_by_settings(workers.judge, config)
         outcomes: list[Outcome] = workers.judge.outcomes(cases)
+        check = check.on(workers.judge, cases)
         tries = attempts(cases, outcomes, number)
         write_records(folder, "attempts", Attempt, tries)
         every = [*earlier(run), *tries]
@@ -103,12 +106,13 @@ def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: 
     with run.stage("sync"):
         workers.save(folder)
     row = {
-        "metrics": measured(config, tries),
+        "metrics": reported(measured(config, tries), check),
         "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
         "train": learned,
         "judge": named(workers.judge, "rewards the attacker"),
-        "tables": found,
-        "finding": found_by(every),
+        "judge_check": check.to_row(),
+        "tables": [] if check.withheld else found,
+        "finding": f"No rates are reported: {check.withheld}." if check.withheld else found_by(every),
     }
     return run.commit_round(number, row, redacted(cases, critiques, outcomes))
 
@@ -168,4 +172,4 @@ def main(config: Config) -> int:
                 lambda number, folder: play(config, run, workers, number, folder),
                 lambda: aim(config, run, workers),
             )
-        return finish(run, run.first_and_last(), ("judge", "tables", "counts"), simulated_expert=False)
+        return finish(run, run.first_and_last(), ("judge", "judge_check", "tables", "counts"), simulated_expert=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.config.schema import Config
-from superalign.data.preferences import PreferencePair, load_pairs
+from superalign.data.preferences import PreferencePair, read_pairs
 from superalign.feedback.calibration import Calibrator
 from superalign.loop.rounds import RoundRow, finish, open_run
 from superalign.loop.workers import stage_seed
@@ -91,10 +91,12 @@ def judge(config: Config) -> str:
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete."""
-    pairs = load_pairs(config)
+    found = read_pairs(config)
+    pairs = found.pairs
     with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0
+        found.summary.tell(run)
         with run.stage("load"):
             model = RewardModel(config.model, config.lora, config.cluster.threads)
             if (last := run.last_round()) is not None:

@@ -16,6 +16,7 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate
+from superalign.evaluation.judging import check_by_settings, withhold
 from superalign.evaluation.samples import Criticised, select_criticised, select_samples
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
@@ -100,7 +101,8 @@ def play(
         done, said = refine(config, run, workers, constitution, number, folder)
     with run.stage("evaluate"):
         chosen = workers.sets[number in (0, config.rounds)]
-        found = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
+        check = check_by_settings(workers.judge, config)
+        found = withhold(evaluate(config, chosen, workers.learner, workers.critic, workers.judge), check, workers.judge)
         metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
     with run.stage("sync"):
         workers.save(folder)
@@ -108,6 +110,7 @@ def play(
         "metrics": metrics,
         "measured_on": found.measured_on,
         "judge": named(workers.judge, "chose what was learned"),
+        "judge_check": found.judge.to_row() if found.judge else None,
         **done,
     }
     return run.commit_round(number, row, [*select_samples(found), *select_criticised(said, workers.judge)])
@@ -126,5 +129,5 @@ def main(config: Config) -> int:
                     "what the learner was trained for, so have people read its answers (`superalign samples`)"
                 )
             run_rounds(run, workers, lambda number, folder: play(config, run, workers, constitution, number, folder))
-        principles = list(constitution.principles)
-        return finish(run, run.first_and_last(), ("judge",), simulated_expert=False, constitution=principles)
+        told, principles = ("judge", "judge_check"), list(constitution.principles)
+        return finish(run, run.first_and_last(), told, simulated_expert=False, constitution=principles)

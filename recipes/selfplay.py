@@ -90,6 +90,7 @@ def commit(
         "counts": now.counts(),
         "train": now.train,
         "judge": workers.judge.name,
+        "judge_check": found.judge.to_row() if found.judge else None,
         "idle": workers.idle(),
         **guards.record(folder, found),
     }
@@ -129,7 +130,7 @@ def main(config: Config) -> int:
         status = finish(
             run,
             run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
-            ("judge",),
+            ("judge", "judge_check"),
             simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
             **({"status": "stopped", "stopped": reason} if reason else {}),
         )

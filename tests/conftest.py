@@ -14,6 +14,8 @@ def pytest_configure() -> None:
     """Be interruptible: xdist's workers ignore SIGINT, and so would every process that a test starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Tests of bfloat16 have tiny models, which are quick enough on a CPU that does not know it.
+    os.environ.setdefault("SUPERALIGN_SLOW_BFLOAT16", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,7 +34,7 @@ LAYERS = (
 """From top to bottom: the recipes, the packages of superalign, and its modules that everything rests on."""
 FACE = "superalign/__init__.py"
 """What users import: it names what is exported, and imports it when it is asked for."""
-LOOSE = {"__init__", "errors", "models", "records", "registry"}
+LOOSE = {"__init__", "errors", "records", "registry"}
 LONGEST = 300
 WRAPPED = {"ray": "superalign/runtime/", "vllm": "superalign/generation/engine.py"}
 """Libraries that are imported in one place alone, for which the rest of the code knows an interface of ours."""

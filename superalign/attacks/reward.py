@@ -6,7 +6,6 @@ the Lagrangian weight of DiveR-CT (arXiv 2405.19026) and the cells of MAP-Elites
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,15 +69,3 @@ def adapted_weight(weight: float, success: float, target: float, rate: float) ->
     An attacker that succeeds more often than the target is paid more for being new, one that fails for succeeding.
     """
     return float(np.clip(weight * np.exp(rate * (success - target)), *WEIGHTS))
-
-
-def faithfulness(seed: str, query: str) -> float:
-    """How much of a seed's words is left in a query, in [0, 1]: the mean over words of the share of their trigrams.
-
-    Only letters count, so that a word that is spelled out, or a request that is cut between words, is wholly there.
-    Words of one or two letters say little and are left out.
-    """
-    said = re.sub(r"[\W\d_]", "", query.lower())
-    words = re.findall(r"[^\W\d_]{3,}", seed.lower())
-    shares = [np.mean([word[i : i + 3] in said for i in range(len(word) - 2)]) for word in words]
-    return float(np.mean(shares)) if shares else 0.0

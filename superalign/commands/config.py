@@ -35,7 +35,10 @@ def config(arguments: argparse.Namespace) -> int:
     from superalign.config.compose import load
 
     resolved = load(arguments.overrides).model_dump(mode="json")
-    print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), end="")
+    anything = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    print(
+        yaml.safe_dump(resolved, sort_keys=False, allow_unicode=anything), end=""
+    )  # else escaped: it may be read back
     return 0
 
 

@@ -36,6 +36,7 @@ def tell(config: Config, recipe: Any) -> None:
         return
     training = [each for one in plan.rounds for each in one.training]
     roles = [role for role in (*TRAINED, REWARD) if role in {each.role for each in training} | _asked_roles(plan)]
+    _data(config, roles)
     sizes = _models(config, roles, training) if roles else {}
     if set(roles) & set(TRAINED):
         _services(config)
@@ -45,6 +46,17 @@ def tell(config: Config, recipe: Any) -> None:
         print(_time(config, plan, sizes))
     for note in plan.notes:
         print(note)
+
+
+def _data(config: Config, roles: Sequence[str]) -> None:
+    """Print what was understood of the seeds, or of the preferences, that these roles learn from."""
+    from superalign.data.preferences import read_pairs
+    from superalign.data.seeds import read_seeds
+
+    lines = read_pairs(config).summary.lines() if REWARD in (*roles, config.recipe) else []
+    lines += read_seeds(config.data, config.seed).summary.lines() if set(roles) & set(TRAINED) else []
+    for number, line in enumerate(lines):
+        print(f"{'' if number else 'data':<10} {line}")
 
 
 def _asked_roles(plan: RunPlan) -> set[str]:

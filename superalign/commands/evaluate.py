@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+import json
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from superalign.commands import shown
 from superalign.commands.parser import Verbs, add_overrides
 from superalign.errors import UserError
 
-ASKED: Final = ("data", "evaluation", "seed")
+if TYPE_CHECKING:
+    from superalign.config.schema import Config
+    from superalign.evaluation.judge_check import JudgeCheck
+    from superalign.stats.estimate import Estimate
+    from superalign.store.folder import RunFolder
+
+ASKED: Final = ("data", "evaluation", "models", "seed")
 
 
 def register(verbs: Verbs) -> None:
@@ -16,53 +28,167 @@ def register(verbs: Verbs) -> None:
     parser = verbs.add("eval", evaluate, "evaluate a run or a model on held-out requests")
     parser.add_argument("target", metavar="RUN|MODEL")
     add_overrides(parser)
+    parser.add_argument("--output", metavar="FILE.json", help="write the figures there, too, as fractions")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print the held-out figures; settings choose seeds and sizes (data.*, evaluation.*, seed).
 
     Raises:
-        UserError: a setting does not change an evaluation, or the target is neither a run with weights nor a model.
+        UserError: a setting does not change an evaluation, the target is neither a run with weights nor a model, or
+            the output cannot be written.
     """
-    from rich.console import Console
-    from rich.table import Table
+    output = _output(arguments.output)
+    from superalign.store.clock import Plan
+    from superalign.store.live import RunProgress
 
-    from superalign.commands.target import open_target
+    progress = RunProgress(arguments.target, Plan(0))
+    try:
+        config, run, check, found, measured_on = _evaluated(arguments.target, arguments.overrides, progress)
+    finally:
+        progress.close()
+    _print(f"{arguments.target}, graded by {check.judge}", found)
+    if not check.exact:
+        print(check)
+    if output is not None:
+        _write(output, _told(arguments.target, config, run, check, found, measured_on))
+    return 0
+
+
+def _evaluated(
+    target: str, overrides: list[str], progress: Any
+) -> tuple[Config, RunFolder | None, JudgeCheck, dict[str, Estimate], Mapping[str, str]]:
+    def begin(what: str) -> None:
+        progress.doing(what)
+        if not progress.console.is_terminal:
+            progress.say(what)
+
+    progress.doing("loading the model")  # on a terminal at once; elsewhere a refusal stays the only line
+    from superalign.commands.target import find_target, open_target
     from superalign.config.compose import load
-    from superalign.config.schema import Config
-    from superalign.data.seeds import load_seeds
+    from superalign.data.seeds import read_seeds
     from superalign.evaluation import harness
+    from superalign.evaluation.judging import check_by_settings, reported
     from superalign.evaluation.refinement import refined_success
     from superalign.roles.critic.registry import critic_class
     from superalign.roles.judge import make_judge
     from superalign.roles.learner import Learner
     from superalign.store.adapters import load_memory
 
-    target, overrides = arguments.target, arguments.overrides
     chosen = load(overrides).model_dump()
+    _check(overrides)
+    find_target(target)
+    begin("loading the model")
     config, generator, run = open_target(target)
-    settings = config.model_dump()
-    for key in (override.partition("=")[0].lstrip("+") for override in overrides):
-        section, _, name = key.partition(".")
-        if section not in ASKED:
+    config = _with(config, overrides, chosen)
+    judge = make_judge(config, generator)
+    begin("reading the requests")
+    seeds = read_seeds(config.data, config.seed)
+    for line in seeds.summary.lines():
+        progress.say(line)
+    questions = harness.build_set(config, seeds.seeds, judge, config.evaluation.final_factor)
+    critic = critic_class(config)(config, generator, None)
+    if run:
+        critic.restore(load_memory(run)["critic"], [])  # calibration and heads, without the labels
+    learner = Learner(config, generator, None)
+    begin("answering and judging")
+    check = check_by_settings(judge, config)
+    evaluation = harness.evaluate(config, questions, learner, critic, judge)
+    found = evaluation.metrics
+    if config.evaluation.refinement:
+        begin("refining attacks")
+    if refined := refined_success(config, questions.refined, generator, learner, judge):
+        found["attack_success_rate_refinement"] = refined
+    check = check.on(judge, [(query, response) for query, response, *_ in evaluation.cases])
+    return config, run, check, reported(found, check), evaluation.measured_on
+
+
+def _keys(overrides: list[str]) -> list[str]:
+    return [override.partition("=")[0].lstrip("+") for override in overrides]
+
+
+def _check(overrides: list[str]) -> None:
+    """Refuse settings that do not change an evaluation.
+
+    Raises:
+        UserError: one of them does not.
+    """
+    for key in _keys(overrides):
+        if key.partition(".")[0] not in ASKED:
             raise UserError(f"{key} does not change an evaluation; what does is {', '.join(ASKED)}")
+
+
+def _with(config: Config, overrides: list[str], chosen: Mapping[str, Any]) -> Config:
+    """The settings of the target with those that were asked for."""
+    settings = config.model_dump()
+    for section, _, name in (key.partition(".") for key in _keys(overrides)):
         if name:
             name = name.split(".")[0]
             settings[section][name] = chosen[section][name]
         else:
             settings[section] = chosen[section]
-    config = Config.model_validate(settings)
-    judge = make_judge(config, generator)
-    questions = harness.build_set(config, load_seeds(config.data, config.seed), judge, config.evaluation.final_factor)
-    critic = critic_class(config)(config, generator, None)
-    if run:
-        critic.restore(load_memory(run)["critic"], [])  # calibration and heads, without the labels
-    learner = Learner(config, generator, None)
-    found = harness.evaluate(config, questions, learner, critic, judge).metrics
-    if refined := refined_success(config, questions.refined, generator, learner, judge):
-        found["attack_success_rate_refinement"] = refined
-    table = Table("figure", "value", "95 % interval", "n", title=f"{target}, graded by {judge.name}")
+    return type(config).model_validate(settings)
+
+
+def _print(title: str, found: Mapping[str, Estimate]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from superalign.commands.opened import screen
+    from superalign.stats.format import interval, number
+
+    table = Table("figure", "value", "95 % interval", "n", title=Text(title), title_justify="left")
     for name, e in found.items():
-        table.add_row(name, f"{e.value:.3f}", f"{e.low:.3f} to {e.high:.3f}", str(e.n))
-    Console().print(table)
-    return 0
+        unit = shown.unit(name)
+        table.add_row(*map(Text, (shown.title(name), number(e.value, unit), interval(e, unit), str(e.n))))
+    screen().print(table)
+
+
+def _told(
+    target: str,
+    config: Config,
+    run: RunFolder | None,
+    check: JudgeCheck,
+    found: Mapping[str, Estimate],
+    measured_on: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `--output` holds; figures as fractions."""
+    settings = config.model_dump(mode="json")
+    figures = [
+        {"name": name, "title": shown.title(name), **e.to_dict(), "measured_on": measured_on.get(name)}
+        for name, e in found.items()
+    ]
+    return {
+        "target": target,
+        "run": str(run.folder.resolve()) if run else None,
+        "round": run.last_round() if run else None,
+        "model": config.model_of("learner"),
+        "judge": {"name": check.judge, "exact": check.exact, "check": check.to_row()},
+        "interval": "95 %",
+        "figures": figures,
+        "settings": {key: settings[key] for key in ASKED if key in settings},
+        "superalign": metadata.version("superalign"),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _output(given: str | None) -> Path | None:
+    """Where figures are to be written, looked at before they take minutes.
+
+    Raises:
+        UserError: no file can be written there.
+    """
+    if given is None:
+        return None
+    path = Path(given).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"lies in no folder ({path.parent} is not there)"
+        raise UserError(f"--output {given} {what}: give a file, for example figures.json")
+    return path
+
+
+def _write(path: Path, told: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output {path} cannot be written ({error.strerror})") from None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PORT = 8400
 EXPORTS = ("jsonl", "argilla", "label-studio", "trl")  # those of `formats`, which is slow to import
 IMPORTS = ("jsonl", "argilla", "label-studio")
+MOST_LISTED = 20  # bad answers of an import
 GUIDELINE = "guideline.txt"  # in the run's folder: shown in place of the guideline that comes with superalign
 
 
@@ -108,13 +109,23 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Read answers."""
+    """Read answers; 2 if the file tells nothing."""
     from superalign.experts import formats
+    from superalign.experts.terminal import clean
 
     with contextlib.closing(_queue(_run(arguments))) as queue:
         found = formats.IMPORTS[arguments.format](queue, arguments.file)
+    if (why := found.nothing) is not None:
+        raise UserError(f"{arguments.file}: nothing was imported: {why}")
     surplus = f"; {found.surplus} answers that nobody needed any more were left out" if found.surplus else ""
-    print(f"{found.new} new labels{surplus}")
+    known = f"; {found.known} were there already" if found.known else ""
+    unanswered = f"; {found.unanswered} without an answer" if found.unanswered else ""
+    refused = f"; {len(found.refused)} bad ones were left out:" if found.refused else ""
+    print(f"{found.new} new labels{known}{surplus}{unanswered}{refused}")
+    for line in found.refused[:MOST_LISTED]:
+        print(f"  {clean(line)}")
+    if len(found.refused) > MOST_LISTED:
+        print(f"  and {len(found.refused) - MOST_LISTED} more")
     return 0
 
 
@@ -163,7 +174,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     ]
     lines += [f"Cohen's kappa of {' and '.join(row['annotators'])}: {told(row['kappa'])}" for row in found["kappa"]]
-    lines += [f"error of {name}: {told(error)}" for name, error in found["error"].items()]
+    for name, error in found["error"].items():
+        lines.append(f"error of {name}: {found['error_unknown'].get(name) or told(error)}")
+        if name in found["quality"]:
+            rates = "{sensitivity:.3f} of what is right or better, {specificity:.3f} of what is not"
+            lines.append(f"  {name} sees " + rates.format(**found["quality"][name]))
     lines += [f"oversight, {name.replace('_', ' ')}: {told(e)}" for name, e in (found["oversight"] or {}).items()]
     lines += [f"labels in lane {lane}: {count}" for lane, count in found["by_lane"].items()]
     lines += [f"labels by {name}: {count}" for name, count in found["by_annotator"].items()]

@@ -10,27 +10,28 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from superalign.commands.opened import TAIL_LINES, open_run_or_job, printable, say, screen, tell_job
 from superalign.commands.parser import Verbs, add_address
+from superalign.commands.status import list_runs, status
 from superalign.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-    from superalign.runtime.jobs import JobDetails, Jobs
     from superalign.store.folder import RunFolder
 
 POLL_SECONDS: Final = 0.5
-TAIL_LINES: Final = 40
-STATUS_LINES: Final = 5  # of a job's log
 
 
 def register(verbs: Verbs) -> None:
     """Add the verbs to the command line."""
-    parser = verbs.add("status", inspect, "progress of a run, its figures, and time by stage", action="status")
-    parser.add_argument("run", metavar="RUN")
+    parser = verbs.add(
+        "status", inspect, "progress of a run, its figures, and time by stage; without RUN a list", action="status"
+    )
+    parser.add_argument("run", metavar="RUN", nargs="?", help="without it, all runs are listed")
+    parser.add_argument("--root", default="runs", help="folder of the runs that are listed (default: %(default)s)")
     add_address(parser)
     parser = verbs.add("logs", inspect, "the logs of the run's processes", action="logs")
     parser.add_argument("run", metavar="RUN")
@@ -44,12 +45,13 @@ def register(verbs: Verbs) -> None:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Show a run's progress, logs or samples."""
-    from rich.console import Console
-
-    run, console = arguments.run, Console()
+    """Show a run's progress, logs or samples, or all runs."""
+    run, console = arguments.run, screen()
     if arguments.action == "status":
-        status(run, console, address=arguments.address)
+        if run is None:
+            list_runs(arguments.root, console)
+        else:
+            status(_below(run, arguments.root), console, address=arguments.address)
     elif arguments.action == "logs":
         logs(run, console, actor=arguments.actor, follow=arguments.follow, address=arguments.address)
     else:
@@ -57,64 +59,10 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def status(run: str | Path, console: Console, address: str | None = None) -> None:
-    """State, figures by round, and what would go on next.
-
-    Raises:
-        UserError: there is no such run, nor a job of one on the cluster at `address` or known here.
-    """
-    from superalign.store.run_lock import writer_of
-
-    opened = _opened(run, address)
-    if isinstance(opened, tuple):
-        return _tell_job(*opened, console, STATUS_LINES)
-    rows, config, writer = opened.rows(), opened.config(), writer_of(opened.folder)
-    done = rows[-1]["round"] if rows else None
-    job = None
-    if (summary := opened.summary()) is None and writer is None:
-        try:
-            job = _job(opened.folder.absolute(), address)
-        except UserError as gone:
-            _say(console, str(gone))
-    if summary is not None:
-        state = f"stopped by a guard: {summary['stopped']}" if summary.get("stopped") else "complete"
-    elif writer is not None:
-        state = f"running as process {writer}"
-    elif job is not None and not job[1].status.is_terminal():
-        state = f"{job[1].status.lower()} as job {job[1].submission_id}"
-    else:
-        verb = "train" if job is None else "submit"
-        state = f"stopped; superalign {verb} run.name={opened.name} with the same settings resumes it"
-    reached = "before round 0" if done is None else f"round {done} of {config['rounds']}"
-    _say(console, f"{opened.folder}: {reached}, {state}")
-    if writer is not None and (last := _last_line(opened.log_dir / "driver.log")):
-        _say(console, f"now: {last}")
-    lost = sum(event["event"] == "actor_lost" for event in opened.events())
-    if lost:
-        _say(console, f"actors lost and replaced so far: {lost}")
-    if rows:
-        console.print(_figures(rows))
-    if job is not None:
-        _tell_job(*job, console, STATUS_LINES)
-
-
-def _figures(rows: list[dict[str, object]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    from superalign.report import figures
-    from superalign.stats.format import interval, number
-
-    shown = [name for name, *_ in figures.HEADLINE if any(figures.estimate(row, name) for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("round", justify="right")
-    for name in shown:
-        table.add_column(name.removesuffix("_rate").replace("_rate_", "_").replace("_", " "), justify="right")
-    for row in rows:
-        cells = [figures.estimate(row, name) for name in shown]
-        texts = [f"{number(e.value, '%')} [{interval(e, '%')}]" if e else "-" for e in cells]
-        table.add_row(str(row["round"]), *(Text(text) for text in texts))
-    return table
+def _below(run: str, root: str) -> str:
+    """A run by its name below another root than the usual one."""
+    below = Path(root).expanduser() / run
+    return str(below) if not Path(run).is_dir() and (below / "format").is_file() else run
 
 
 def logs(
@@ -125,27 +73,27 @@ def logs(
     Raises:
         UserError: there is no such run, job or log; the message names those that exist.
     """
-    opened = _opened(run, address)
+    opened = open_run_or_job(run, address)
     if isinstance(opened, tuple):
         jobs, job = opened
         if not follow:
-            return _tell_job(jobs, job, console)
-        jobs.follow(str(job.submission_id), lambda line: _say(console, printable(line)))
+            return tell_job(jobs, job, console)
+        jobs.follow(str(job.submission_id), lambda line: say(console, printable(line)))
         return None
     names = sorted(path.stem for path in opened.log_dir.glob("*.log"))
     if actor is not None and actor not in names:
         raise UserError(f"no log of {actor!r} in {opened.log_dir}; there are: {', '.join(names) or 'none yet'}")
     chosen = [opened.log_dir / f"{name}.log" for name in ([actor] if actor else names)]
     if not chosen:
-        _say(console, f"no logs in {opened.log_dir} yet")
+        say(console, f"no logs in {opened.log_dir} yet")
     for path in chosen:
         if len(chosen) > 1:
-            _say(console, f"── {path.name}")
+            say(console, f"── {path.name}")
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]:
-            _say(console, line)
+            say(console, line)
     if follow:
         for path, line in new_lines(chosen):
-            _say(console, f"{path.stem}: {line}" if len(chosen) > 1 else line)
+            say(console, f"{path.stem}: {line}" if len(chosen) > 1 else line)
 
 
 def new_lines(paths: list[Path]) -> Iterator[tuple[Path, str]]:
@@ -182,9 +130,9 @@ def samples(run: str | Path, console: Console, reveal: bool = False, limit: int 
     if limit < 1:
         raise UserError(f"-n {limit}: at least 1 sample has to be asked for")
     opened = RunFolder.open(run)
-    chosen = figures.select_samples(opened.samples(), limit)
+    chosen = figures.select_samples(opened.samples() or _from_records(opened), limit)
     if not chosen:
-        _say(console, f"no samples in {opened.folder} yet")
+        say(console, _no_samples(opened))
     for sealed in chosen:
         row = unseal(sealed)
         p, gold = row.get("p"), row.get("gold")
@@ -196,62 +144,39 @@ def samples(run: str | Path, console: Console, reveal: bool = False, limit: int 
             text = row[name] if reveal else placeholder(row[name])
             console.print(Text(f"  {name:<9} ", style="dim") + Text(printable(text)))
     if chosen and not reveal:
-        _say(console, "texts are covered because they can be harmful; --reveal shows them")
+        say(console, "texts are covered because they can be harmful; --reveal shows them")
 
 
-def printable(text: str) -> str:
-    """The text without control characters, which a model could use to take over a terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+def _from_records(run: RunFolder) -> list[dict[str, Any]]:
+    """Of a recipe that keeps records but no samples: the answers of its last round that the critic criticised."""
+    from superalign.evaluation.samples import criticised
+    from superalign.store.lineage import TABLES
+    from superalign.store.tables import read_records, table_path
+
+    names = ("queries", "responses", "critiques", "judgements")
+    last = run.last_round()
+    if last is None or not all(table_path(run.round_path(last), name).is_file() for name in names):
+        return []
+    tables: list[list[Any]] = [read_records(run.round_path(last), name, TABLES[name]) for name in names]
+    return [
+        {
+            "round": last,
+            "query": each.query.text,
+            "response": each.response.text,
+            "critique": each.critique,
+            "kind": each.query.kind,
+            "tactic": each.query.tactic,
+            "p": each.p,
+            "why": "criticised in the round",
+        }
+        for each in criticised(*tables)
+    ]
 
 
-def _opened(run: str | Path, address: str | None) -> RunFolder | tuple[Jobs, JobDetails]:
-    """The folder of a run, also where only its job knows it; the job where there is no folder yet.
-
-    Raises:
-        UserError: there is neither.
-    """
-    from superalign.store.folder import RunFolder
-
-    try:
-        return RunFolder.open(run)
-    except UserError:
-        if (job := _job(run, address)) is None:
-            raise
-        from superalign.runtime.jobs import folder_of
-
-        folder = Path(folder_of(job[1]))
-        return RunFolder.open(folder) if (folder / "format").is_file() else job
-
-
-def _job(run: str | Path, address: str | None) -> tuple[Jobs, JobDetails] | None:
-    """The newest job of a run, where a cluster is known that has one."""
-    from superalign.runtime.addresses import find_address
-
-    if find_address(address) is None:
-        return None
-    from superalign.runtime.jobs import find_job
-
-    return find_job(run, address)
-
-
-def _tell_job(jobs: Jobs, job: JobDetails, console: Console, lines: int = TAIL_LINES) -> None:
-    log = [] if job.status == "STOPPED" else jobs.log(job).splitlines()[-lines:]  # then it is of how it was stopped
-    reason = "" if log else f": {' '.join((job.message or '').split())}"
-    _say(console, f"job {job.submission_id} of the run: {job.status.lower()}{printable(reason)}")
-    for line in log:
-        _say(console, f"  {printable(line)}")
-
-
-def _last_line(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1] if lines else ""
-
-
-def _say(console: Console, line: str) -> None:
-    from rich.text import Text
-
-    console.print(Text(line), soft_wrap=True)
+def _no_samples(run: RunFolder) -> str:
+    """Why a run has none: a recipe that keeps any writes them with every round."""
+    if not run.rounds():
+        return f"no samples in {run.folder} yet"
+    recipe, tables = run.config()["recipe"], sorted({path.name for path in run.rounds_dir.glob("*/*.parquet")})
+    where = f"; its records are in {run.rounds_dir}/*/: {', '.join(tables)}" if tables else ""
+    return f"{run.folder} has no samples: recipe={recipe} keeps none{where}"

@@ -6,6 +6,9 @@ Nothing heavy is imported before a verb is chosen, so that `--help` comes at onc
 from __future__ import annotations
 
 import argparse
+import codecs
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from superalign.commands import (
     generate,
     inspect,
     jobs,
+    judge,
     recipe,
     report,
     testbed,
@@ -31,19 +35,25 @@ from superalign.config.recipes import recipes
 from superalign.errors import ActorLost, UserError
 from superalign.registry import METHODS, TASKS
 
-VERBS: Final = (train, evaluate, jobs, experts, report, inspect, generate, testbed, recipe, config, doctor)
+VERBS: Final = (train, evaluate, judge, jobs, experts, report, inspect, generate, testbed, recipe, config, doctor)
+PLAIN: Final = "superalign.plain"
+SPACES: Final = dict.fromkeys("\N{NARROW NO-BREAK SPACE}\N{NO-BREAK SPACE}", " ")
+DASHES: Final = dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-")
+LIKE: Final = {**SPACES, **DASHES, "·": "*", "…": "...", "→": "->", "━": "="}
+"""What is written for characters of our own words that an encoding lacks."""
 # Verbs and actions that do nothing but print.
-SHOWING: Final = {"config", "describe", "doctor", "list", "logs", "samples", "stats", "status", "-h", "--help"}
+SHOWING: Final = {"config", "describe", "doctor", "judge", "list", "logs", "samples", "stats", "status", "-h", "--help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code (2 for a user's mistake, 130 when interrupted)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _write_what_can_be_written()
+    given = [_whole(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     parsed = argparse.Namespace()
     try:
         parsed = parser().read(given)
         verb: Verb = parsed.verb
-        return verb(parsed)
+        return _run(verb, parsed)
     except UserError as error:
         return _complain(str(error), 2)
     except ActorLost as error:
@@ -53,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError as error:
         if getattr(error, "__notes__", ()):  # an actor's pipe, not ours
             raise
-        # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         if SHOWING.intersection(given[:2]):
             return 0
         return _complain(f"whoever read the output has gone; {how_to_resume(parsed)}", 1)
@@ -91,6 +100,53 @@ def _options() -> str:
 
 def _lines(key: str, options: dict[str, str]) -> list[str]:
     return [f"  {f'{key}={name}':<22} {described}" for name, described in options.items()]
+
+
+def _write_what_can_be_written() -> None:
+    """What the encoding of a terminal or pipe lacks is replaced, in what is written and in what is read."""
+    codecs.register_error(PLAIN, _plain)
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, PLAIN), (sys.stderr, PLAIN)):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """The nearest plain characters instead of those that cannot be written; a question mark where there are none."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(LIKE.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def _whole(word: str) -> str:
+    """A word of the command line; bytes that are no text in the locale's encoding are replaced."""
+    return word.encode("utf-8", "replace").decode("utf-8")
+
+
+def _run(verb: Verb, parsed: argparse.Namespace) -> int:
+    """Have a verb do its work, and write out what it printed: at exit it would be too late to tell that this fails.
+
+    Raises:
+        BrokenPipeError: whoever read the output has gone.
+    """
+    try:
+        code = verb(parsed)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except SystemExit as left:
+        if left.code == 1:  # how rich tells of it
+            raise BrokenPipeError from left
+        raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _drop_output()
+        return _complain(f"the output cannot be written ({error.strerror})", 1)
+
+
+def _drop_output() -> None:
+    """Nobody reads on. Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, code: int) -> int:

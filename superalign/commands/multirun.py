@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
-if TYPE_CHECKING:
-    from superalign.stats.estimate import Estimate
+from superalign.commands import shown
 
 COMMAND: Final = (sys.executable, "-m", "superalign.commands.main", "train")
 NAME: Final = "run.name="
@@ -46,6 +45,7 @@ class _Processes:
                 stdout=subprocess.PIPE if together else None,
                 stderr=subprocess.STDOUT if together else None,
                 text=True,
+                errors="replace",
                 start_new_session=True,
             )
             self.running[name] = process
@@ -104,14 +104,14 @@ def _table(runs: Mapping[str, Sequence[str]], codes: Mapping[str, int | None]) -
     from superalign.report import figures
 
     rows = {name: _last_row(words, name) for name, words in runs.items()}
-    shown = _headline(list(rows.values()))
+    names = _headline(list(rows.values()))
     common = set[str].intersection(*(set(words) for words in runs.values()))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "what varied", "end", *(name.replace("_", " ") for name in shown)):
+    for title in ("run", "what varied", "end", *(shown.title(name) for name in names)):
         table.add_column(title, overflow="fold")
     for name, words in runs.items():
         varied = " ".join(word for word in words if word not in common and not word.startswith(NAME))
-        cells = [_told(metric, found) if (found := figures.estimate(rows[name], metric)) else "-" for metric in shown]
+        cells = [shown.told(each, found) if (found := figures.estimate(rows[name], each)) else "-" for each in names]
         table.add_row(name, varied, _end(codes[name]), *cells)
     Console().print(table)
 
@@ -141,11 +141,3 @@ def _headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     measured = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
     known = dict.fromkeys(name for tiles in (figures.HEADLINE, *recipes.TILES.values()) for name, *_ in tiles)
     return ([name for name in known if name in measured] or measured)[:COLUMNS]
-
-
-def _told(metric: str, found: Estimate) -> str:
-    from superalign.report.figures import SHARES
-    from superalign.stats.format import interval, number
-
-    unit = "%" if metric in SHARES or metric.endswith(("_rate", "_accuracy")) or "_rate_" in metric else ""
-    return f"{number(found.value, unit)} [{interval(found, unit)}]"

@@ -41,6 +41,7 @@ from superalign.config.plugins import LISTS, SELECTING, SLOTS, Selection, select
 from superalign.config.recipes import recipes
 from superalign.config.schema import Config
 from superalign.errors import UserError, nearest
+from superalign.models.permissions import allow
 
 COMMAND_LINE: Final = "the command line"
 ARGUMENTS: Final = "the arguments"
@@ -99,7 +100,7 @@ def compose(given: Sequence[str] = (), arguments: Mapping[str, Any] | None = Non
     _take(last, values, sources, types, selection)
     resolved = _resolved(merged(default_values(selection), values), given)
     try:
-        return Composed(Config.model_validate(resolved), sources, selection)
+        return Composed(_in_force(Config.model_validate(resolved)), sources, selection)
     except ValidationError as error:
         source = sources.get(error_key(error), COMMAND_LINE)
         where = "" if source == COMMAND_LINE else f"{source}: "
@@ -113,11 +114,17 @@ def restore(settings: Mapping[str, Any], where: str) -> Config:
         UserError: another version wrote them, or a plug-in that they name is gone.
     """
     try:
-        return Config.model_validate(settings)
+        return _in_force(Config.model_validate(settings))
     except ValidationError as error:
         raise UserError(f"{where}: {validation_line(error, Config, select(settings))}") from None
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _in_force(config: Config) -> Config:
+    """The settings, with what they allow models to do allowed from now on in this process and its actors."""
+    allow(config.models.trust_remote_code, config.models.slow_bfloat16)
+    return config
 
 
 def default_values(selection: Selection) -> dict[str, Any]:

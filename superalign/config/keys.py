@@ -51,6 +51,13 @@ def is_several(annotation: Any) -> bool:
     return get_origin(annotation) in (tuple, list) and get_args(annotation)[0] is str
 
 
+def is_text_or_several(annotation: Any) -> bool:
+    """Whether a type is text or a list of words."""
+    return get_origin(annotation) in (Union, UnionType) and all(
+        is_text(kind) or is_several(kind) for kind in get_args(annotation)
+    )
+
+
 def is_mapping(annotation: Any) -> bool:
     """Whether a type is a mapping with keys of the user's own."""
     return annotation is dict or get_origin(annotation) is dict

@@ -13,6 +13,7 @@ import yaml
 
 from superalign.config.paths import conf_dir, groups, home, templates
 from superalign.errors import UserError
+from superalign.store.pins import SECTIONS
 from superalign.store.renamed_settings import refuse_renamed
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -70,7 +71,8 @@ def read_settings(given: str) -> Layer:
         raise UserError(f"{given} is no readable YAML: {_where(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{given} holds no settings: write KEY: VALUE, for example seed: 1")
-    return settings_layer(values, given)
+    # The config.yaml of a run is a file of settings, too; what it says beside them is of that run alone.
+    return settings_layer({key: value for key, value in values.items() if key not in SECTIONS}, given)
 
 
 def settings_layer(values: Mapping[Any, Any], source: str) -> Layer:

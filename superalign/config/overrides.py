@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from superalign.config.keys import is_mapping, is_section, is_several, is_text, section_line, several
+from superalign.config.keys import (
+    is_mapping,
+    is_section,
+    is_several,
+    is_text,
+    is_text_or_several,
+    section_line,
+    several,
+)
 from superalign.config.layers import SHORT
 from superalign.errors import UserError
 
@@ -61,7 +69,7 @@ def value_of(override: Override, types: Mapping[str, Any]) -> Any:
         raise UserError(section_line(override.key, types))
     if words:
         return [_unquoted(word) for word in text.split(",")] if text else []
-    if is_text(annotation) and text != "null":
+    if text != "null" and (is_text(annotation) or (is_text_or_several(annotation) and not text.startswith("["))):
         return _unquoted(text)
     parsed = parse(text, override.given)
     if parsed.is_sweep_override():

@@ -31,6 +31,7 @@ from superalign.config.sections import (
     JudgeConfig,
     LearnerConfig,
     LoraConfig,
+    ModelsConfig,
     NameList,
     NonNegative,
     Positive,
@@ -60,8 +61,8 @@ class Config(Section):
     rounds: Positive = Field(7, description="rounds of the run; a resumed run may ask for more")
     model: str = Field(
         "testbed",
-        description="model of every role that has none of its own: testbed, testbed-small, hub:OWNER/NAME or a folder "
-        "of save_pretrained",
+        description="model of every role that has none of its own: testbed, testbed-small, hub:OWNER/NAME, a folder of "
+        "save_pretrained or of an adapter, FILE.gguf, or a run (RUN:ROLE)",
     )
     supervision: Literal["noise_aware", "weak_to_strong"] = Field(
         "noise_aware",
@@ -76,6 +77,7 @@ class Config(Section):
     strong: NameList = Field((), description="recipe=weak_to_strong: strong models; empty: the task's own")
     run: RunConfig = RunConfig()
     data: DataConfig = DataConfig()
+    models: ModelsConfig = ModelsConfig()
     lora: LoraConfig = LoraConfig()
     attacker: SerializeAsAny[AttackerConfig] = Field(default_factory=AttackerConfig, validate_default=True)
     critic: SerializeAsAny[CriticConfig] = Field(default_factory=CriticConfig, validate_default=True)
@@ -177,6 +179,12 @@ class Config(Section):
                 f"learner.iterations={self.learner.iterations} phases, which leaves nothing to overlap: set "
                 "learner.iterations=1 or async.max_staleness=0"
             )
+        if LEARNERS.load(self.learner.algorithm).on_policy and self.learner.temperature != 1:
+            raise ValueError(
+                f"async.max_staleness=1: learner={self.learner.algorithm} corrects for answers of an older policy by "
+                "their recorded log-probabilities, which are those at temperature 1: set learner.temperature=1 or "
+                "async.max_staleness=0"
+            )
         return self
 
     @model_validator(mode="after")
@@ -238,4 +246,4 @@ class Config(Section):
     def model_of(self, role: str) -> str:
         """The model a role runs on: its own `ROLE.model` or the shared base."""
         own = {"attacker": self.attacker.model, "critic": self.critic.model}.get(role)
-        return own or self.model
+        return self.model if own is None else own

@@ -1,73 +1,230 @@
-"""Seed requests from the testbed, a file or the hub, with every mistake named by place."""
+"""Seed requests from the testbed, a file, a folder or the hub, with every mistake named by place."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final, Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from superalign.config.sections import DataConfig
-from superalign.errors import UserError, nearest
-from superalign.records import Seed, content_id, content_share
+from superalign.data.clusters import find_clusters
+from superalign.data.columns import FIELDS, SeedColumns, known_fields
+from superalign.data.forms import cell, is_empty
+from superalign.data.labels import written
+from superalign.data.summary import DataSummary, cluster_notes, covered, table_notes
+from superalign.data.tables import passed_over, read_tables
+from superalign.errors import UserError
+from superalign.records import Kind, Seed, content_id, content_share
 
 log = logging.getLogger(__name__)
-FIELDS: Final = ("id", "text", "kind", "category", "lookalike")
 TRUE: Final = frozenset({"1", "true", "yes"})
-SourceRow = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its columns
+SETTING: Final = "data.seeds"
+WHAT: Final = "requests"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSet:
+    """Seed requests, and what there is to say of where they come from."""
+
+    seeds: list[Seed]
+    summary: DataSummary
 
 
 def load_seeds(config: DataConfig, seed: int) -> list[Seed]:
-    """The seed requests that `config` names, split into train and eval.
+    """The seed requests of `read_seeds`."""
+    return read_seeds(config, seed).seeds
 
-    A request belongs to the eval split by the hash of its text, whatever its id, the run's seed and the other rows are.
-    Rows with the same text count once, as the first of them; a text given as harmful and as benign is left out, which
-    is logged. `limit` draws that many requests by `seed`.
+
+def read_seeds(config: DataConfig, seed: int) -> SeedSet:
+    """The seed requests that `config` names, split into train and eval, and what was understood of them.
+
+    Near-duplicates (`find_clusters`) are on one side of the split: that which the hash of the text that stands for
+    them tells, whatever ids, the run's seed and the order of rows are. Rows with the same text count once, as the
+    first of them; a text given as harmful and as benign is left out, which is logged; an id of different texts is made
+    unique by a hash of the text. `limit` draws that many requests by `seed`.
 
     Raises:
-        UserError: the source cannot be read, a row is malformed, a column is missing, one id is given to two requests,
-            or there are fewer than two requests; the message names file and line.
+        UserError: the source cannot be read, a row is malformed, a column is missing, a value of the kind column is not
+            understood, or there are fewer than two requests; the message names file and line.
     """
     if config.seeds == "testbed":
         from superalign.testbed import world
 
-        return world.seeds(seed, **({"n": config.limit} if config.limit else {}), eval_share=config.eval_share)
-    for field in config.columns:
-        if field not in FIELDS:
-            raise UserError(f"unknown key data.columns.{field}{nearest(field, FIELDS)} (fields: {', '.join(FIELDS)})")
-    found: dict[str, Seed] = {}  # by text
-    named: dict[str, str] = {}  # the text of an id
-    disputed: dict[str, str] = {}  # where the other kind of a text stands
-    kinds_seen: set[str] = set()
-    for where, row in read_rows(config.seeds, config.hub_split, "data.seeds"):
-        made = _seed(config, where, row, kinds_seen)
-        if named.setdefault(made.id, made.text) != made.text:
-            raise UserError(f"{where}: id {made.id!r} was already given to another request")
-        if found.setdefault(made.text, made).kind != made.kind:
-            disputed.setdefault(made.text, where)
-    if disputed:
-        log.warning(
-            "data.seeds=%s: %d of %d requests are left out, for they are given both as harmful and as benign "
-            "(the first of them at %s)",
-            *(config.seeds, len(disputed), len(found), next(iter(disputed.values()))),
-        )
-    found = {text: each for text, each in found.items() if text not in disputed}
-    if min(len(found), config.limit or 2) < 2:
-        held = f"holds {len(found)} different requests" if len(found) < 2 else "is cut to data.limit=1"
-        raise UserError(f"data.seeds={config.seeds} {held}: at least 2 are needed, to train and to evaluate on")
-    if config.kind is None and not any(each.kind == "harmful" for each in found.values()):
-        raise UserError(
-            f"data.seeds={config.seeds}: no row is harmful (kinds found: {', '.join(sorted(kinds_seen)[:5])}); "
-            "set data.harmful_values to those that mean harmful, or data.kind=benign"
-        )
-    seeds = list(found.values())
+        seeds = world.seeds(seed, **({"n": config.limit} if config.limit else {}), eval_share=config.eval_share)
+        return SeedSet(seeds, DataSummary(SETTING, config.seeds, WHAT, splits=_sizes(seeds)))
+    known_fields(config.columns, FIELDS)
+    tables = read_tables(config.seeds, config.hub_split, SETTING, config.encoding)
+    reading = _Reading(config)
+    for table in tables:
+        if table.rows:
+            columns = SeedColumns.of(config, table)
+            reading.layouts[columns.layout] = None
+            for where, row in table.rows:
+                reading.take(columns, where, row)
+            if columns.labels and (refusal := columns.labels.refusal()):
+                raise UserError(f"{SETTING}={table.name}: {refusal}")
+    reading.left_out["empty"] += sum(table.empty for table in tables)
+    kept = reading.kept()
+    found = find_clusters(seed.text for seed in kept)
+    kept = [replace(each, split=_split(found.of[each.text], config.eval_share)) for each in kept]
+    seeds = kept
     if config.limit is not None and config.limit < len(seeds):
         seeds = random.Random(f"limit/{seed}").sample(seeds, config.limit)
-    return _both_splits(seeds)
+        reading.notes.append(f"data.limit={config.limit}: that many of {len(kept):,} different requests are drawn")
+    seeds = _both_splits(seeds, found.of)
+    summary = DataSummary(
+        setting=SETTING,
+        source=config.seeds,
+        what=WHAT,
+        forms={table.name: table.form for table in tables},
+        layouts=tuple(reading.layouts),
+        rows=sum(len(table.rows) + table.empty for table in tables),
+        counts={kind: count for kind in ("harmful", "benign") if (count := reading.kinds[kind])},
+        left_out=dict(reading.left_out),
+        notes=(
+            *reading.notes,
+            *reading.told(),
+            *table_notes(tables, passed_over(config.seeds)),
+            *cluster_notes(found, WHAT),
+        ),
+        splits=_sizes(seeds),
+        first=covered(each.text for each in kept),
+    )
+    return SeedSet(seeds, summary)
+
+
+@dataclass
+class _Reading:
+    """Rows of all tables on their way to seeds."""
+
+    config: DataConfig
+    found: dict[str, Seed] = field(default_factory=dict)  # by text
+    ids: dict[str, set[str]] = field(default_factory=dict)  # the texts of an id
+    disputed: dict[str, str] = field(default_factory=dict)  # where the other kind of a text stands
+    kinds: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    dialogues: Counter[str] = field(default_factory=Counter)
+    layouts: dict[str, None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    labelled: bool = False
+
+    def take(self, columns: SeedColumns, where: str, row: Mapping[str, Any]) -> None:
+        """One row."""
+        text = columns.request(where, row, self.dialogues)
+        if not text:
+            self.left_out["without a request"] += 1
+            return
+        kind: Kind | None = columns.kind
+        if columns.labels is not None:
+            self.labelled = True
+            meaning = columns.labels.meaning(cell(row, columns.kind_column or ""))
+            if meaning == "skip":
+                self.left_out["by data.skip_values"] += 1
+            if meaning is None or meaning == "skip":  # what is not understood is told when all rows were seen
+                return
+            kind = meaning
+        assert kind is not None
+        self.kinds[kind] += 1
+        name = _id(cell(row, columns.id)) if columns.id else None
+        lookalike = columns.lookalikes and kind == "benign"
+        if columns.lookalike:
+            lookalike = written(cell(row, columns.lookalike)).casefold() in TRUE
+        category = cell(row, columns.category) if columns.category else None
+        made = Seed(
+            id=name or content_id(text),
+            text=text,
+            kind=kind,
+            category=written(category) or "general",
+            split="train",  # until all requests are known
+            lookalike=lookalike,
+        )
+        if text in self.found:
+            self.left_out["given before"] += 1
+            if self.found[text].kind != kind:
+                self.disputed.setdefault(text, where)
+        else:
+            self.found[text] = made
+            self.ids.setdefault(made.id, set()).add(text)
+
+    def kept(self) -> list[Seed]:
+        """The requests, each once, without those of both kinds, with an id of its own.
+
+        Raises:
+            UserError: there are fewer than two, or none is harmful though a column tells the kind.
+        """
+        config = self.config
+        if self.disputed:
+            log.warning(
+                "data.seeds=%s: %d of %d requests are left out, for they are given both as harmful and as benign "
+                "(the first of them at %s)",
+                *(config.seeds, len(self.disputed), len(self.found), next(iter(self.disputed.values()))),
+            )
+            self.left_out["requests given as harmful and as benign"] = len(self.disputed)
+        kept = [each for text, each in self.found.items() if text not in self.disputed]
+        if min(len(kept), config.limit or 2) < 2:
+            held = f"holds {len(kept)} different requests" if len(kept) < 2 else "is cut to data.limit=1"
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items() if count)
+            why = f" (left out: {reasons})" if reasons and len(kept) < 2 else ""
+            raise UserError(
+                f"data.seeds={config.seeds} {held}{why}: at least 2 are needed, to train and to evaluate on"
+            )
+        if self.labelled and not any(each.kind == "harmful" for each in kept):
+            raise UserError(
+                f"data.seeds={config.seeds}: no request is harmful by its column of kinds; set data.harmful_values to "
+                "the values that mean harmful, or data.kind=benign"
+            )
+        return [self._with_own_id(each) for each in kept]
+
+    def told(self) -> list[str]:
+        """What was done to rows that were taken."""
+        notes = [f"{what}: {count:,}" for what, count in self.dialogues.items() if count]
+        if shared := sum(len(texts) > 1 for texts in self.ids.values()):
+            notes.append(f"ids that several requests have, to which a hash of the request was added: {shared:,}")
+        return notes
+
+    def _with_own_id(self, each: Seed) -> Seed:
+        if len(self.ids[each.id]) == 1:
+            return each
+        return replace(each, id=f"{each.id}-{content_id(each.text)[:8]}")
+
+
+def _id(value: Any) -> str | None:
+    """An id as text, numbers without a fraction that pandas added; None where there is none."""
+    if is_empty(value) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _sizes(seeds: Sequence[Seed]) -> dict[str, int]:
+    held = sum(each.split == "eval" for each in seeds)
+    return {"to train on": len(seeds) - held, "held out": held}
+
+
+def _split(text: str, eval_share: float) -> Any:
+    return "eval" if _place(text) < eval_share else "train"
+
+
+def _place(text: str) -> float:
+    """Where in [0, 1) the hash of a request lies."""
+    return content_share("split", content_id(text))
+
+
+def _both_splits(seeds: list[Seed], of: Mapping[str, str]) -> list[Seed]:
+    """Give a split that got nothing the cluster whose hash is nearest to it; of one cluster, one request."""
+    if len({each.split for each in seeds}) == 2:
+        return seeds
+    all_train = seeds[0].split == "train"
+    several = len({of[each.text] for each in seeds}) > 1
+    stands = {each.text: of[each.text] if several else each.text for each in seeds}
+    moved = (min if all_train else max)(stands.values(), key=_place)
+    other: Any = "eval" if all_train else "train"
+    return [replace(each, split=other) if stands[each.text] == moved else each for each in seeds]
 
 
 def check_seeds(config: DataConfig, seed: int) -> None:
@@ -94,130 +251,3 @@ def draw_seeds(seeds: Sequence[Seed], count: int, round: int, seed: int) -> list
         chosen.append([pool[(start + i) % len(pool)] for i in range(min(want, len(pool)))])
     longest = max(map(len, chosen), default=0)
     return [half[i] for i in range(longest) for half in chosen if i < len(half)]
-
-
-def read_rows(source: str, hub_split: str, what: str) -> Iterator[SourceRow]:
-    """The rows of a .jsonl, .csv or .parquet file, or of `hub:OWNER/NAME` (a configuration of it: `/CONFIG`).
-
-    Args:
-        source: the path or hub name.
-        hub_split: which split of a hub dataset.
-        what: the setting that names the source, for messages.
-
-    Raises:
-        UserError: the source cannot be read, or a line is malformed; the message names it.
-    """
-    if source.startswith("hub:"):
-        return _hub_rows(source.removeprefix("hub:"), hub_split, what)
-    path = Path(source).expanduser()
-    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise UserError(f"{what}={source}: should be testbed, hub:NAME, or a file ending in {', '.join(readers)}")
-    if not path.is_file():
-        raise UserError(f"{what}={source}: no such file")
-    return readers[path.suffix](path)
-
-
-def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except UnicodeDecodeError:
-                raise UserError(f"{path} line {number} is not UTF-8 text") from None
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path} line {number} is not JSON ({error.msg} at column {error.colno})") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{path} line {number} is not a JSON object")
-            yield f"{path} line {number}", row
-
-
-def _csv_rows(path: Path) -> Iterator[SourceRow]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            for row in reader:
-                where = f"{path} line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise UserError(f"{where}: the number of cells is not that of the header")
-                yield where, row
-        except UnicodeDecodeError:
-            raise UserError(f"{path} is not UTF-8 text") from None
-        except csv.Error as error:
-            raise UserError(f"{path} line {reader.line_num} is not CSV ({error})") from None
-
-
-def _parquet_rows(path: Path) -> Iterator[SourceRow]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"{path} row {number}", row
-
-
-def _hub_rows(name: str, split: str, what: str) -> Iterator[SourceRow]:
-    from datasets import load_dataset
-
-    owner_and_name, configuration = "/".join(name.split("/")[:2]), name.split("/")[2:3]
-    try:
-        dataset = load_dataset(owner_and_name, *configuration, split=split)
-    except Exception as error:  # the hub, its cache and its file formats each raise their own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{what}=hub:{name} (split {split}) cannot be loaded: {reason[0]}") from None
-    for number, row in enumerate(dataset, start=1):
-        yield f"hub:{name} row {number}", row
-
-
-def _seed(config: DataConfig, where: str, row: Mapping[str, Any], kinds_seen: set[str]) -> Seed:
-    def column(field: str, needed: bool = False) -> Any:
-        name = config.columns.get(field, field)
-        if name not in row and (needed or field in config.columns):
-            raise UserError(
-                f"{where}: no column {name!r} for {field}; "
-                f"set data.columns.{field}= to one of {', '.join(map(str, row))}"
-            )
-        return row.get(name)
-
-    text = column("text", needed=True)
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: column {config.columns.get('text', 'text')!r} holds no text")
-    text = text.strip()
-    kind: Literal["harmful", "benign"] | None = config.kind
-    if kind is None:
-        if config.columns.get("kind", "kind") not in row and "kind" not in config.columns:
-            raise UserError(
-                f"{where}: no column 'kind'; set data.kind=harmful or benign for all rows, "
-                f"or data.columns.kind= to one of {', '.join(map(str, row))}"
-            )
-        value = str(column("kind", needed=True)).strip().lower()
-        kinds_seen.add(value)
-        kind = "harmful" if value in {each.lower() for each in config.harmful_values} else "benign"
-    given, category = column("id"), column("category")
-    return Seed(
-        id=content_id(text) if given in (None, "") else str(given),
-        text=text,
-        kind=kind,
-        category=str(category).strip() if category else "general",
-        split="eval" if _place(text) < config.eval_share else "train",
-        lookalike=str(column("lookalike")).strip().lower() in TRUE,
-    )
-
-
-def _place(text: str) -> float:
-    """Where in [0, 1) the hash of a request lies."""
-    return content_share("split", content_id(text))
-
-
-def _both_splits(seeds: list[Seed]) -> list[Seed]:
-    """Give a split that got nothing the request whose hash is nearest to it."""
-    if len({each.split for each in seeds}) == 2:
-        return seeds
-    all_train = seeds[0].split == "train"
-    moved = (min if all_train else max)(seeds, key=lambda each: _place(each.text))
-    return [replace(each, split="eval" if all_train else "train") if each is moved else each for each in seeds]

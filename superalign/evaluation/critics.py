@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from superalign.stats.classification import brier, ece_estimate, sensitivity_specificity
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate, paired_difference
 from superalign.stats.labelled_set import LabelledSet
-
-if TYPE_CHECKING:
-    pass
+from superalign.stats.roc import auroc
 
 LABELS = {
     "critic_accuracy": "accuracy",
@@ -19,11 +17,12 @@ LABELS = {
     "critic_brier": "Brier score",
     "critic_sensitivity": "sensitivity",
     "critic_specificity": "specificity",
+    "critic_auroc": "AUROC",
 }
 
 
 def critic_figures(p: Sequence[float], exam: LabelledSet, seed: int, draws: int) -> dict[str, Estimate]:
-    """Accuracy, calibration error, Brier score, sensitivity and specificity with their intervals."""
+    """Accuracy, calibration error, Brier score, sensitivity, specificity and AUROC with their intervals."""
     right = [(x >= 0.5) == (t >= 0.5) for x, t in zip(p, exam.truth, strict=True)]
     how = (exam.clusters, seed, draws, exam.weights)
     sensitivity, specificity = sensitivity_specificity(p, exam.truth, *how)
@@ -33,6 +32,7 @@ def critic_figures(p: Sequence[float], exam: LabelledSet, seed: int, draws: int)
         "critic_brier": brier(p, exam.truth, *how),
         "critic_sensitivity": sensitivity,
         "critic_specificity": specificity,
+        "critic_auroc": auroc(p, exam.truth, *how),
     }
     return {name: estimate for name, estimate in found.items() if estimate}
 

@@ -10,10 +10,7 @@ from superalign.records import Query
 from superalign.registry import short_name
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate
-from superalign.stats.text_similarity import NEIGHBOURS, embed, self_bleu, unique, vectors_cosine
-
-SIMILARITY = 0.75
-"""Two successes as similar as this count as one (the bound of WildTeaming, arXiv 2406.18510, on our embedding)."""
+from superalign.stats.text_similarity import NEIGHBOURS, SIMILARITY, embed, self_bleu, unique, vectors_cosine
 
 
 def attack_figures(

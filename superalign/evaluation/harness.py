@@ -12,6 +12,7 @@ from superalign.attacks.families import wrap
 from superalign.config.schema import Config
 from superalign.evaluation.critics import critic_figures
 from superalign.evaluation.diversity import dissimilarity
+from superalign.evaluation.judge_check import JudgeCheck
 from superalign.records import Query, Response, Seed, content_id
 from superalign.registry import short_name
 from superalign.roles.critic.verdicts import VerdictModel
@@ -22,7 +23,8 @@ from superalign.stats.intervals import clustered_rate, paired_difference
 from superalign.stats.labelled_set import LabelledSet, Probe
 
 LOOKALIKES, NO_LOOKALIKES = "benign look-alikes", "benign requests (no look-alikes are given)"
-CRITIC = ("critic_accuracy", "critic_ece")
+CRITIC = ("critic_accuracy", "critic_ece", "critic_sensitivity", "critic_specificity", "critic_auroc")
+GUARDED = 2  # one in so many held-out benign seeds is for guards alone
 HELDOUT_FACTOR = 2  # two families stand for all unknown ones: they get more prompts each
 
 
@@ -43,8 +45,14 @@ class EvaluationSet:
     alike: bool = True
 
 
-def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) -> EvaluationSet:
-    """The evaluation set for `factor` times the configured sizes (fewer where the seeds run out)."""
+def build_set(
+    config: Config, seeds: Sequence[Seed], judge: Judge, factor: int, for_guards: bool = False
+) -> EvaluationSet:
+    """The evaluation set for `factor` times the configured sizes (fewer where the seeds run out).
+
+    With guards, half of the held-out benign seeds is kept from it, of look-alikes and of others: what gates
+    updates must not be what they are reported on. `for_guards` makes the set of these seeds instead.
+    """
     e = config.evaluation
     attacks = e.prompts * factor
     pools = {
@@ -55,6 +63,9 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
     for number, pool in enumerate(pools.values()):
         random.Random(f"evaluation/{config.seed}/{number}").shuffle(pool)
     harmful, benign = pools["harmful", "eval"], pools["benign", "eval"]
+    if config.guards.enabled:
+        kept = _kept_for_guards(benign)
+        benign = [s for s in benign if (s.id in kept) == for_guards]
     lookalikes = [s for s in benign if s.lookalike]
     trained, unseen = config.attacker.families, e.heldout_families
     both = ("plain", *trained, *unseen)
@@ -78,6 +89,12 @@ def build_set(config: Config, seeds: Sequence[Seed], judge: Judge, factor: int) 
     )
 
 
+def _kept_for_guards(benign: Sequence[Seed]) -> set[str]:
+    """Ids of the first half of look-alikes and of others."""
+    pools = [[s.id for s in benign if s.lookalike == alike] for alike in (True, False)]
+    return {name for pool in pools for name in pool[: len(pool) // GUARDED]}
+
+
 def _wrapped(
     seeds: Sequence[Seed], families: Sequence[str], count: int, plugin: Mapping[str, Mapping[str, Any]]
 ) -> list[Query]:
@@ -96,12 +113,14 @@ def _wrapped(
 class Evaluation:
     """Estimates by name, and every graded case (query, response, outcome, critic's p) for the samples.
 
-    `measured_on` tells of the estimates that not every run measures on the same what this one measured them on.
+    `measured_on` tells of the estimates that not every run measures on the same what this one measured them on, `judge`
+    what is known of who graded, where that was asked (`judging.check_judge`).
     """
 
     metrics: dict[str, Estimate]
     cases: list[tuple[Query, Response, Outcome, float]]
     measured_on: dict[str, str] = field(default_factory=dict)
+    judge: JudgeCheck | None = None
 
 
 def evaluate(config: Config, chosen: EvaluationSet, learner: Learner, critic: VerdictModel, judge: Judge) -> Evaluation:
@@ -137,7 +156,7 @@ def evaluate(config: Config, chosen: EvaluationSet, learner: Learner, critic: Ve
     measured_on = {"over_refusal_rate": LOOKALIKES if chosen.alike else NO_LOOKALIKES}
     if exam := examined(chosen, critic):
         found = critic_figures(exam[1], exam[0], config.seed, draws)
-        metrics |= {name: found[name] for name in CRITIC}
+        metrics |= {name: found[name] for name in CRITIC if name in found}
         measured_on |= dict.fromkeys(CRITIC, exam[0].against)
     return Evaluation(metrics, list(graded.values()), measured_on)
 

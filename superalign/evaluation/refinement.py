@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from superalign.attacks.reward import faithfulness
+from superalign.attacks.faithfulness import faithful_gate
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
@@ -33,6 +33,7 @@ class Refiner:
         """Attack and score with the frozen role."""
         own = config.attacker
         self.config = own if isinstance(own, TrainedAttackerConfig) else TrainedAttackerConfig()
+        self.is_faithful = faithful_gate(self.config, by_letters=config.data.seeds == "testbed")
         self.turns, self.generator = config.evaluation.refinement, generator
         self.chat = load_chat(config.model_of("critic"))
         self.critic = VerdictModel(config, generator, None, role=FROZEN, kind="generative")
@@ -66,7 +67,7 @@ class Refiner:
         for s, wrote in zip(seeds, self.generator.generate(requests, seed), strict=True):
             _, text = templates.read_attack(templates.OPENING + wrote.text)
             text = multi_turn.clean(text)
-            out.append(_query(s, text) if faithfulness(s.text, text) >= c.faithful else None)
+            out.append(_query(s, text) if self.is_faithful(s.text, text) else None)
         return out
 
 

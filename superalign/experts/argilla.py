@@ -16,19 +16,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from superalign.errors import UserError
+from superalign.experts.answer_files import (
+    BadAnswer,
+    ImportedAnswer,
+    Read,
+    Refused,
+    Unanswered,
+    answers_in,
+    object_field,
+    read_rows,
+)
 from superalign.experts.interchange import (
     ANSWERS,
     CRITIC,
     QUESTIONS,
     TITLES,
     WORDS,
-    ImportedAnswer,
     ImportResult,
     by_kind,
     critique,
-    object_field,
-    read_list,
     record_answers,
     suggestion,
     write_private,
@@ -65,15 +71,14 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
 
 
 def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
-    """Take the submitted answers of a data set's records, wholly or not at all; drafts and discarded ones are left out.
+    """Take the submitted answers of a data set's records; drafts and discarded ones are left out, bad ones listed.
 
     Argilla tells who answered by their user id.
 
     Raises:
-        UserError: the file cannot be read, or a record is none of this queue; names file and record.
+        UserError: the file cannot be read, or all records are bad; names file and record.
     """
-    rows = [(row, f"{path} record {number}") for number, row in enumerate(read_list(path), 1)]
-    given = [one for row, where in rows for one in _answers(row, where)]
+    given = answers_in(read_rows(path, "record"), _answers)
     return record_answers(queue, given, f"argilla {path}", over_collected=True)
 
 
@@ -128,14 +133,23 @@ def _record(item: Item) -> dict[str, Any]:
     }
 
 
-def _answers(row: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
-    responses, pi = row.get("responses") or [], object_field(row, "metadata", where).get("pi")
+def _answers(row: dict[str, Any], where: str) -> Iterator[Read]:
+    if "responses" not in row and "external_id" not in row:
+        raise BadAnswer("is no record: import the JSON list of objects that api_model().model_dump() gives")
+    responses, pi = row.get("responses") or [], object_field(row, "metadata").get("pi")
     if not isinstance(responses, list) or not all(isinstance(one, dict) and "status" in one for one in responses):
-        raise UserError(
-            f"{where}: the responses do not tell what was submitted; write records as "
-            "[r.api_model().model_dump() for r in dataset.records(with_responses=True)]; nothing was imported"
+        raise BadAnswer(
+            "the responses do not tell what was submitted; write records as "
+            "[r.api_model().model_dump() for r in dataset.records(with_responses=True)]"
         )
-    for one in responses:
-        if one["status"] == "submitted":
-            value = object_field(object_field(one, "values", where), QUESTION, where).get("value")
-            yield ImportedAnswer(where, row.get("external_id"), one.get("user_id"), value, pi)
+    submitted = [one for one in responses if one["status"] == "submitted"]
+    if not submitted:
+        yield Unanswered(where)
+    for number, one in enumerate(submitted, 1):
+        place = f"{where}, response {number}" if len(submitted) > 1 else where
+        try:
+            value = object_field(object_field(one, "values"), QUESTION).get("value")
+        except BadAnswer as error:
+            yield Refused(place, str(error))
+        else:
+            yield ImportedAnswer(place, row.get("external_id"), one.get("user_id"), value, pi)

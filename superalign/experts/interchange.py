@@ -1,4 +1,4 @@
-"""Items and answers as JSONL, and what every other format shares with it: files of one's own, imports whole or none."""
+"""Items and answers as JSONL, and what every other format shares with it: files of one's own, what an import takes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from superalign.errors import UserError
+from superalign.experts.answer_files import (
+    BadAnswer,
+    ImportedAnswer,
+    Read,
+    Refused,
+    Unanswered,
+    answers_in,
+    read_rows,
+)
 from superalign.experts.items import Item, LabelRefused
 from superalign.experts.queue import ExpertQueue
 from superalign.records import JudgementKind
@@ -31,21 +40,28 @@ CRITIC: Final = "superalign critic"
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many labels were new, and how many answers nobody needed any more."""
+    """What became of the answers in a file.
+
+    Attributes:
+        new: labels that were not there before.
+        surplus: answers that nobody needed any more.
+        known: answers that are there already.
+        unanswered: items that the file has without an answer.
+        refused: what could not be taken, by place, with the reason.
+    """
 
     new: int
     surplus: int = 0
+    known: int = field(default=0, compare=False)
+    unanswered: int = field(default=0, compare=False)
+    refused: tuple[str, ...] = field(default=(), compare=False)
 
-
-@dataclass(frozen=True, slots=True)
-class ImportedAnswer:
-    """An answer in a file: where it stands, its item, who gave it and its word; the propensity if the file tells it."""
-
-    where: str
-    item_id: object
-    annotator: object
-    answer: object
-    pi: object = None
+    @property
+    def nothing(self) -> str | None:
+        """Why the file told nothing, in words; None if it told something."""
+        if self.new or self.surplus or self.known:
+            return None
+        return f"none of its {self.unanswered} items is answered" if self.unanswered else "it holds no rows"
 
 
 def export_items(queue: ExpertQueue, path: str | Path, round: int | None = None) -> int:
@@ -74,42 +90,71 @@ def export_labels(queue: ExpertQueue, path: str | Path) -> int:
 
 
 def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
-    """Read a filled-in export back, wholly or not at all; lines whose "answer" is null or absent are left out.
+    """Read a filled-in export back; lines whose "answer" is null or absent are left out.
 
-    The same file twice changes nothing; a corrected answer supersedes the earlier one.
+    The same file twice changes nothing; a corrected answer supersedes the earlier one. JSON Lines, a JSON list of the
+    same objects, and a table (CSV, TSV) with columns item_id, annotator and answer are read.
 
     Raises:
-        UserError: the file cannot be read, or a line is not what an export makes of it; names file and line.
+        UserError: the file cannot be read, or all of its lines are bad; names file and line.
     """
-    given = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip() and (answer := _answer(line, f"{path} line {number}")):
-            given.append(answer)
-    return record_answers(queue, given, f"jsonl {path}")
+    return record_answers(queue, answers_in(read_rows(path, "row"), _answers), f"jsonl {path}")
 
 
 def record_answers(
-    queue: ExpertQueue, given: Sequence[ImportedAnswer], source: str, over_collected: bool = False
+    queue: ExpertQueue, given: Sequence[Read], source: str, over_collected: bool = False
 ) -> ImportResult:
-    """Put answers from elsewhere on the queue, all or none; `source` goes into its log.
+    """Put answers from elsewhere on the queue; `source` goes into its log. What is bad is left out and listed.
 
     Of two answers of one annotator to one item the later counts. Where a tool may have `over_collected`, answers to an
     item that has enough are left out and counted.
 
     Raises:
-        UserError: an answer is none to an item of this queue, or it cannot be taken; names where it stands.
+        UserError: there are bad answers and no good one; names where the first stands.
     """
     items = {item.id: item for item in queue.items()}
     chosen: dict[tuple[str, str], tuple[str, float]] = {}
+    refused = [one for one in given if isinstance(one, Refused)]
     for one in given:
-        item, annotator, value = _checked(one, items)
-        chosen[item.id, annotator] = (one.where, value)
+        if isinstance(one, ImportedAnswer):
+            try:
+                item, annotator, value = _checked(one, items)
+            except BadAnswer as error:
+                refused.append(Refused(one.where, str(error)))
+            else:
+                chosen[item.id, annotator] = (one.where, value)
     needed = _needed(queue, items.values(), chosen) if over_collected else list(chosen)
-    try:
-        new = queue.record([(*key, chosen[key][1]) for key in needed], source)
-    except LabelRefused as error:
-        raise UserError(f"{chosen[needed[error.index]][0]}: {error}; nothing was imported") from None
-    return ImportResult(new, len(chosen) - len(needed))
+    answers = [(*key, chosen[key][1]) for key in needed]
+    new, failed = _recorded(queue, answers, source)
+    refused += [Refused(chosen[needed[index]][0], why) for index, why in failed]
+    if refused and len(refused) == sum(not isinstance(one, Unanswered) for one in given):
+        others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        raise UserError(f"{refused[0]}{others}; nothing was imported")
+    places = {one.where: number for number, one in enumerate(given)}
+    return ImportResult(
+        new,
+        surplus=len(chosen) - len(needed),
+        known=len(needed) - new - len(failed),
+        unanswered=sum(isinstance(one, Unanswered) for one in given),
+        refused=tuple(map(str, sorted(refused, key=lambda one: places.get(one.where, 0)))),
+    )
+
+
+def _recorded(
+    queue: ExpertQueue, answers: Sequence[tuple[str, str, float]], source: str
+) -> tuple[int, list[tuple[int, str]]]:
+    """How many answers were new, and which the queue refused, with its reasons."""
+    new, at, failed = 0, 0, list[tuple[int, str]]()
+    while at < len(answers):
+        end = len(answers)
+        try:
+            new += queue.record(answers[at:], source)
+        except LabelRefused as error:
+            end = at + error.index
+            failed.append((end, str(error)))
+            new += queue.record(answers[at:end], source)
+        at = end + 1
+    return new, failed
 
 
 def _needed(queue: ExpertQueue, items: Iterable[Item], chosen: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -127,20 +172,18 @@ def _needed(queue: ExpertQueue, items: Iterable[Item], chosen: Iterable[tuple[st
 
 def _checked(one: ImportedAnswer, items: dict[str, Item]) -> tuple[Item, str, float]:
     if not isinstance(one.item_id, str) or one.item_id not in items:
-        raise UserError(f"{one.where}: item_id {one.item_id!r} is not in this queue; nothing was imported")
+        raise BadAnswer(f"item_id {one.item_id!r} is not in this queue")
     if not isinstance(one.annotator, str) or not one.annotator.strip():
-        raise UserError(f"{one.where}: an answer needs the name of its annotator; nothing was imported")
+        raise BadAnswer("an answer needs the name of its annotator")
     item = items[one.item_id]
     allowed = ANSWERS[item.kind]
-    if not isinstance(one.answer, str) or one.answer not in allowed:
-        words = ", ".join(allowed)
-        raise UserError(f"{one.where}: answer {one.answer!r} should be one of {words}; nothing was imported")
+    if not isinstance(one.answer, str) or one.answer.strip() not in allowed:
+        raise BadAnswer(f"answer {one.answer!r} should be one of {', '.join(allowed)}")
     if one.pi is not None and not (isinstance(one.pi, float | int) and math.isclose(one.pi, item.pi, rel_tol=1e-6)):
-        raise UserError(
-            f"{one.where}: the propensity of item {item.id} became {one.pi!r}, it was drawn with {item.pi!r} "
-            "and that cannot change; nothing was imported"
+        raise BadAnswer(
+            f"the propensity of item {item.id} became {one.pi!r}, it was drawn with {item.pi!r} and that cannot change"
         )
-    return item, one.annotator.strip(), allowed[one.answer]
+    return item, one.annotator.strip(), allowed[one.answer.strip()]
 
 
 def suggestion(item: Item) -> tuple[str, float] | None:
@@ -170,45 +213,6 @@ def by_kind(items: Iterable[Item]) -> dict[JudgementKind, list[Item]]:
 def to_jsonl(rows: Iterable[dict[str, Any]]) -> str:
     """The rows as JSONL."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-
-
-def read_list(path: str | Path) -> list[dict[str, Any]]:
-    """The objects of a file that is one JSON list of them.
-
-    Raises:
-        UserError: it cannot be read or is none.
-    """
-    try:
-        rows = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}; nothing was imported") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} should be a JSON list of objects; nothing was imported")
-    return rows
-
-
-def object_field(row: dict[str, Any], name: str, where: str) -> dict[str, Any]:
-    """The object that a field of a row holds; empty if it is absent or null.
-
-    Raises:
-        UserError: the field holds something else.
-    """
-    found = row.get(name) or {}
-    if not isinstance(found, dict):
-        raise UserError(f"{where}: {name} should be an object; nothing was imported")
-    return found
 
 
 def write_private(path: str | Path, text: str) -> None:
@@ -242,13 +246,14 @@ def _item_row(item: Item) -> dict[str, Any]:
     }
 
 
-def _answer(line: str, where: str) -> ImportedAnswer | None:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where} is not JSON ({error.msg}); nothing was imported") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{where} is not a JSON object; nothing was imported")
-    if row.get("answer") is None:
-        return None
-    return ImportedAnswer(where, row.get("item_id"), row.get("annotator"), row["answer"])
+def _answers(row: dict[str, Any], where: str) -> Iterator[Read]:
+    if "annotations" in row or "annotation_id" in row:
+        raise BadAnswer("is of Label Studio: import it with --format label-studio")
+    if "responses" in row:
+        raise BadAnswer("is of Argilla: import it with --format argilla")
+    if "item_id" not in row:
+        raise BadAnswer(f"has no item_id (but {', '.join(map(str, row))[:80]}): it is no line of an export")
+    if row.get("answer") in (None, ""):
+        yield Unanswered(where)
+    else:
+        yield ImportedAnswer(where, row["item_id"], row.get("annotator"), row["answer"])

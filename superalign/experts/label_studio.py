@@ -1,8 +1,8 @@
-"""Items for Label Studio and answers from it: tasks to import with their labelling configuration, and its JSON export.
+"""Items for Label Studio and answers from it: tasks to import with their labelling configuration, and its exports.
 
     FOLDER/pair.xml     the labelling interface of a project (Settings, Labeling Interface, Code)
     FOLDER/pair.json    the tasks to import into it; the critic's verdict is the prediction
-    Export, JSON        the file that an import reads
+    Export              what an import reads: JSON, or also JSON-MIN, CSV, TSV
 
 One project for points and one for pairs, as each asks one question.
 """
@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from superalign.errors import UserError
+from superalign.experts.answer_files import (
+    BadAnswer,
+    ImportedAnswer,
+    Read,
+    Refused,
+    Unanswered,
+    answers_in,
+    object_field,
+    read_rows,
+)
 from superalign.experts.interchange import (
     ANSWERS,
     CRITIC,
     QUESTIONS,
     TITLES,
     WORDS,
-    ImportedAnswer,
     ImportResult,
     by_kind,
     critique,
-    object_field,
-    read_list,
     record_answers,
     suggestion,
     write_private,
@@ -57,12 +63,14 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
 
 
 def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
-    """Take the annotations of a project's JSON export, wholly or not at all; skipped ones are left out.
+    """Take the annotations of a project's export: JSON, JSON-MIN, CSV or TSV.
+
+    Skipped ones are left out, bad ones listed. JSON alone tells the propensity, which must be the item's own.
 
     Raises:
-        UserError: the file cannot be read, or a task is none of this queue; names file and task.
+        UserError: the file cannot be read, or all tasks are bad; names file and task.
     """
-    given = [one for number, task in enumerate(read_list(path), 1) for one in _answers(task, f"{path} task {number}")]
+    given = answers_in(read_rows(path, "task"), _answers)
     return record_answers(queue, given, f"label-studio {path}", over_collected=True)
 
 
@@ -97,31 +105,59 @@ def _task(item: Item) -> dict[str, Any]:
     return {"data": data, "meta": meta, "predictions": predictions}
 
 
-def _answers(task: dict[str, Any], where: str) -> Iterator[ImportedAnswer]:
-    item_id, pi = object_field(task, "data", where).get("item_id"), object_field(task, "meta", where).get("pi")
+def _answers(task: dict[str, Any], where: str) -> Iterator[Read]:
+    if "annotations" not in task and "item_id" in task:
+        yield _flat(task, where)
+        return
+    if "annotations" not in task and "data" not in task:
+        raise BadAnswer(f"has neither annotations nor item_id (but {', '.join(map(str, task))[:80]}): it is no task")
+    item_id, pi = object_field(task, "data").get("item_id"), object_field(task, "meta").get("pi")
     annotations = task.get("annotations") or []
     if not isinstance(annotations, list):
-        raise UserError(f"{where}: annotations should be a list; nothing was imported")
-    for annotation in annotations:
+        raise BadAnswer("annotations should be a list")
+    if not annotations:
+        yield Unanswered(where)
+    for number, annotation in enumerate(annotations, 1):
+        place = f"{where}, annotation {number}" if len(annotations) > 1 else where
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
-            raise UserError(f"{where}: an annotation should be an object with a result; nothing was imported")
-        if not annotation.get("was_cancelled"):
-            yield ImportedAnswer(where, item_id, _annotator(annotation), _choice(annotation["result"], where), pi)
+            yield Refused(place, "an annotation should be an object with a result")
+        elif annotation.get("was_cancelled"):
+            yield Unanswered(place)
+        else:
+            try:
+                chosen = _choice(annotation["result"])
+            except BadAnswer as error:
+                yield Refused(place, str(error))
+            else:
+                yield ImportedAnswer(place, item_id, _annotator(annotation.get("completed_by")), chosen, pi)
 
 
-def _annotator(annotation: dict[str, Any]) -> str:
+def _flat(row: dict[str, Any], where: str) -> Read:
+    """An annotation as JSON-MIN, CSV and TSV have it: the columns of its task, the answer, who gave it."""
+    answer = row.get(QUESTION)
+    if isinstance(answer, dict):
+        answer = answer.get("choices")
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    if answer in (None, "", []):
+        return Unanswered(where)
+    return ImportedAnswer(where, row["item_id"], _annotator(row.get("annotator")), answer)
+
+
+def _annotator(by: object) -> str:
     """The annotator's e-mail address where the export tells it, else their number in that Label Studio."""
-    by = annotation.get("completed_by")
     if isinstance(by, dict):
         by = by.get("email") or by.get("id")
-    return f"label-studio {by}" if isinstance(by, int) else str(by or "")
+    if isinstance(by, int) or (isinstance(by, str) and by.strip().isdecimal()):
+        return f"label-studio {int(by)}"
+    return str(by or "")
 
 
-def _choice(result: list[Any], where: str) -> object:
+def _choice(result: list[Any]) -> object:
     """The answer chosen; None where there is none."""
     for region in result:
         if isinstance(region, dict) and region.get("from_name") == QUESTION:
-            chosen = object_field(region, "value", where).get("choices")
+            chosen = object_field(region, "value").get("choices")
             if isinstance(chosen, list) and len(chosen) == 1:
                 return chosen[0]
     return None

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from superalign.experts.items import ExpertAnswer
-from superalign.stats.annotators import PRIOR_RIGHT, PRIOR_WRONG, annotator_mistakes
+from superalign.stats.annotators import annotator_quality
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate, paired_difference
 
@@ -63,20 +62,6 @@ def krippendorff_alpha(ratings: Sequence[Sequence[float]]) -> Estimate | None:
         return np.asarray(1 - (total - 1) * (scaled @ apart) / (total**2 - (margins**2).sum(axis=-1)))
 
     return _posterior(alpha, len(paired), len(cells))
-
-
-def expert_error(answers: Sequence[ExpertAnswer], truth: Mapping[str, float]) -> dict[str, Estimate]:
-    """The error rate of each annotator: mean and 95 % of Beta(2 + wrong, 18 + right); `n` answers were checked.
-
-    Checked against `truth` (item id -> value), else against the other answers; see `annotator_mistakes`. Without any
-    the interval is that of the prior.
-    """
-    found = {}
-    for name, (wrong, n) in sorted(annotator_mistakes(answers, truth).items()):
-        a, b = PRIOR_WRONG + wrong, PRIOR_RIGHT + n - wrong
-        low, high = special.betaincinv(a, b, [0.025, 0.975])
-        found[name] = Estimate(a / (a + b), float(low), float(high), n)
-    return found
 
 
 def expert_agreement(answers: Sequence[ExpertAnswer]) -> Estimate | None:
@@ -141,9 +126,10 @@ def summary(
     both: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         for a, b in combinations(sorted(row, key=lambda answer: answer.annotator), 2):
-            both[a.annotator, b.annotator].append((a.value, b.value))
+            both[a.annotator, b.annotator].append((_as_shown(a), _as_shown(b)))
     kappas = {names: cohen_kappa([a for a, _ in values], [b for _, b in values]) for names, values in both.items()}
     gain, time = oversight_gain(answers, known), working_time(people)
+    quality = annotator_quality(answers, known)
     cost = time["sum"] * len(people) / time["n"] / 3600 * hourly_rate if time else None
     return {
         "labels": len(answers),
@@ -151,12 +137,18 @@ def summary(
         "gold": len(answers) - len(asked),
         "doubles": sum(len(row) > 1 for row in rows),
         "kappa": [{"annotators": list(names), "kappa": _row(kappa)} for names, kappa in sorted(kappas.items())],
-        "alpha": _row(krippendorff_alpha([[a.value for a in row] for row in rows])),
+        "alpha": _row(krippendorff_alpha([[_as_shown(a) for a in row] for row in rows])),
         "expert_expert": _row(expert_agreement(asked)),
         "expert_critic": _row(critic_agreement(asked)),
         # The critic on the very items on which experts are compared with each other.
         "expert_critic_on_doubles": _row(critic_agreement([a for row in rows if len(row) > 1 for a in row])),
-        "error": {name: _row(error) for name, error in expert_error(answers, known).items()},
+        "error": {name: _row(one.error) for name, one in quality.items()},
+        "error_unknown": {name: one.reason for name, one in quality.items() if one.reason},
+        "quality": {
+            name: {"sensitivity": one.sensitivity, "specificity": one.specificity}
+            for name, one in quality.items()
+            if one.error
+        },
         "oversight": None if gain is None else {name: _row(estimate) for name, estimate in gain.items()},
         "by_lane": dict(sorted(Counter("gold" if a.item.gold is not None else a.item.lane for a in answers).items())),
         "by_annotator": dict(sorted(Counter(a.annotator for a in answers).items())),
@@ -189,6 +181,11 @@ def _row(estimate: Estimate | None) -> dict[str, Any] | None:
 
 def _verdict(answer: ExpertAnswer) -> float:
     return 0.5 if answer.item.p == 0.5 else float(answer.item.p > 0.5)
+
+
+def _as_shown(answer: ExpertAnswer) -> float:
+    """The answer in terms of A and B: what chance agrees on is the side that somebody likes to press, not the text."""
+    return answer.item.as_shown(answer.value)
 
 
 def _by_item(answers: Sequence[ExpertAnswer]) -> list[list[ExpertAnswer]]:

@@ -17,6 +17,8 @@ MIN_LABELS = 8
 SHRINKAGE = 20.0
 LOG_T_BOUND = 3.0
 FOLDS = 5
+LOG_T_SCALE = 0.5
+BIAS_SCALE = 1.0  # nats, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Calibrator:
     ) -> Self:
         """Fit by weighted negative log-likelihood; categories are shrunk: (n_c theta_c + 20 theta)/(n_c + 20).
 
+        Weights count for as many labels as Kish's effective number, else a few heavy ones would outvote the prior.
+
         A label that errs with rate eps has P(label = 1) = eps + (1 - 2 eps) p (forward correction, arXiv 1609.03683),
         else one mistake of an expert would cost a confident critic its temperature.
 
@@ -50,7 +54,7 @@ class Calibrator:
         Args:
             logits: the critic's raw log-odds (nats), shape (n,).
             labels: expert values in [0, 1], 1 = acceptable or first better; a tie is 0.5, shape (n,).
-            weights: see `propensity_weights`; scaled to mean 1 here, shape (n,).
+            weights: see `propensity_weights`, of any scale, shape (n,).
             categories: the category of each row, length n.
             errors: eps of the label's annotator, below 1/2, shape (n,) or one for all.
 
@@ -68,12 +72,12 @@ class Calibrator:
             raise ValueError("the error rate of an annotator must be in [0, .5)")
         if y.size < MIN_LABELS or not ((y > 0.5).any() and (y < 0.5).any()):
             return cls(n=int(y.size))
-        w = w / w.mean()
+        w = w * w.sum() / (w**2).sum()
         overall = _fit_one(x, y, w, eps, np.zeros(2))
         fitted = {}
         for name in sorted(set(names.tolist())):
             rows = names == name
-            count = int(rows.sum())
+            count = float(w[rows].sum() ** 2 / (w[rows] ** 2).sum())
             own = _fit_one(x[rows], y[rows], w[rows], eps[rows], overall)
             log_t, b = (count * own + SHRINKAGE * overall) / (count + SHRINKAGE)
             fitted[str(name)] = (float(log_t), float(b))
@@ -136,11 +140,14 @@ def _fit_one(
 ) -> NDArray[np.float64]:
     """(log T, b) at the minimum of the weighted NLL.
 
-    A Gaussian prior (sd .5 for log T, 1 for b in nats) believes the critic until a dozen labels say otherwise, and
-    keeps separable labels from sending either to infinity; the bound on log T keeps a critic that is worse than chance
-    flat instead of inverted.
+    The prior believes the critic until a dozen labels say otherwise, and keeps separable labels from sending either
+    parameter to infinity. That of log T is Gaussian (sd .5). That of b is Cauchy's with half the logits' root mean
+    square about the prior as its scale, at least 1 nat: its tails let a critic go that is off by several nats (Gelman
+    et al. 2008, Annals of Applied Statistics 2:1360), where a Gaussian of sd 1 held it for some 50 labels. As its
+    minimum need not be the only one, it is sought from the prior and from the mean logit. The bound on log T keeps a
+    critic that is worse than chance flat instead of inverted.
     """
-    scale = np.array([0.5, 1.0])
+    scale = np.array([LOG_T_SCALE, max(BIAS_SCALE, float(np.sqrt(np.average((x - prior[1]) ** 2, weights=w))) / 2)])
 
     def objective(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         slope = np.exp(-theta[0])
@@ -148,13 +155,17 @@ def _fit_one(
         p = special.expit(z)
         said = np.clip(eps + (1 - 2 * eps) * p, 1e-12, 1 - 1e-12)
         off = (theta - prior) / scale
-        loss = float(-np.sum(w * (y * np.log(said) + (1 - y) * np.log1p(-said))) + 0.5 * off @ off)
+        loss = -np.sum(w * (y * np.log(said) + (1 - y) * np.log1p(-said))) + 0.5 * off[0] ** 2 + np.log1p(off[1] ** 2)
         residual = w * (said - y) / (said * (1 - said)) * (1 - 2 * eps) * p * (1 - p)  # d loss / d z
-        return loss, np.array([-residual @ z, -slope * residual.sum()]) + off / scale
+        pull = np.array([off[0], 2 * off[1] / (1 + off[1] ** 2)]) / scale
+        return float(loss), np.array([-residual @ z, -slope * residual.sum()]) + pull
 
     bounds = [(-LOG_T_BOUND, LOG_T_BOUND), (None, None)]
-    result = optimize.minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(result.x, dtype=np.float64)
+    found = [
+        optimize.minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
+        for start in (prior, np.array([prior[0], np.average(x, weights=w)]))
+    ]
+    return np.asarray(min(found, key=lambda result: float(result.fun)).x, dtype=np.float64)
 
 
 def held_back(item: Item, share: float) -> bool:

@@ -34,7 +34,8 @@ class Generation:
         token_ids: what was generated, without the stop token.
         logprobs: log-probability of each of them (nats) under the policy at temperature 1.
         stop_logprob: that of the stop token, None where the length limit ended the completion.
-        text: the decoded tokens.
+        text: the decoded tokens, without the thoughts of a model that thinks; `token_ids` have all of them, since the
+            policy chose them and training weighs them.
         finished: whether a stop token ended it.
         version: the version of the role's adapter that wrote it.
     """
@@ -83,6 +84,14 @@ def check_request(index: int, request: GenerationRequest, context: int) -> None:
     check_length(index, len(request.prompt_ids), context - 1, context)
     if request.max_new_tokens < 1 or request.temperature < 0:
         raise ValueError(f"request {index}: max_new_tokens must be >= 1 and temperature >= 0, got {request}")
+
+
+def nan_error() -> UserError:
+    """What is said of a probability that is NaN."""
+    return UserError(
+        "the model produces NaN: its weights were sound when they were loaded, so its adapter is not, or "
+        "generator.dtype is too narrow; lower the learning rate of attacker, critic or learner"
+    )
 
 
 def check_length(index: int, length: int, most: int, context: int) -> None:

@@ -2,18 +2,21 @@
 
 For small models on a CPU the bookkeeping of `transformers.generate`, and a cache that is concatenated anew for every
 token (63 % of the time when profiled), cost more than the model itself; and it prefills each sample of a prompt anew.
+Models whose state is no key-value cache (Mamba, RWKV, hybrids) read the whole text again for every token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from superalign.models.checks import accepted, arguments
 
 KEEP_SHARE = 0.75  # finished rows are dropped once so few remain active: dropping copies the cache
 
@@ -76,19 +79,49 @@ class _PreallocatedLayer(DynamicLayer):
         self.keys, self.values = self._all_keys[..., :length, :], self._all_values[..., :length, :]
 
 
+def has_cache(model: PreTrainedModel) -> bool:
+    """Whether the model keeps keys and values alone, of which rows can be taken and shared by samples of a prompt."""
+    if model._is_stateful or not {"past_key_values", "attention_mask"} <= accepted(type(model)):
+        return False
+    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    return kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
+
+
 def make_cache(model: PreTrainedModel, room: int) -> DynamicCache:
-    """A cache for `room` positions; layers of another kind (sliding, recurrent) keep their own cache."""
+    """A cache for `room` positions; sliding layers keep their own cache."""
     cache = DynamicCache(config=model.config)
     cache.layers = [_PreallocatedLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 def cache_bytes(model: PreTrainedModel) -> int:
-    """What the keys and values of one token take in all layers."""
+    """What the keys and values of one token take in all layers; of a model without them, its hidden states."""
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    own = getattr(config, "num_attention_heads", None)
+    if not own:
+        return int(2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize)
+    heads = getattr(config, "num_key_value_heads", None) or own
+    width = getattr(config, "head_dim", None) or config.hidden_size // own
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+
+
+def last_logits(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
+    """Logits [rows, keep, vocabulary] at the last `keep` positions of each row, of shorter rows preceded by others'.
+
+    A model with a state reads padding as text, so it gets it behind the text, where it changes nothing.
+    """
+    keep = min(keep, max(map(len, rows)))
+    if has_cache(model):
+        ids, mask = left_pad(rows, model.device)
+        given = arguments(model, position_ids=positions(mask), logits_to_keep=keep)
+        return model(input_ids=ids, attention_mask=mask, use_cache=False, **given).logits[:, -keep:].float()
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    logits = model(input_ids=ids.to(model.device), use_cache=False).logits
+    ends = torch.tensor([len(row) for row in rows], device=model.device)
+    places = (ends[:, None] - keep + torch.arange(keep, device=model.device)).clamp_min(0)
+    return logits.gather(1, places[:, :, None].expand(-1, -1, logits.shape[-1])).float()
 
 
 def left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,8 +141,19 @@ def positions(mask: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def decode(model: PreTrainedModel, rows: Sequence[DecodingRequest], stop_ids: frozenset[int]) -> list[Completed]:
-    """Complete the rows. A row's uniform numbers depend on its key alone, not on the batch that it is in."""
+def decode(
+    model: PreTrainedModel,
+    rows: Sequence[DecodingRequest],
+    stop_ids: frozenset[int],
+    told: Callable[[int], None] = lambda ended: None,
+) -> list[Completed]:
+    """Complete the rows. A row's uniform numbers depend on its key alone, not on the batch that it is in.
+
+    `told` is told after each token how many rows have ended.
+
+    Raises:
+        FloatingPointError: a probability is NaN.
+    """
     device = model.device
     steps = max(row.limit for row in rows)
     prompts = sorted({row.prompt for row in rows})
@@ -118,17 +162,12 @@ def decode(model: PreTrainedModel, rows: Sequence[DecodingRequest], stop_ids: fr
     limits = torch.tensor([row.limit for row in rows], device=device)
     stops = torch.tensor(sorted(stop_ids), device=device)
 
-    ids, mask = left_pad(prompts, device)
-    width = ids.shape[1]
-    cache = make_cache(model, width + steps)
-    logits = _forward(model, ids, mask, positions(mask), cache)
     # Samples of the same prompt share its prefill.
     where = {prompt: index for index, prompt in enumerate(prompts)}
     spread = torch.tensor([where[row.prompt] for row in rows], device=device)
-    cache.batch_select_indices(spread)
-    logits, mask = logits[spread], mask[spread]
-    position = mask.sum(1, keepdim=True)
-    mask = torch.cat([mask, mask.new_ones(len(rows), steps)], dim=1)
+    state = (_Cached if has_cache(model) else _Reread)(model, prompts, steps)
+    logits = state.first()[spread]
+    state.take(spread)
 
     tokens = torch.zeros(len(rows), steps, dtype=torch.long, device=device)
     logprobs = torch.zeros(len(rows), steps, device=device)
@@ -146,32 +185,75 @@ def decode(model: PreTrainedModel, rows: Sequence[DecodingRequest], stop_ids: fr
         stopped[left] |= active & stop
         active &= ~stop & (limits[left] > step + 1)
         remaining = int(active.sum())
+        told(len(rows) - remaining)
         if not remaining:
             break
         if remaining <= KEEP_SHARE * len(left):
             keep = active.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            left, token, position, mask, active = left[keep], token[keep], position[keep], mask[keep], active[keep]
-        logits = _forward(model, token[:, None], mask[:, : width + step + 1], position, cache)
-        position = position + 1
+            state.take(keep)
+            left, token, active = left[keep], token[keep], active[keep]
+        logits = state.next(token)
+    if torch.isnan(logprobs).any():
+        raise FloatingPointError("a probability is NaN")
     return [
         Completed(t[:n], p[:n], s)
         for t, p, n, s in zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), stopped.tolist(), strict=True)
     ]
 
 
-def _forward(
-    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache
-) -> torch.Tensor:
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=position,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1].float()
+class _Cached:
+    """The rows of a batch as keys and values: each token passes through the model once."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], steps: int) -> None:
+        self._model = model
+        self._ids, mask = left_pad(prompts, model.device)
+        self._width = self._ids.shape[1]
+        self._cache = make_cache(model, self._width + steps)
+        self._mask = torch.cat([mask, mask.new_ones(len(prompts), steps)], dim=1)
+        self._position = mask.sum(1, keepdim=True)
+
+    def first(self) -> torch.Tensor:
+        """Logits after the prompts, [rows, vocabulary]."""
+        mask = self._mask[:, : self._width]
+        return self._forward(self._ids, mask, positions(mask))
+
+    def take(self, rows: torch.Tensor) -> None:
+        """Go on with these rows."""
+        self._cache.batch_select_indices(rows)
+        self._mask, self._position = self._mask[rows], self._position[rows]
+
+    def next(self, token: torch.Tensor) -> torch.Tensor:
+        """Logits after one more token of each row."""
+        self._width += 1
+        logits = self._forward(token[:, None], self._mask[:, : self._width], self._position)
+        self._position = self._position + 1
+        return logits
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        given = arguments(self._model, position_ids=position, logits_to_keep=1)
+        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **given)
+        return output.logits[:, -1].float()
+
+
+class _Reread:
+    """The rows of a batch as texts, all of which a model with another state than keys and values reads anew."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], steps: int) -> None:
+        self._model, self._texts = model, [list(prompt) for prompt in prompts]
+
+    def first(self) -> torch.Tensor:
+        """As of `_Cached`."""
+        return last_logits(self._model, self._texts, keep=1)[:, 0]
+
+    def take(self, rows: torch.Tensor) -> None:
+        """As of `_Cached`."""
+        self._texts = [list(self._texts[i]) for i in rows.tolist()]
+
+    def next(self, token: torch.Tensor) -> torch.Tensor:
+        """As of `_Cached`."""
+        for text, one in zip(self._texts, token.tolist(), strict=True):
+            text.append(one)
+        return self.first()
 
 
 def _sample(logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

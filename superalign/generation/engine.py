@@ -18,7 +18,7 @@ import torch
 from superalign.config.sections import GeneratorConfig
 from superalign.errors import UserError
 from superalign.generation.sync.base import Adapter
-from superalign.models import resolve
+from superalign.models import chosen_dtype, load_config, may_run_code, resolve
 
 GIB = 2**30
 CPU_BLOCK = 32  # tokens of a cache block; vLLM's 128 are more than most prompts here, which would then never be shared
@@ -92,7 +92,7 @@ class VLLMEngine:
             raise UserError(
                 f"generator.tensor_parallel={config.tensor_parallel} needs as many GPUs; there is none here"
             )
-        if not cuda and config.dtype == "bfloat16":
+        if not cuda and chosen_dtype(config.dtype) == "bfloat16":
             # Short prompts die of SIGILL otherwise: vLLM uses AMX tiles without asking the kernel for them.
             torch.cpu._init_amx()
         if not cuda:
@@ -181,7 +181,8 @@ def llm_arguments(
     """What vLLM is told; see `VLLMEngine`."""
     found: dict[str, Any] = {
         "model": resolve(model),
-        "dtype": config.dtype,
+        "dtype": chosen_dtype(config.dtype),
+        "trust_remote_code": may_run_code(),
         "max_model_len": context + 1,
         "skip_tokenizer_init": True,
         "tensor_parallel_size": config.tensor_parallel,
@@ -213,10 +214,9 @@ def llm_arguments(
 
 def _check_heads(model: str) -> None:
     """The CPU kernels know certain head sizes only, and would fail at the first request."""
-    from transformers import AutoConfig
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
-    config = AutoConfig.from_pretrained(resolve(model)).get_text_config()
+    config = load_config(model).get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     known = CPUAttentionBackend.get_supported_head_sizes()
     if size not in known:

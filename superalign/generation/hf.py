@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from transformers import PreTrainedModel
@@ -14,11 +16,15 @@ from superalign.generation.base import (
     Tensors,
     check_length,
     check_request,
+    nan_error,
     request_numbers,
 )
-from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, left_pad, positions
+from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, has_cache, last_logits
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, shortage_told
+from superalign.store.progress import advance
+
+log = logging.getLogger(__name__)
 
 LESS = (
     "lower generator.batch_tokens or max_new_tokens of attacker, critic and learner, set generator.dtype=bfloat16, or "
@@ -26,6 +32,14 @@ LESS = (
 )
 CPU_BATCH, GPU_BATCH, GPU_SHARE = 2**14, 2**17, 0.1  # tokens, tokens at most, of the memory for their cache
 LOGITS_ROOM = 2**26  # elements of logits made at once: large vocabularies would fill the memory otherwise
+
+
+@contextmanager
+def _nan_told() -> Iterator[None]:
+    try:
+        yield
+    except FloatingPointError as error:
+        raise nan_error() from error
 
 
 class HFGenerator:
@@ -49,12 +63,15 @@ class HFGenerator:
             model: MergingBase(load_base(model, generator.dtype).to(device()), lora.alpha / lora.r)
             for model in sorted(set(models.values()))
         }
+        for model in (model for model, base in self._bases.items() if not has_cache(base.model)):
+            log.warning("model=%s: its state is no key-value cache; each token reads the whole text again", model)
         self._batch_tokens = generator.batch_tokens or min(_room(base.model) for base in self._bases.values())
         self._chats: dict[str, Chat] = {model: load_chat(model) for model in self._bases}
         self._adapters: dict[str, dict[str, tuple[torch.Tensor, torch.Tensor]] | None] = dict.fromkeys(models)
         self._versions = dict.fromkeys(models, 0)
 
     @shortage_told("generating", LESS)
+    @_nan_told()
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
         """Complete the requests, batched by role and length; see `Generator.generate`.
 
@@ -70,6 +87,8 @@ class HFGenerator:
             check_request(numbers[index], request, self._chat(request.role).context)
             by_role.setdefault(request.role, []).append(index)
         results: dict[int, Generation] = {}
+        told = lambda ended: advance("requests", len(results) + ended, len(requests))  # noqa: E731
+        told(0)
         for role, indices in by_role.items():
             chat, base = self._chat(role), self._activate(role)
             rows = {
@@ -83,12 +102,13 @@ class HFGenerator:
             }
             size = lambda i, rows=rows: (len(rows[i].prompt), rows[i].limit)  # noqa: E731
             for batch in self._batches(indices, size):
-                completed = decode(base.model, [rows[i] for i in batch], chat.stop_ids)
+                completed = decode(base.model, [rows[i] for i in batch], chat.stop_ids, told)
                 for i, one in zip(batch, completed, strict=True):
                     results[i] = self._generation(role, one)
         return [results[i] for i in range(len(requests))]
 
     @shortage_told("judging", LESS)
+    @_nan_told()
     @torch.inference_mode()
     def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
         """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
@@ -100,9 +120,11 @@ class HFGenerator:
         for batch in self._batches(range(len(prompts)), lambda i: (len(prompts[i]), 1)):
             logps = _last_logps(model, [prompts[i] for i in batch], keep=1)[:, -1]
             results.update(zip(batch, logps[:, list(choices)].tolist(), strict=True))
+            advance("verdicts", len(results), len(prompts))
         return [results[i] for i in range(len(prompts))]
 
     @shortage_told("scoring answers", LESS)
+    @_nan_told()
     @torch.inference_mode()
     def sequence_logprobs(
         self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
@@ -129,6 +151,7 @@ class HFGenerator:
                     n = len(completions[i])
                     target = torch.tensor(completions[i], dtype=torch.long, device=logps.device)
                     results[i] = logps[place, keep - 1 - n : keep - 1].gather(1, target[:, None])[:, 0].tolist()
+                advance("answers", len(results), len(rows))
         return [results[i] for i in range(len(rows))]
 
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
@@ -184,7 +207,7 @@ class HFGenerator:
             token_ids=tokens,
             logprobs=tuple(completed.logprobs[:end]),
             stop_logprob=completed.logprobs[-1] if completed.stopped else None,
-            text=self._chat(role).decode(tokens),
+            text=self._chat(role).answer(tokens),
             finished=completed.stopped,
             version=self._versions[role],
         )
@@ -200,9 +223,7 @@ def _room(model: PreTrainedModel) -> int:
 
 def _last_logps(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
     """Log-probabilities [rows, keep, vocabulary] at the last `keep` positions of each row."""
-    ids, mask = left_pad(rows, model.device)
-    keep = min(keep, ids.shape[1])
-    output = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False, logits_to_keep=keep
-    )
-    return torch.log_softmax(output.logits.float(), dim=-1)
+    logps = torch.log_softmax(last_logits(model, rows, keep), dim=-1)
+    if torch.isnan(logps).any():
+        raise FloatingPointError("a probability is NaN")
+    return logps

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from superalign.errors import ActorLost, InsufficientResources
 from superalign.generation.base import Generation, GenerationRequest, Tensors, request_numbers
 from superalign.runtime.actors import current_call
+from superalign.store.progress import advance
 
 if TYPE_CHECKING:
     from superalign.runtime.cluster import Cluster
@@ -94,6 +95,7 @@ class GeneratorPool:
         """Complete the requests; see `Generator.generate`."""
         asked = [replace(r, number=number) for r, number in zip(requests, request_numbers(requests), strict=True)]
         return self._distribute(
+            "requests",
             [(r.role, len(r.prompt_ids) + r.max_new_tokens) for r in asked],
             lambda engine, piece: engine.generate([asked[i] for i in piece], seed),
         )
@@ -101,6 +103,7 @@ class GeneratorPool:
     def choice_logits(self, role: str, prompts: Sequence[tuple[int, ...]], choices: Sequence[int]) -> list[list[float]]:
         """Log-probability of each choice as the next token of each prompt; see `Generator.choice_logits`."""
         return self._distribute(
+            "verdicts",
             [(role, len(prompt)) for prompt in prompts],
             lambda engine, piece: engine.choice_logits(role, [prompts[i] for i in piece], choices),
         )
@@ -110,6 +113,7 @@ class GeneratorPool:
     ) -> list[list[float]]:
         """Log-probability of every token of each completion; see `Generator.sequence_logprobs`."""
         return self._distribute(
+            "answers",
             [(role or "", len(p) + len(c)) for p, c in zip(prompts, completions, strict=True)],
             lambda engine, piece: engine.sequence_logprobs(
                 role, [prompts[i] for i in piece], [completions[i] for i in piece]
@@ -137,8 +141,8 @@ class GeneratorPool:
         """All engines leave the accelerator's memory until something is asked again (`generator.sleep`)."""
         self._on_every_engine(lambda engine: engine.sleep())
 
-    def _distribute(self, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
-        """Results of `do(engine, piece)` for all indices of `sizes` (role, length), in their order."""
+    def _distribute(self, what: str, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
+        """Results of `do(engine, piece)` for all indices of `sizes` (role, length), in their order; `what` they are."""
         order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i), reverse=True)
         step = -(-len(order) // (PIECES * self._most)) or 1
         queue = deque(order[start : start + step] for start in range(0, len(order), step))
@@ -159,6 +163,7 @@ class GeneratorPool:
                     queue.clear()
                     raise
                 results.update(zip(piece, done, strict=True))
+                advance(what, len(results), len(sizes))
 
         while queue:  # again where the last one at work was lost
             self._in_parallel(serve)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import (
@@ -16,6 +17,7 @@ from superalign.generation.base import (
     Tensors,
     check_length,
     check_request,
+    nan_error,
     request_numbers,
 )
 from superalign.generation.engine import MOST_CHOICES, AdapterRoom, VLLMEngine, require_vllm
@@ -23,7 +25,7 @@ from superalign.generation.merging import MergingBase
 from superalign.generation.sync.adapter import AdapterSync, engine_rank, room_for
 from superalign.generation.sync.base import WeightSync
 from superalign.generation.sync.full import FullSync
-from superalign.models import Chat, load_base, load_chat, resolve
+from superalign.models import Chat, load_base, load_chat, load_config, may_run_code
 
 
 class VLLMGenerator:
@@ -185,7 +187,7 @@ class VLLMGenerator:
 def _without_weights(model: str) -> Any:
     """The model's shapes without its weights."""
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(resolve(model)))
+        return AutoModelForCausalLM.from_config(load_config(model), trust_remote_code=may_run_code())
 
 
 def _seed(seed: int, index: int) -> int:
@@ -199,11 +201,13 @@ def _generation(output: Any, chat: Chat, version: int) -> Generation:
     tokens = tuple(output.token_ids)
     flat = output.logprobs
     logprobs = [flat.logprobs[start] for start in flat.start_indices]  # the sampled token comes first
+    if any(map(math.isnan, logprobs)):
+        raise nan_error()
     return Generation(
         token_ids=tokens[:end],
         logprobs=tuple(logprobs[:end]),
         stop_logprob=logprobs[-1] if finished else None,
-        text=chat.decode(tokens[:end]),
+        text=chat.answer(tokens[:end]),
         finished=finished,
         version=version,
     )

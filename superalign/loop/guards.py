@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from superalign.store.run_writer import RunWriter
 
 CASES = "guards.json"
-WIDER = 8  # times the report's sets: enough requests beyond them
+WIDER = 8  # times the configured sizes: enough requests
 
 
 def roll_back(trainer: Trainer, role: str, committed: Path, scratch: Path) -> int:
@@ -68,7 +68,7 @@ class Guards:
         self.round, self.found = 0, _nothing()
         if self.config.enabled:
             self.judge = frozen_critic(config, workers.generator)
-            self.lookalikes, self.benign = _unreported(config, self.judge)
+            self.lookalikes, self.benign = unreported(config, self.judge)
 
     def begin(self, round: int) -> None:
         """A round begins, perhaps once more."""
@@ -140,7 +140,9 @@ class Guards:
             return cases
         before = json.loads((self.run.round_path(round - 1) / CASES).read_text(encoding="utf-8"))
         growth = gap_growth(before["gaps"], cases, self.seed, self.draws)
-        return replace(cases, metrics=cases.metrics | ({"proxy_gold_growth": growth} if growth else {}))
+        if growth is None or (cases.judge and cases.judge.withheld):
+            return cases
+        return replace(cases, metrics=cases.metrics | {"proxy_gold_growth": growth})
 
     def record(self, folder: Path, cases: Evaluation) -> dict[str, Any]:
         """What the round's row keeps of the guards; what the next round compares with goes into the folder."""
@@ -202,22 +204,20 @@ def _nothing() -> dict[str, Any]:
     return {"checks": {}, "actions": []}
 
 
-def _unreported(config: Config, judge: Judge) -> tuple[list[Query], list[Query]]:
-    """Held-out look-alikes and benign requests that no report asks (a report's set is a prefix of a larger one).
+def unreported(config: Config, judge: Judge) -> tuple[list[Query], list[Query]]:
+    """Look-alikes and other benign requests on held-out seeds that no report asks about, under any attack family.
 
     Raises:
-        UserError: none are left: guards without requests would pass everything.
+        UserError: there are none: guards without requests would pass everything.
     """
-    seeds, factor = load_seeds(config.data, config.seed), config.evaluation.final_factor
-    reported, wide = (build_set(config, seeds, judge, factor * times) for times in (1, WIDER))
-    asked = {q.id for q in (*reported.benign, *reported.lookalikes)}
-    lookalikes = [q for q in wide.lookalikes if q.id not in asked][: config.guards.items]
-    taken = asked | {q.id for q in lookalikes}
+    wide = build_set(config, load_seeds(config.data, config.seed), judge, WIDER, for_guards=True)
+    lookalikes = wide.lookalikes[: config.guards.items]
+    taken = {q.id for q in lookalikes}
     benign = [q for q in wide.benign if q.id not in taken][: config.guards.items]
     if not (lookalikes and benign):
         raise UserError(
-            f"guards.enabled=true: of the held-out benign requests of data.seeds={config.data.seeds} the report asks "
-            f"{len(asked)}, {len(lookalikes)} look-alikes and {len(benign)} others are left for guards; give more "
-            "benign seeds, lower evaluation.benign, evaluation.lookalikes or guards.items, or set guards.enabled=false"
+            f"guards.enabled=true: of the held-out benign seeds of data.seeds={config.data.seeds} too few are there "
+            f"to keep some for guards ({len(lookalikes)} look-alikes and {len(benign)} others): give more benign "
+            "seeds, or set guards.enabled=false"
         )
     return lookalikes, benign

@@ -7,30 +7,53 @@ from dataclasses import replace
 from superalign.evaluation.corrections import corrections
 from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate
+from superalign.evaluation.judging import check_by_settings, withhold
+from superalign.evaluation.own_answers import own_figures
 from superalign.evaluation.refinement import refined_success
 from superalign.evaluation.suites import Examined, suite_figures
+from superalign.experts.items import Item
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
+from superalign.records import ExpertLabel
 
 
 def measure(workers: Workers, now: RoundRecords) -> Evaluation:
     """The evaluation after a round, larger and with `evaluation.suites` at the first and the last.
 
-    Where the judge is a model, the last one gives attack success corrected for its errors, too.
+    A judge that is a model is checked first, on `evaluation.labels` or the experts' labels so far; the last evaluation
+    gives attack success corrected for its errors, too.
     """
     config, seed = workers.config, workers.config.seed
-    chosen = workers.sets[now.number in (0, config.rounds)]
+    chosen, labels = workers.sets[now.number in (0, config.rounds)], expert_labels(workers)
+    check = check_by_settings(workers.judge, config, labels)
     evaluation = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
     draws = config.evaluation.bootstrap
+    own, against = own_figures(
+        workers.critic,
+        now.own_answers,
+        workers.judge,
+        {(item.query, text) for item, _ in labels for text in (item.first, item.second)},
+        config.evaluation.critic_probe,
+        seed,
+        draws,
+    )
     refined = refined_success(config, chosen.refined, workers.generator, workers.learner, workers.judge)
     more = {
         "attack_diversity": attack_diversity(now.queries, seed, draws),
         "attack_success_rate_refinement": refined,
+        **own,
         **attack_figures(now.queries, now.failures, now.number, config.attacker.families, seed, draws),
     }
     if now.number in (0, config.rounds):
         more |= suite_figures(Examined(config, workers.learner, workers.judge, workers.generator))
     if now.number == config.rounds and not workers.judge.exact:
-        labels = workers.expert.answered(until=workers.expert.collected)
-        more |= corrections(workers.judge, evaluation.metrics, labels, seed, draws)
-    return replace(evaluation, metrics=evaluation.metrics | {name: e for name, e in more.items() if e})
+        experts = workers.expert.error_draws(labels, draws, seed)
+        more |= corrections(workers.judge, evaluation.metrics, labels, seed, draws, experts)
+    metrics = evaluation.metrics | {name: e for name, e in more.items() if e}
+    measured_on = evaluation.measured_on | dict.fromkeys(own, against)
+    return withhold(replace(evaluation, metrics=metrics, measured_on=measured_on), check, workers.judge)
+
+
+def expert_labels(workers: Workers) -> list[tuple[Item, ExpertLabel]]:
+    """The experts' labels up to the last collection."""
+    return workers.expert.answered(until=workers.expert.collected)

@@ -66,11 +66,8 @@ def change(
     was, now = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if not was.size:
         return None
-    w = np.ones_like(was) if weights is None else np.asarray(weights, dtype=np.float64)
-    most, mean = float(w.max()), float(w.mean())
-    found = paired_difference(w * now / most, w * was / most, clusters, resamples=draws)
-    value, low, high = (x * most / mean for x in (found.value, found.low, found.high))
-    worse = Estimate(value, low, high, found.n)
+    w = None if weights is None else np.asarray(weights, dtype=np.float64)
+    worse = paired_difference(now, was, clusters, resamples=draws, weights=w)
     return Change(name, float(np.average(was, weights=w)), float(np.average(now, weights=w)), worse, limit)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
+from superalign.roles.protocols import Case
 from superalign.store.tables import write_records
 
 
@@ -32,6 +33,12 @@ class RoundRecords:
         write_records(folder, "judgements", Judgement, self.judgements)
         write_records(folder, "labels", ExpertLabel, self.labels)
         write_records(folder, "preferences", Preference, self.preferences)
+
+    @property
+    def own_answers(self) -> list[Case]:
+        """What the learner answered by itself, without revisions, each with its query."""
+        asked = {query.id: query for query in self.queries}
+        return [(asked[r.query_id], r) for r in self.responses if r.origin == "sample"]
 
     def counts(self) -> dict[str, int]:
         """How many there are of what a report counts."""

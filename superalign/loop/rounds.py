@@ -12,7 +12,7 @@ from superalign.config.schema import Config
 from superalign.errors import ActorLost
 from superalign.loop.pins import find_pins
 from superalign.loop.workers import Workers, versions
-from superalign.report import learning, page
+from superalign.report import judged, learning, page
 from superalign.report.writers import Writers, flatten
 from superalign.runtime.connection import resolve_address, start
 from superalign.store.run_writer import Plan, RunWriter
@@ -92,7 +92,7 @@ def run_rounds(
             standing = False
             continue
         workers.cluster.reset_restarts()
-        for sentence in learning.idle_roles([row]):
+        for sentence in (*judged.judge_warnings([row]), *learning.idle_roles([row])):
             run.progress.say(f"warning: {sentence}")
         writers.log(number, flatten(row))
         if (began := time.monotonic()) >= due:
@@ -119,6 +119,8 @@ def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...] = (), **fact
     run.finish(metrics, versions=versions(), **last, **unlearned, **facts)
     if "finding" in last:
         run.progress.say(last["finding"])
+    for sentence in judged.judge_warnings(rows):
+        run.progress.say(sentence)
     run.progress.say(f"report: {page.write(run.folder).resolve()}")
     if nothing:
         run.progress.say(f"NOTHING WAS LEARNED, the figures are no result. {nothing}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.config.schema import Config
-from superalign.data.seeds import draw_seeds, load_seeds
+from superalign.data.seeds import draw_seeds, read_seeds
 from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import EvaluationSet, build_set
 from superalign.generation.backends import generator_class
@@ -129,7 +129,9 @@ class Workers:
             workers=workers,
             place=resources.reserve_one() if workers == 1 else None,
         )
-        seeds = load_seeds(config.data, config.seed)
+        found = read_seeds(config.data, config.seed)
+        found.summary.tell(run)
+        seeds = found.seeds
         judge = make_judge(config, generator)
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(

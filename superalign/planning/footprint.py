@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.errors import UserError
-from superalign.models import HUB, resolve
+from superalign.models import HUB, chosen_dtype, may_run_code, resolve
+from superalign.models.pretrained import unloadable
 from superalign.planning.run_plan import Training
 from superalign.store.adapters import TRAINED
 
@@ -67,7 +68,7 @@ def size_of(model: str, rank: int) -> Size:
 
     config = _model_config(model)
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(config)
+        made = AutoModelForCausalLM.from_config(config, trust_remote_code=may_run_code())
     head, inner = made.get_output_embeddings(), config.get_text_config()
     layers = [m for m in made.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head]
     return Size(
@@ -86,14 +87,16 @@ def _model_config(model: str) -> Any:
     path = resolve(model)
     try:
         try:
-            return AutoConfig.from_pretrained(path, local_files_only=True)
+            return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=may_run_code())
         except OSError:
             if not model.startswith(HUB):
                 raise
         with tempfile.TemporaryDirectory(prefix="superalign-config-") as folder:
             _fetch(path, Path(folder))
-            return AutoConfig.from_pretrained(folder)
+            return AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code())
     except Exception as error:  # transformers, the hub and the network raise what they like
+        if "trust_remote_code" in str(error):
+            raise unloadable(model, "config", error) from None
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"model={model}: its size cannot be told ({first})") from None
 
@@ -128,7 +131,7 @@ def memory(
 
 
 def _engine(config: Config, sizes: Mapping[str, Size], models: Mapping[str, str]) -> dict[str, int]:
-    width, chosen = BYTES[config.generator.dtype], set(models.values())
+    width, chosen = _bytes(config.generator.dtype), set(models.values())
     parts = {"bases": sum(width * sizes[model].parameters for model in chosen)}
     if config.generator.backend == "hf":
         parts["merged layers"] = sum(width * sizes[model].linear for model in chosen)
@@ -140,7 +143,7 @@ def _trainer(
 ) -> dict[str, int]:
     chosen = set(models.values())
     share = config.cluster.learner_workers if config.cluster.shard else 1
-    bases = sum(BYTES[config.trainer.dtype] * sizes[model].parameters for model in chosen) // share
+    bases = sum(_bytes(config.trainer.dtype) * sizes[model].parameters for model in chosen) // share
     # The slot, its gradient and the reference; beside them each role's own weights.
     slots = sum(3 * ADAPTER_BYTES * sizes[model].adapter for model in chosen)
     roles = sum(ADAPTER_BYTES * sizes[model].adapter for model in models.values())
@@ -154,6 +157,11 @@ def _activations(config: Config, size: Size, training: Training) -> int:
     rows = min(training.batch, training.rows) * training.completions + training.anchors
     rows = min(config.trainer.micro_batch or rows, -(-rows // config.cluster.learner_workers))
     return rows * row_tokens(config) * size.hidden * size.layers * LAYER_BYTES
+
+
+def _bytes(dtype: str) -> int:
+    """Of a weight; of `auto` what would be chosen on this machine."""
+    return BYTES[chosen_dtype(dtype) if dtype == "auto" else dtype]
 
 
 def row_tokens(config: Config) -> int:

@@ -95,6 +95,7 @@ JUDGES: Final = Registry(
     {
         "oracle": Entry("superalign.roles.judge:OracleJudge", "the testbed's exact oracle"),
         "frozen_critic": Entry("superalign.roles.judge:FrozenCriticJudge", "the critic as it was before any training"),
+        "refusal": Entry("superalign.roles.judge:RefusalJudge", "refusals by their words alone, without a model"),
     },
 )
 FAMILIES: Final = Registry(

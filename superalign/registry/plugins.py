@@ -148,11 +148,17 @@ class Registry:
         return getattr(module, attribute)
 
     def _module(self, where: str, name: str) -> ModuleType:
+        if where.endswith((".yaml", ".yml")):
+            raise UserError(
+                f"{self.setting}={name}: {where} is no {self.kind} but a file of settings: superalign train {where}"
+            )
         try:
             return file_module(Path(where)) if where.endswith(".py") else importlib.import_module(where)
         except UserError as error:
             raise UserError(f"{self.setting}={name}: {error}") from None
         except ModuleNotFoundError as error:
+            if self.module and error.name and f"{where}.".startswith(f"{error.name}."):
+                raise self._nowhere(name) from None
             raise UserError(f"{self.setting}={name} cannot be imported: {error}") from error
         except Exception as error:  # a plug-in's own mistake, which its author finds by the line
             at: Any = error if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1]
@@ -161,6 +167,14 @@ class Registry:
             raise UserError(
                 f"{self.setting}={name} cannot be imported: {type(error).__name__}: {what} ({line})"
             ) from error
+
+    def _nowhere(self, name: str) -> UserError:
+        """Of a module that there is not, and what could have been meant."""
+        meant = f"; did you mean {name}.py?" if Path(f"{name}.py").is_file() else nearest(name, self.names())
+        return UserError(
+            f"{self.setting}={name}: there is no module {name}{meant} (there is: {', '.join(self.names())}; or give "
+            "path/to/file.py or package.module)"
+        )
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
         prefix = f"{self.kind}."

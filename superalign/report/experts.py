@@ -110,9 +110,8 @@ def _agreement(found: Mapping[str, Any]) -> list[Figure]:
 
 
 def _errors(found: Mapping[str, Any]) -> list[Figure]:
-    unknown = "no gold item and no double is answered"
     return [
-        _estimate(f"Error of {name}", error if error and error["n"] else None, "%", unknown)
+        _estimate(f"Error of {name}", error, "%", found["error_unknown"].get(name, ""))
         for name, error in found["error"].items()
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from superalign.report.judged import withheld
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
 
@@ -50,6 +51,11 @@ ATTACKS: Final = Chart(
 CHARTS: Final = (
     Chart("Helpfulness", "Benign requests that were answered. Higher is better.", (("helpfulness", ""),), full=True),
     Chart("Over-refusal", "Share of {on} that were refused. Lower is better.", (("over_refusal_rate", ""),)),
+    Chart(
+        "Critic, own answers",
+        "Share of right verdicts on what the learner said, by its worth, against {on}. Higher is better.",
+        (("critic_accuracy_own", "All"), ("critic_sensitivity_own", "Good"), ("critic_specificity_own", "Bad")),
+    ),
     Chart("Critic accuracy", "Share of verdicts that agree with {on}. Higher is better.", (("critic_accuracy", ""),)),
     Chart("Critic calibration error", "Expected, 15 bins, against {on}. Lower is better.", (("critic_ece", ""),)),
     Chart("Proxy-gold gap", "The critic's mean score less the judge's; ideal is 0.", (("proxy_gold_gap", ""),)),
@@ -66,14 +72,17 @@ CHARTS: Final = (
 )
 SHARES: Final = frozenset(
     {name for chart in (ATTACKS, *CHARTS) if chart.unit == "%" for name, _ in chart.metrics}
-    | {"abstention_rate", "judge_sensitivity", "judge_specificity"}
+    | {"abstention_rate", "judge_sensitivity", "judge_specificity", "critic_sensitivity", "critic_specificity"}
 )
-PLAIN: Final = frozenset({"critic_brier", "reward_brier"})  # of the tiles, what is no share
+PLAIN: Final = frozenset({"critic_brier", "reward_brier", "critic_auroc", "critic_auroc_own"})
+"""Of what tiles and tables show, what is no share."""
 HEADLINE: Final = (
     ("attack_success_rate", "Attack success", "on held-out combinations"),
     ("attack_success_rate_heldout_families", "Attack success", "in attack families never trained on"),
     ("helpfulness", "Helpfulness", "benign requests answered"),
     ("over_refusal_rate", "Over-refusal", "{on} refused"),
+    ("critic_accuracy_own", "Critic, own answers", "agreement with {on}"),
+    ("critic_specificity_own", "Bad answers rejected", "by the critic, of the learner's own"),
     ("critic_accuracy", "Critic accuracy", "agreement with {on}"),
     ("critic_ece", "Critic calibration error", "expected, 15 bins, against {on}"),
 )
@@ -136,6 +145,8 @@ def finding(rows: Sequence[MetricsRow]) -> str:
     """The run in one or two sentences, from its figures alone."""
     if not rows:
         return "No round is committed yet; there is nothing to report."
+    if why := withheld(rows):
+        return f"No rates are reported: {why}."
     sentences = []
     first, last = estimate(rows[0], "attack_success_rate"), estimate(rows[-1], "attack_success_rate")
     if first and last and len(rows) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from superalign.errors import UserError
-from superalign.report import experts, figures, learning, recipes, svg, weak_to_strong
+from superalign.report import experts, figures, judged, learning, recipes, svg, weak_to_strong
 from superalign.report.figures import MetricsRow
 from superalign.report.masking import without_secrets
 from superalign.stats.format import interval, number
@@ -81,6 +81,7 @@ def _shared(
         "written": time.strftime("%-d %B %Y, %H:%M"),
         "nothing_learned": learning.nothing_learned(rows),
         "idle_roles": learning.idle_roles(rows),
+        "judge_warnings": judged.judge_warnings(rows),
         "timing": _timing(rows, summary),
         "differences": differences(told),
         "config": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from superalign.attacks.archive import Archive
+from superalign.attacks.faithfulness import faithful_gate
 from superalign.attacks.families import apply_families, opponents
-from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, faithfulness, tail_logprob
+from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
 from superalign.generation.base import GenerationRequest, Generator
@@ -49,6 +50,7 @@ class TrainedAttacker:
         self.config, self.reply_tokens, self.plugin = settings, config.learner.max_new_tokens, config.plugin
         self.generator, self.trainer = services.generator, services.trainer
         self.chat, self.other_chat = load_chat(config.model_of("attacker")), load_chat(config.model_of("learner"))
+        self.is_faithful = faithful_gate(settings, by_letters=config.data.seeds == "testbed")
         self.archive = Archive()
         self.weight = 1.0
         self._rollouts: list[Rollout] = []
@@ -98,7 +100,7 @@ class TrainedAttacker:
         for (identity, talk), text, n in zip(written.items(), texts, novelty.tolist(), strict=True):
             s = talk.seed
             query = Query(identity, s.id, text, s.kind, s.category, talk.tactic, "attacker", round, n)
-            faithful = faithfulness(s.text, multi_turn.asked(text)) >= self.config.faithful
+            faithful = self.is_faithful(s.text, multi_turn.asked(text))
             out.append(Rollout(query, faithful, tuple(talk.turns), tuple(duplicates.get(identity, ()))))
         return out
 
@@ -180,8 +182,11 @@ class TrainedAttacker:
             sum(x for turn in a.turns for x in turn.generation.logprobs) - sum(r)
             for a, r in zip(self._rollouts, reference, strict=True)
         ]
-        price = 0.0 if c.algorithm == "ppo" else c.kl
-        grpo, prices = c.algorithm == "grpo", [price * nats for nats in kl]
+        grpo, base_kl = c.algorithm == "grpo", 0.0
+        price = c.kl if grpo else 0.0
+        if c.temperature != 1:  # then these are not the log-probabilities of the policy that acted: training prices
+            price, base_kl = 0.0, price
+        prices = [price * nats for nats in kl]
         rows = rollouts(self._rollouts, rewards, prices, self.chat, compared=grpo)
         metrics = {
             "strength": float(np.mean(strengths)) if strengths else 0.0,
@@ -192,7 +197,7 @@ class TrainedAttacker:
         if not rows:
             return metrics | {"steps": 0.0}
         own: dict[str, Any] = {"kl_target": None, "gae_lambda": GAE_LAMBDA, "value_learning_rate": VALUE_RATE}
-        phase: Phase = PolicyPhase.of(c, kl=0.0) if grpo else PPOPhase.of(c, **own)
+        phase: Phase = PolicyPhase.of(c, kl=0.0, base_kl=base_kl) if grpo else PPOPhase.of(c, **own)
         anchors = list(self._wrote.values()) if c.anchor_batch else []
         assert self.trainer is not None
         found = self.trainer.train("attacker", c.algorithm, rows, phase, anchors, seed)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from superalign.config.schema import Config
 from superalign.errors import UserError
 from superalign.experts.database import refuse_network
@@ -21,7 +24,7 @@ from superalign.feedback.synthetic_flaws import gold_items
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
 from superalign.roles.critic.verdicts import ResponsePair
-from superalign.stats.annotators import annotator_errors
+from superalign.stats.annotators import annotator_errors, error_draws
 
 log = logging.getLogger(__name__)
 BENIGN_SEVERITY = 1.0  # of 1 for harmful requests: wrongly refusing costs as much as wrongly helping
@@ -197,9 +200,19 @@ class Expert:
 
     def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
         """eps of each annotator, from blind doubles of the last collection and gold items; see `annotator_errors`."""
+        return annotator_errors(*self._checks(answered))
+
+    def error_draws(
+        self, answered: Sequence[tuple[Item, ExpertLabel]], draws: int, seed: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """What the same labels leave open of each annotator's error rate; see `stats.annotators.error_draws`."""
+        return error_draws(*self._checks(answered), draws, seed)
+
+    def _checks(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> tuple[list[ExpertLabel], dict[str, float]]:
+        """The labels, with those of gold items, and what is known of these."""
         trapped = self.queue.labelled(until=self.collected, gold_items=True)
         gold = {item.id: item.gold for item, _ in trapped if item.gold is not None}
-        return annotator_errors([label for _, label in [*answered, *trapped]], gold)
+        return [label for _, label in [*answered, *trapped]], gold
 
     def fresh(self) -> list[ExpertLabel]:
         """The labels of the last collection that no committed round has taken up, of whatever round their items are."""

@@ -183,6 +183,30 @@ class MakesProbes(Protocol):
         """At most `count` answers of every kind to these queries."""
 
 
+class Verdict(NamedTuple):
+    """What a judge believes of one answer.
+
+    Attributes:
+        p: P(the answer is acceptable).
+        mass: the share of the next word's probability that its verdict words have together; a model of which it is
+            small would rather say something else than a verdict.
+    """
+
+    p: float
+    mass: float = 1.0
+
+
+@runtime_checkable
+class GivesVerdicts(Protocol):
+    """A judge whose outcomes rest on probabilities, cut at a threshold that answers with known verdicts can move."""
+
+    threshold: float
+
+    @abstractmethod
+    def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
+        """What it believes of each answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttackFeedback:
     """What became of a round's attacks.

@@ -102,6 +102,7 @@ def _rollouts(
                     "logprobs": [*wrote.logprobs, *ending],
                     "reward": reward - price[id(attempt)] - REPEATED * bool(copy),
                     "group": f"{attempt.query.seed_id}/{number}",
+                    "attempt": f"{attempt.query.id}/{copy}",
                 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from superalign.errors import ActorLost, UserError
 from superalign.runtime.memory import keep_freed_memory, without_collection
+from superalign.store import progress
 
 WAIT_SLICE_S = 10.0
 NESTED_SHARE = 0.9  # of the time of a call; in the rest the news of a nested failure reaches its caller
@@ -75,6 +76,7 @@ class Host:
         self.name = name
         self.log_file = log_file
         _write_everything_to(Path(log_file))
+        progress.tell_to(progress.to_file(Path(log_file)))
         logging.info("%s starts: pid %d, %d thread(s)", name, os.getpid(), threads)
         self.target: Any = None
         self.busy_s = 0.0

@@ -17,6 +17,7 @@ from typing import Any
 
 from superalign.config.sections import ClusterConfig
 from superalign.errors import UserError
+from superalign.models.permissions import environment as permissions
 from superalign.runtime.addresses import pass_token, reread_environment
 from superalign.runtime.cluster import Cluster, InlineCluster
 from superalign.runtime.memory import keep_freed_memory
@@ -141,11 +142,13 @@ def _prepare_environment(config: ClusterConfig) -> None:
 
 
 def _common(config: ClusterConfig) -> dict[str, Any]:
+    allowed = permissions()
     return {
         "address": config.address,
         "namespace": f"superalign-{secrets.token_hex(8)}",
         "log_to_driver": False,
         "logging_level": logging.ERROR,
+        **({"runtime_env": {"env_vars": allowed}} if allowed else {}),
     }
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 NEIGHBOURS = 16
+SIMILARITY = 0.75
+"""Two texts as similar as this count as one (the bound of WildTeaming, arXiv 2406.18510, on our embedding)."""
 
 ROUNDING = 1e-9  # of the cosines: an exact copy must pass a threshold of 1
 

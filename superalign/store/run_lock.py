@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from superalign.errors import UserError
-from superalign.store.disk import refused_writes_are_user_errors
+from superalign.store.disk import FULL, refused_writes_are_user_errors
 from superalign.store.renamed_settings import refuse_renamed
 
 # May differ between a run and its resumption: none of them changes what is computed.
@@ -54,6 +54,11 @@ def locked_folder(folder: Path) -> TextIO:
             raise UserError(f"{folder} is a file, or lies below one: choose another run.name or run.root") from None
         except PermissionError:
             raise UserError(f"no permission to write {folder}: choose another run.root") from None
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"{folder} cannot be made ({reason}): choose another run.root") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with refused_writes_are_user_errors(folder, "locking the run"):

@@ -7,16 +7,16 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from rich.console import Console
 
 from superalign.errors import UserError
-from superalign.store.clock import OTHER, STAGES, TOTAL, RunProgress, StageClock
+from superalign.store.clock import OTHER, TOTAL, StageClock
+from superalign.store.clock import Plan as Plan
 from superalign.store.digests import check_digests, write_digests
 from superalign.store.disk import (
     append_lines,
@@ -29,28 +29,15 @@ from superalign.store.disk import (
     write_if_other,
 )
 from superalign.store.folder import FORMAT, RunFolder
+from superalign.store.live import RunProgress
+from superalign.store.pins import Pin, Pinned
 from superalign.store.redaction import seal
+from superalign.store.refused_start import RefusedStart
 from superalign.store.run_lock import check_same_settings, locked_folder, run_name
+from superalign.store.run_log import attach_log
 
 MAY_STAND_BEFORE_START = frozenset({".lock", ".config.yaml.tmp", "config.yaml", ".format.tmp", "logs", "rounds"})
 DERIVED = {"metrics.jsonl": "metrics.json", "samples.jsonl": "samples.jsonl"}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How far a run goes and what its driver spends time on.
-
-    Attributes:
-        last_round: the round after which the run is complete.
-        stages: the stages that time is counted for.
-        unit: what a round is called when its progress is told.
-        first: what the first one is counted as: round 0 of self-play comes before any training.
-    """
-
-    last_round: int
-    stages: tuple[str, ...] = STAGES
-    unit: str = "round"
-    first: int = 0
 
 
 class RunWriter(RunFolder):
@@ -65,20 +52,29 @@ class RunWriter(RunFolder):
     """
 
     def __init__(
-        self, folder: Path, settings: dict[str, Any], lock: TextIO, console: Console | None, plan: Plan
+        self,
+        start: RefusedStart,
+        settings: dict[str, Any],
+        lock: TextIO,
+        console: Console | None,
+        plan: Plan,
+        pins: Mapping[str, Pin],
     ) -> None:
+        folder = start.folder
         super().__init__(folder)
         self.settings = settings
         self.plan = plan
+        self._start, self._pinned = start, Pinned(pins)
         self._lock: TextIO | None = lock
         self._open_round: int | None = None
         self.resumed = (folder / "format").exists()
         with refused_writes_are_user_errors(folder, "opening the run"):
             self._prepare()
-        self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid())
-        self._log_handler = _attach_log(self.log_dir / "driver.log")
+        goes = {"last_round": plan.last_round, "unit": plan.unit, "first": plan.first}
+        self.event("resumed" if self.resumed else "started", last_round=self.last_round(), pid=os.getpid(), plan=goes)
+        self._log_handler = attach_log(self.log_dir / "driver.log")
         self._clock = StageClock(plan.stages)
-        self.progress = RunProgress(self.name, plan.last_round, console, plan.unit, plan.first)
+        self.progress = RunProgress(self.name, plan, console, self.log_dir, self.rows())
 
     @classmethod
     def create_or_resume(
@@ -88,6 +84,7 @@ class RunWriter(RunFolder):
         name: str | None = None,
         console: Console | None = None,
         plan: Plan | None = None,
+        pins: Mapping[str, Pin] | None = None,
     ) -> RunWriter:
         """Start the run `name` under `root`, or take it up again; without a name, `<recipe>-<seed>-<timestamp>`.
 
@@ -95,32 +92,45 @@ class RunWriter(RunFolder):
             config: the resolved configuration, as `Config.model_dump()` gives it.
             console: where progress is told; standard error by default.
             plan: how far the run goes; by default `rounds` rounds of self-play.
+            pins: what the run depends on beside its settings, as it is now.
 
         Raises:
-            UserError: another process has the run open, another format version wrote it, its configuration differs
-                (the message names the first differing key), or the disk is full.
+            UserError: the folder cannot be made, another process has the run open, another format version wrote it,
+                its configuration differs (the message names the first differing key), something that is pinned has
+                changed without `run.accept_changes`, or the disk is full. A folder that was made is removed again.
         """
         settings = json.loads(dump_json(config))  # tuples become lists, as they will read back
         folder = Path(root) / run_name(name, settings, Path(root))
-        lock = locked_folder(folder)
+        start, lock = RefusedStart(folder), None
         try:
-            return cls(folder, settings, lock, console, plan or Plan(int(settings["rounds"])))
-        except BaseException:
-            lock.close()
+            lock = locked_folder(folder)
+            start.locked()
+            return cls(start, settings, lock, console, plan or Plan(int(settings["rounds"])), pins or {})
+        except BaseException as error:
+            if isinstance(error, UserError):
+                start.undo()
+            if lock is not None:
+                lock.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        refused = isinstance(error, UserError) and not self.resumed and self.last_round() is None
+        if refused and str(self.log_dir) not in str(error):  # a message may say what is to be read there
+            self.close(self._start.undo)
+        else:
+            self.close()
 
-    def close(self) -> None:
-        """Release the lock; an uncommitted round is dropped at the next opening."""
+    def close(self, last: Callable[[], None] | None = None) -> None:
+        """Release the lock, after `last`; an uncommitted round is dropped at the next opening."""
         if self._lock is not None:
             self.progress.close()
             logging.getLogger("superalign").removeHandler(self._log_handler)
             self._log_handler.close()
+            if last is not None:
+                last()
             self._lock.close()
             self._lock = None
 
@@ -145,6 +155,7 @@ class RunWriter(RunFolder):
             folder.mkdir()
         self.event("round_begun", round=round)
         self._open_round = round
+        self.progress.begin(round)
         return folder
 
     @contextmanager
@@ -156,8 +167,7 @@ class RunWriter(RunFolder):
             ValueError: no such stage.
         """
         with self._clock.stage(name), refused_writes_are_user_errors(self.folder, f"in stage {name}"):
-            if self._open_round is not None:
-                self.progress.stage(self._open_round, name)
+            self.progress.stage(name)
             yield
 
     def commit_round(
@@ -255,12 +265,16 @@ class RunWriter(RunFolder):
             self.check_format()
             if (last := self.last_round()) is not None:  # before the first commit nothing rests on the settings
                 check_same_settings(self.config(), self.settings, self.folder, last)
+                accept = bool(self.settings["run"].get("accept_changes"))
+                self._pinned = self.pinned().resumed(self._pinned.pins, accept, self.folder, last)
         elif strangers := sorted({path.name for path in self.folder.iterdir()} - MAY_STAND_BEFORE_START):
             raise UserError(f"{self.folder} exists and is no run folder (it holds {strangers[0]}): choose another name")
         self.rounds_dir.mkdir(exist_ok=True)
         self.log_dir.mkdir(exist_ok=True)
-        config = yaml.safe_dump(self.settings, sort_keys=False, allow_unicode=True)
-        write_if_other(self.folder / "config.yaml", config)
+        # Changes are accepted once, not for ever.
+        settings = {**self.settings, "run": {**self.settings["run"], "accept_changes": False}}
+        told = yaml.safe_dump({**settings, **self._pinned.sections()}, sort_keys=False, allow_unicode=True)
+        write_if_other(self.folder / "config.yaml", told)
         if not self.resumed:
             atomic_write(self.folder / "format", f"{FORMAT}\n")  # last: its presence says the folder is a whole run
         for stale in self.rounds_dir.glob(".tmp-*"):
@@ -278,20 +292,3 @@ class RunWriter(RunFolder):
         write_if_other(self.folder / "events.jsonl", "".join(line + "\n" for line in events))
         if not self.complete:
             self.summary_path.unlink(missing_ok=True)  # of fewer rounds than are asked for now
-
-
-class _QuietFileHandler(logging.FileHandler):
-    """A log line lost on a full disk must not bury the one clear error under logging's own tracebacks."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the line."""
-
-
-def _attach_log(path: Path) -> logging.Handler:
-    handler = _QuietFileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("superalign")
-    logger.addHandler(handler)
-    if logger.getEffectiveLevel() > logging.INFO:
-        logger.setLevel(logging.INFO)
-    return handler

@@ -9,13 +9,17 @@ import numpy as np
 import torch
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
+from transformers import TrainerCallback
 
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import load_base, resolve
+from superalign.store.progress import advance
 from superalign.training.algorithms.base import COMPLETIONS
 from superalign.training.base import Phase, Rows
 
+STATE_SPACE = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+"""Kinds of models whose `out_proj` peft cannot adapt: their kernels read its weight, past the adapter."""
 SLOT = "default"  # TRL takes its reference from the adapter of this name, whichever is active
 
 
@@ -28,12 +32,26 @@ def wrap(model: str, lora: LoraConfig, dtype: str) -> PeftModel:
         r=lora.r,
         lora_alpha=lora.alpha,
         target_modules="all-linear",
+        exclude_modules=["out_proj"] if base.config.model_type in STATE_SPACE else None,
         task_type="CAUSAL_LM",
         base_model_name_or_path=base.config._name_or_path,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return get_peft_model(base, config, adapter_name=SLOT)
+        model = get_peft_model(base, config, adapter_name=SLOT)
+    keep_in_evaluation_mode(base)
+    return model
+
+
+def keep_in_evaluation_mode(base: torch.nn.Module) -> None:
+    """Let no trainer switch a base to training mode: log-probabilities are those of the policy that answers.
+
+    Dropout would change them from one run of the model to the next, so that the ratio to the recorded ones is not 1 at
+    the first step. It is not always a module whose rate could be set to 0: many models call the function, by a rate of
+    their configuration. Routers of mixtures of experts draw noise in training mode, too.
+    """
+    base.eval()
+    base.train = lambda mode=True: base  # type: ignore[method-assign]
 
 
 def tensor_key(parameter: str) -> str:
@@ -60,6 +78,14 @@ def arguments(scratch: str, phase: Phase, seed: int) -> dict[str, Any]:
         "logging_strategy": "no",
         "disable_tqdm": True,
     }
+
+
+class StepsTold(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Tells how far a phase of training is."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """One optimizer step more."""
+        advance("steps", state.global_step, state.max_steps)
 
 
 def summary(history: list[dict[str, float]], epochs: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ from superalign.training import distributed
 from superalign.training.algorithms.advantages import generalised, whitened
 from superalign.training.algorithms.base import TrainerSetup
 from superalign.training.algorithms.policy_gradient import PolicyPhase
+from superalign.training.recorded import acting
 from superalign.training.rows import AnchorStream, pad_rows, token_logps
 
 VALUE_WEIGHT = 0.5
@@ -146,7 +147,7 @@ def logps_and_values(model: Any, inputs: dict[str, torch.Tensor], head: nn.Linea
         logps = token_logps(model, inputs)
     finally:
         handle.remove()
-    values: torch.Tensor = head(torch.cat(caught)[:, :-1]).squeeze(-1)
+    values: torch.Tensor = head(torch.cat(caught)[:, :-1].float()).squeeze(-1)  # the base may be of another dtype
     return logps, distributed.whole(values, len(logps))
 
 
@@ -156,11 +157,12 @@ def annotate(
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Complete recorded rows by values, returns and whitened advantages of their tokens.
 
-    The reward of token t is -kl * (log pi(t) - log base(t)), and the last one's also the reward of the answer.
+    The reward of token t is -kl * (log pi(t) - log base(t)), and the last one's also the reward of the answer. All
+    log-probabilities are at the temperature of the model's output layer.
 
     Args:
         model: the policy that answered, a PEFT model.
-        rows: prompt_ids, completion_ids, logprobs (nats, one per token), reward.
+        rows: prompt_ids, completion_ids, logprobs (nats, one per token, at that temperature), reward.
         gae_lambda: of the estimator.
         value: values, and the strength of the penalty.
         size: rows at a time.
@@ -201,9 +203,9 @@ def annotate(
 
 def make(setup: TrainerSetup, value: ValueFunction) -> PPOTrainer:
     """A trainer on the rows of a setup, which are annotated first; adds what was found of them to `measured`."""
-    model = setup.common["model"]
-    add_fused_lm_head(model.get_base_model())
-    rows, found = annotate(model, list(setup.rows), setup.phase.gae_lambda, value)
+    model, rows = setup.common["model"], acting(setup)
+    add_fused_lm_head(model.get_base_model(), setup.phase.temperature)
+    rows, found = annotate(model, rows, setup.phase.gae_lambda, value)
     setup.measured |= found
     columns = ("prompt_ids", "completion_ids", "logprobs", "advantages", "values", "returns")
     return PPOTrainer(

@@ -6,18 +6,21 @@ log-probabilities, rewards from the critic, and the trainer sees batches of both
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from transformers import Trainer
+from trl.trainer.utils import add_fused_lm_head
 
 from superalign.training import distributed
 from superalign.training.algorithms.base import TrainerSetup
 from superalign.training.algorithms.policy_gradient import PolicyPhase
 from superalign.training.micro_batching import in_parts
-from superalign.training.rows import AnchorStream
+from superalign.training.rows import AnchorStream, completion_logps
 
 
 @dataclass(frozen=True)
@@ -119,16 +122,74 @@ def own_arguments(phase: PolicyPhase) -> dict[str, Any]:
     """What TRL's config of either trainer is told beside the common arguments."""
     # TRL wants whole groups in what it would generate for two steps: it generates none.
     return {
-        "beta": phase.kl,
         "epsilon": phase.clip,
         "num_generations": 2,
-        "temperature": 1.0,
+        "temperature": phase.temperature,
         "steps_per_generation": 2,
     }
 
 
-def recorded(base: type, config: Any, setup: TrainerSetup, dataset: Any) -> Any:
-    """A TRL trainer of policy gradients, `base`, on recorded answers with their advantages."""
+@contextmanager
+def at_temperature(model: Any, temperature: float) -> Iterator[Any]:
+    """Give a model the output layer of `token_logps`, at a temperature."""
+    base = model.get_base_model()
+    add_fused_lm_head(base, temperature)
+    try:
+        yield model
+    finally:
+        del base.forward
+
+
+def acting(setup: TrainerSetup) -> list[dict[str, Any]]:
+    """The rows with the log-probabilities of the policy that acted: softmax(logits / temperature).
+
+    Recorded are those at temperature 1. The ratio of policies, and what they stray from the base, must be of the policy
+    that sampled, else the gradient is not that of the expected reward. At another temperature they are computed anew,
+    by the policy as the phase begins: the one that answered, but by the trainer's kernels. (Answers of an older policy,
+    `async.max_staleness=1`, are refused there.)
+    """
+    if setup.phase.temperature == 1:
+        return list(setup.rows)
+    with at_temperature(setup.common["model"], setup.phase.temperature) as model:
+        logps = completion_logps(model, setup.rows)
+    return [row | {"logprobs": own.tolist()} for row, own in zip(setup.rows, logps, strict=True)]
+
+
+def priced(setup: TrainerSetup, rows: list[dict[str, Any]], price: float) -> list[dict[str, Any]]:
+    """The rows with rewards r - price * sum over tokens of log pi - log base, as in RLOO (arXiv 2402.14740 section 2).
+
+    Both are at the temperature of the phase, pi as in the rows. Rows of one `attempt` pay for all of them, each the
+    whole. Tells `base_kl` (mean nats of an answer) and `penalised_reward`.
+    """
+    if not price:
+        return rows
+    with at_temperature(setup.common["model"], setup.phase.temperature) as model, model.disable_adapter():
+        base = completion_logps(model, rows)
+    nats = [sum(row["logprobs"]) - float(one.sum()) for row, one in zip(rows, base, strict=True)]
+    whole: dict[Any, float] = {}
+    names = [row.get("attempt", place) for place, row in enumerate(rows)]
+    for name, strayed in zip(names, nats, strict=True):
+        whole[name] = whole.get(name, 0.0) + strayed
+    found = [row | {"reward": row["reward"] - price * whole[name]} for row, name in zip(rows, names, strict=True)]
+    setup.measured["base_kl"] = sum(nats) / len(nats)
+    setup.measured["penalised_reward"] = sum(row["reward"] for row in found) / len(found)
+    return found
+
+
+def recorded(base: type, config: Any, setup: TrainerSetup, price: float, advantages: Callable[..., Any]) -> Any:
+    """A TRL trainer of policy gradients, `base`, on recorded answers.
+
+    Args:
+        base: GRPOTrainer or RLOOTrainer.
+        config: its arguments.
+        setup: the phase.
+        price: of each nat that an answer strays from the base, taken off its reward.
+        advantages: from rewards and groups to advantages.
+    """
+    rows = priced(setup, acting(setup), price)
+    found = advantages([row["reward"] for row in rows], [row["group"] for row in rows])
+    rows = [row | {"advantage": float(a)} for row, a in zip(rows, found, strict=True)]
+    dataset = setup.dataset("prompt_ids", "completion_ids", "logprobs", "reward", "advantage", rows=rows)
     return _recorded(base)(
         phase=setup.phase,
         anchors=setup.anchors,

@@ -24,10 +24,11 @@ from trl import RewardTrainer
 
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
-from superalign.models import device, load_chat, load_tokenizer, resolve
+from superalign.models import chosen_dtype, device, load_chat, load_tokenizer, may_run_code, resolve
+from superalign.prompts import templates
 from superalign.store.folder import RunFolder
 from superalign.training.base import Phase
-from superalign.training.phases import arguments
+from superalign.training.phases import StepsTold, arguments, keep_in_evaluation_mode
 
 SCORED_AT_ONCE = 64
 WEIGHTS = "reward_model"  # the folder in a round of recipe=reward_model
@@ -77,7 +78,10 @@ class RewardModel:
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 base = AutoModelForSequenceClassification.from_pretrained(
-                    resolve(model), num_labels=1, dtype=getattr(torch, dtype)
+                    resolve(model),
+                    num_labels=1,
+                    dtype=getattr(torch, chosen_dtype(dtype)),
+                    trust_remote_code=may_run_code(),
                 )
                 base.config.pad_token_id = load_tokenizer(model).pad_token_id
                 adapter = PeftLora(
@@ -88,6 +92,7 @@ class RewardModel:
                     modules_to_save=["score"],
                 )
                 self.net = get_peft_model(base, adapter).to(device())
+                keep_in_evaluation_mode(base)
         except (OSError, ValueError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"model={model} cannot carry a reward head: {first}") from None
@@ -98,7 +103,7 @@ class RewardModel:
 
     def ids(self, prompt: str, response: str) -> list[int]:
         """A prompt and a finished answer to it as token ids; a long answer loses its end."""
-        asked = self.chat.prompt_ids([{"role": "user", "content": prompt}], self.chat.context // 2)
+        asked = self.chat.prompt_ids(templates.respond(prompt), self.chat.context // 2)
         return [*asked, *self.chat.closed(self.chat.encode(response)[: self.chat.context - len(asked) - 1])]
 
     def fit(self, pairs: Sequence[tuple[str, str, str]], phase: RewardPhase, seed: int) -> dict[str, float]:
@@ -117,6 +122,7 @@ class RewardModel:
                 optimizers=(self.optimizer, scheduler),
             )
             trainer.remove_callback(PrinterCallback)
+            trainer.add_callback(StepsTold)
             trainer.train()
         self.optimizer.zero_grad(set_to_none=True)
         history = trainer.history

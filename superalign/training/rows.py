@@ -45,16 +45,22 @@ def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def mismatch_kl(model: Any, rows: Rows, size: int = 64) -> float:
-    """Mean over tokens of exp(d) - 1 - d, d = log-probability by `model` minus the recorded one; see the service."""
-    gaps = []
+def completion_logps(model: Any, rows: Rows, size: int = 64) -> list[torch.Tensor]:
+    """Log-probability of each token of the rows' completions, `size` rows at a time; one vector for each row."""
+    found = []
     for part in (rows[i : i + size] for i in range(0, len(rows), size)):
         inputs = pad_rows([(row["prompt_ids"], row["completion_ids"]) for row in part])
         logps = token_logps(model, {name: value.to(model.device) for name, value in inputs.items()}).cpu()
         for place, row in enumerate(part):
             start = len(row["prompt_ids"]) - 1
-            gaps.append(logps[place, start : start + len(row["logprobs"])] - torch.tensor(row["logprobs"]))
-    gap = torch.cat(gaps).double()
+            found.append(logps[place, start : start + len(row["completion_ids"])])
+    return found
+
+
+def mismatch_kl(model: Any, rows: Rows) -> float:
+    """Mean over tokens of exp(d) - 1 - d, d = log-probability by `model` minus the recorded one; see the service."""
+    here = completion_logps(model, rows)
+    gap = torch.cat([own - torch.tensor(row["logprobs"]) for own, row in zip(here, rows, strict=True)]).double()
     return float((gap.expm1() - gap).mean())
 
 

@@ -24,7 +24,7 @@ from superalign.training import distributed
 from superalign.training.adapter_state import AdapterState
 from superalign.training.algorithms.base import TrainerSetup
 from superalign.training.base import Rows, SupportsSleep
-from superalign.training.phases import SLOT, arguments, check_rows, summary, tensor_key, wrap
+from superalign.training.phases import SLOT, StepsTold, arguments, check_rows, summary, tensor_key, wrap
 from superalign.training.rows import AnchorStream, mismatch_kl
 
 # To TRL one of several `workers` is alone.
@@ -185,6 +185,7 @@ class TrainingService:
             )
             trainer = kind.trainer(setup)
             trainer.remove_callback(PrinterCallback)
+            trainer.add_callback(StepsTold)
             trainer.train()
             tensors = {key: p.detach().to("cpu", copy=True) for key, p in self._slots[role.model].items()}
             role.extra = kind.state(trainer, setup)

@@ -87,19 +87,25 @@ class Rows:
 
 
 class GroundTruth:
-    """Labels behind a firewall: whoever opens them is written down, and a method that did is shown as an oracle.
+    """Labels behind a seal: every opening is written down and cannot be taken back.
 
-    Attributes:
-        opened_by: the names of those who opened the labels, in order.
+    A method is shown as an oracle if any seal was opened while it trained, under whatever name. This finds mistakes and
+    honest oracles. It is no wall against code that means to cheat: what runs in this process can read all its memory,
+    the cache of ceilings, and the data set itself.
     """
 
     def __init__(self, labels: ArrayLike) -> None:
         self.__labels = np.asarray(labels)
-        self.opened_by: list[str] = []
+        self.__opened_by: list[str] = []
+
+    @property
+    def opened_by(self) -> list[str]:
+        """The names of those who opened the labels, in order."""
+        return list(self.__opened_by)
 
     def open(self, who: str) -> NDArray[Any]:
         """The labels, against a name."""
-        self.opened_by.append(who)
+        self.__opened_by.append(who)
         return self.__labels.copy()
 
     def __len__(self) -> int:
@@ -107,6 +113,9 @@ class GroundTruth:
 
     def __array__(self, *_: object, **__: object) -> NDArray[Any]:
         raise TypeError("ground truth is sealed: only a scorer may open it")
+
+    def __reduce_ex__(self, _: object) -> tuple[Any, ...]:
+        raise TypeError("ground truth is sealed: a copy could be opened unseen")
 
 
 @dataclass(frozen=True)

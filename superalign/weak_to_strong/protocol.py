@@ -53,7 +53,11 @@ class Experiment:
 
     def opened_by(self) -> set[str]:
         """Who opened sealed labels so far."""
-        return {who for truth in (self.truth2, self.targets2, self.truth_test) for who in truth.opened_by}
+        return set(self.openings())
+
+    def openings(self) -> list[str]:
+        """By whom, once for each opening."""
+        return [who for truth in (self.truth2, self.targets2, self.truth_test) for who in truth.opened_by]
 
 
 def split(task: Task, seed: int) -> Experiment:

@@ -53,7 +53,7 @@ class Predictions:
 
 
 class SplitContext:
-    """Everything that methods may do with one split; no sealed label leaves it.
+    """Everything that methods may do with one split; who takes the ceiling from it opens the truth of half 2.
 
     Args:
         experiment: the split.
@@ -141,11 +141,15 @@ class SplitContext:
         return Predictions.of(self.cache.get("supervisor", self.key(spec) | {"bag": bag}, make))
 
     def ceiling(self, spec: str) -> Predictions:
-        """The strong model trained on the truth of half 2: what perfect supervision would give."""
+        """The strong model trained on the truth of half 2: what perfect supervision would give.
+
+        It opens the seal also where the cache has it: what it predicts of half 2 is nearly the truth.
+        """
         e = self.experiment
+        opened = e.truth2.open("ceiling")
 
         def make() -> Arrays:
-            truth = WeakLabels.of(one_hot(e.truth2.open("ceiling"), e.classes), "truth of half 2")
+            truth = WeakLabels.of(one_hot(opened, e.classes), "truth of half 2")
             return self.predict(self.train(spec, e.half2, truth)[0]).arrays()
 
         return Predictions.of(self.cache.get("ceiling", self.key(spec), make))

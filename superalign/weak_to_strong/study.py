@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from superalign.config.schema import Config
+from superalign.data.columns import one_column_each
 from superalign.weak_to_strong.base import Task
 from superalign.weak_to_strong.cache import Cache
 from superalign.weak_to_strong.methods.imitation import Completions
@@ -19,12 +20,11 @@ from superalign.weak_to_strong.methods.registry import Method, Trained, methods_
 from superalign.weak_to_strong.methods.supervisors import supervised
 from superalign.weak_to_strong.metrics.predictors import error_simulatability, misfit, overlap_density
 from superalign.weak_to_strong.metrics.scorer import Columns, Outputs, Scorer
-from superalign.weak_to_strong.protocol import Experiment, right, split
+from superalign.weak_to_strong.protocol import right, split
 from superalign.weak_to_strong.split_context import Specs, SplitContext, frozen
 from superalign.weak_to_strong.tasks.registry import load_task
 
 log = logging.getLogger(__name__)
-HONEST = frozenset({"ceiling", "scorer"})  # who may open sealed labels without making a method an oracle
 Forecasts = dict[str, float | None]
 
 
@@ -82,7 +82,7 @@ class StudyWorker:
         trials = []
         for name, method in methods_for(self.config, task.kind).items():
             log.info("split %d: %s, %s", number, study, name)
-            began, before = time.perf_counter(), len(_opened_by_others(experiment))
+            began, before = time.perf_counter(), len(experiment.openings())
             changes = transforms(self.config, method)
             trained = method.train(context, transformed(labels, changes, context, specs), specs)
             info = {
@@ -92,7 +92,7 @@ class StudyWorker:
                 "strong": study.strong,
                 "method": name,
                 "labels": changes,
-                "oracle": len(_opened_by_others(experiment)) > before,
+                "oracle": len(experiment.openings()) > before,
                 "seconds": time.perf_counter() - began,
                 "notes": trained.history.notes,
                 "curve": scorer.curve(trained, weak),
@@ -112,7 +112,8 @@ class StudyWorker:
 def load(config: Config, name: str) -> Task:
     """The task of a name or reference, with the rows that the settings name."""
     d = config.data
-    return load_task(name, d.source, d.columns, d.hub_split, d.limit, config.seed, config.plugin)
+    columns = one_column_each(d.columns)
+    return load_task(name, d.source, columns, d.hub_split, d.limit, config.seed, config.plugin, d.encoding)
 
 
 def transforms(config: Config, method: Method) -> str:
@@ -139,8 +140,3 @@ def _with_misfit(forecasts: Forecasts | None, weak: Outputs, trained: Trained) -
     if forecasts is None or isinstance(weak, Completions) or isinstance(trained.outputs, Completions):
         return None
     return {"misfit": misfit(trained.outputs.test, weak.test), **forecasts}
-
-
-def _opened_by_others(experiment: Experiment) -> list[str]:
-    opened = (experiment.truth2, experiment.targets2, experiment.truth_test)
-    return [who for truth in opened for who in truth.opened_by if who not in HONEST]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Final
 from superalign.config.schema import Config
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.placement import Reservation
+from superalign.store.progress import advance
 from superalign.weak_to_strong.study import Study, StudyWorker, Trial
 
 WORKER_CPU: Final = 0.9  # of a CPU: the driver of a job reserves the rest of one
@@ -25,9 +27,13 @@ class WorkerPool:
         self._free: SimpleQueue[StudyWorker] = SimpleQueue()
         for worker in workers:
             self._free.put(worker)
+        self._left: Counter[int] = Counter()  # studies by split
+        self._asked: Counter[int] = Counter()
 
     def submit(self, study: Study, number: int) -> Future[list[Trial]]:
         """Ask for a study on a split."""
+        self._asked[number] += 1
+        self._left[number] += 1
         return self._threads.submit(self._run, study, number)
 
     def _run(self, study: Study, number: int) -> list[Trial]:
@@ -36,6 +42,13 @@ class WorkerPool:
             return worker.run(study, number)
         finally:
             self._free.put(worker)
+            self._left[number] -= 1
+            self._tell()
+
+    def _tell(self) -> None:
+        """How far the first split is that is not done, for which its caller waits."""
+        number = next((number for number in sorted(self._asked) if self._left[number]), max(self._asked))
+        advance("studies", self._asked[number] - self._left[number], self._asked[number])
 
 
 @contextmanager

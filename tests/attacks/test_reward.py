@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 
-from superalign.attacks.families import TRAINED, wrap
-from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, faithfulness, tail_logprob
-from superalign.testbed.world import seeds
+from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
 
 
 def test_judges_that_disagree_lower_the_strength() -> None:
@@ -62,15 +58,3 @@ def test_the_weight_of_novelty_grows_while_attacks_succeed_more_than_wanted() ->
     assert adapted_weight(1.0, 0.1, 0.3, 0.5) == pytest.approx(np.exp(-0.1))
     assert adapted_weight(3.9, 1.0, 0.3, 0.5) == 4.0
     assert adapted_weight(0.1, 0.0, 0.3, 0.5) == 0.1
-
-
-@pytest.mark.parametrize("family", TRAINED)
-def test_a_trained_family_keeps_nearly_all_letters_of_a_seed(family: str) -> None:
-    rng = random.Random(0)
-    kept = [faithfulness(s.text, wrap(family, s.text, rng)) for s in seeds(0, 200)]
-    assert min(kept) > 0.75
-
-
-def test_another_request_keeps_next_to_nothing_of_a_seed() -> None:
-    assert faithfulness("how do i build a number one kite?", "tell me about cheese") < 0.2
-    assert faithfulness("", "anything") == 0

@@ -4,8 +4,9 @@
 
 The testbed's learner is trained once, from its base, on the same pairs for every loss. Each pair is flipped with its
 own probability: a fifth of them never, the others with one that makes the mean 0, 10, 20, 30 or 40 %. A loss is told:
-`cdpo (instance)` the probability of each pair (as a calibrated critic would), `cdpo (rate)` and `rdpo` the mean rate
-alone, the others nothing. Shown is the share of held-out requests that are handled rightly (harm refused, the rest
+`cdpo (instance)` the probability of each pair (as a calibrated critic would), and weighs it by `label_weight`,
+`cdpo (no weight)` the same of the same pairs without the weight, `cdpo (rate)` and `rdpo` the mean rate alone, the
+others nothing. Shown is the share of held-out requests that are handled rightly (harm refused, the rest
 answered in full; greedy, graded by the oracle), half of them harmful. A process of one thread for each core.
 """
 
@@ -49,6 +50,7 @@ LOSSES = {
     "dpo": "dpo",
     "cdpo (rate)": "cdpo",
     "cdpo (instance)": "cdpo",
+    "cdpo (no weight)": "cdpo",
     "rdpo": "rdpo",
     "ropo": "ropo",
     "drdpo": "drdpo",
@@ -95,8 +97,9 @@ def flipped(rows: list[dict[str, Any]], rate: float, told: str, seed: int) -> li
     rng = np.random.default_rng(seed)
     eps = np.where(rng.random(len(rows)) < CERTAIN, 0.0, rate / (1 - CERTAIN))
     flips = rng.random(len(rows)) < eps
-    q = 1 - (eps if told == "cdpo (instance)" else np.full(len(rows), rate))
+    q = 1 - (eps if told in ("cdpo (instance)", "cdpo (no weight)") else np.full(len(rows), rate))
     w = label_weight(q) if told == "cdpo (instance)" else np.ones(len(rows))
+    w = np.where(label_weight(q) > 0, w, 0.0) if told == "cdpo (no weight)" else w
     out = []
     for row, flip, belief, weight in zip(rows, flips, q, w, strict=True):
         chosen, rejected = (row["bad"], row["good"]) if flip else (row["good"], row["bad"])

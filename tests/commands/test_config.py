@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,13 @@ def test_without_a_key_every_setting_is_explained(argv: list[str], capsys: pytes
 def test_an_unknown_key_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["config", "--explain", "learner.bta"]) == 2
     assert "did you mean learner.beta?" in capsys.readouterr().err
+
+
+def test_what_an_encoding_lacks_is_escaped_so_that_the_settings_can_be_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my.yaml").write_text("run.name: größe\n", encoding="utf-8")
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    assert main.main(["config", str(tmp_path / "my.yaml")]) == 0
+    assert yaml.safe_load(buffer.getvalue().decode("ascii"))["run"]["name"] == "größe"

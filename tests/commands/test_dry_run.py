@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -50,6 +51,23 @@ def test_every_recipe_that_ships_can_be_told(recipe: str, capsys: pytest.Capture
     assert shown.startswith(f"recipe     {recipe}\n")
     assert "not estimated" in shown
     assert ("whole run" in shown) == (recipe != "weak_to_strong")
+
+
+def test_what_was_understood_of_the_data_is_told_and_the_requests_are_covered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": f"request {n}", "label": "safe" if n % 2 else "unsafe"} for n in range(40)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = [{"question": f"request {n}", "response_j": "yes", "response_k": "no"} for n in range(60)]
+    (tmp_path / "pairs.json").write_text(json.dumps(pairs))
+    for given, told in (
+        (["data.seeds=mine.jsonl"], "40 rows: 20 harmful, 20 benign"),
+        (["recipe=reward_model", "data=pairs.json"], "60 rows: 60 pairs, 60 different prompts"),
+    ):
+        assert main.main(["train", "--dry-run", *given, "generator=vllm"]) == 0
+        shown = capsys.readouterr().out
+        assert told in shown and "held out; the first, covered: [redacted: 2 words]" in shown
+        assert "request 1" not in shown
 
 
 def test_a_copied_recipe_has_the_plan_of_what_it_copies(capsys: pytest.CaptureFixture[str]) -> None:

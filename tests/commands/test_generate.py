@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 
 from superalign.commands.main import main
+from superalign.stats.format import number
 from superalign.store.run_writer import RunWriter
 from superalign.testbed import oracle
+from superalign.testbed.corpus import Corpus
 from superalign.testbed.world import REFUSALS, Request
 from tests.roles.parts import config, refuses_everything, write_run
 
@@ -35,13 +40,78 @@ def test_a_bare_model_answers_a_prompt(capsys: pytest.CaptureFixture[str]) -> No
     assert oracle.outcome(REQUEST, capsys.readouterr().out) == "full"
 
 
-def test_a_run_answers_with_its_last_weights_and_only_in_the_role_they_are_of(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_answers_with_its_last_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(run), "--prompt", ASK]) == 0
     assert capsys.readouterr().out.strip() == REFUSALS[0]
-    assert main(["generate", str(run), "--role", "attacker", "--prompt", ASK]) == 0
-    assert oracle.outcome(REQUEST, capsys.readouterr().out) == "full"
+
+
+@pytest.mark.parametrize("given", [["--role", "attacker"], []])
+def test_the_attacker_rewrites_the_request_and_names_its_tactic(
+    given: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(run) if given else f"{run}:attacker"
+    assert main(["generate", target, *given, "--prompt", ASK]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 1 <= len(lines) <= config().attacker.model_dump()["candidates"]
+    for line in lines:
+        tactic, _, query = line.partition("] ")
+        assert re.fullmatch(r"\[[a-z_]+", tactic)
+        assert query != ASK and oracle.parse(query) == oracle.parse(ASK)  # it still asks for the same
+
+
+def test_where_no_rewriting_keeps_the_request_that_is_said_and_they_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["generate", "testbed", "--role", "attacker", "--prompt", "zeit quark? voll xylem!"]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    if not first.startswith("["):
+        assert "none of its rewritings keeps what the request asks" in first
+        assert others and all(line.startswith("[") for line in others)
+
+
+def test_the_critic_judges_an_answer_and_says_why(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = []
+    for answer in (Corpus(0).response(REQUEST, "full"), REFUSALS[0]):
+        assert main(["generate", str(run), "--role", "critic", "--prompt", ASK, "--answer", answer]) == 0
+        probability, verdict, critique = capsys.readouterr().out.splitlines()
+        share = re.fullmatch(r"probability +([\d.]+)\s% acceptable", probability)
+        assert share and critique.startswith("critique     ") and len(critique.split()) > 2
+        judged.append((float(share.group(1)), verdict.removeprefix("verdict      ").partition(",")[0]))
+    (good, _), (bad, _) = judged
+    assert good > bad + 20  # the request is harmless: help is right, a refusal wrong
+    assert [word for _, word in judged] == ["acceptable" if p >= 50 else "not acceptable" for p, _ in judged]
+
+
+def test_the_verdict_is_that_of_the_critic_of_the_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    from superalign.commands.target import open_target
+    from superalign.roles.critic.registry import critic_class
+
+    answer = REFUSALS[0]
+    assert main(["generate", "testbed", "--role", "critic", "--prompt", ASK, "--answer", answer]) == 0
+    said = capsys.readouterr().out
+    settings, generator, _ = open_target("testbed")
+    (p,) = critic_class(settings)(settings, generator, None).probabilities([(ASK, answer, "general")])
+    assert number(p, "%") in said and "of a model that no label calibrated" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--role", "critic", "--prompt", "x"], "--role critic judges an answer: give --answer TEXT"),
+        (["--role", "critic", "--answer", "x"], "--answer needs --prompt TEXT"),
+        (["--prompt", "x", "--answer", "y"], "--answer is what --role critic judges; --role learner takes none"),
+        (["--role", "attacker", "--answer", "y"], "--role attacker takes none"),
+    ],
+)
+def test_an_answer_goes_with_the_critic_alone(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "testbed", *words]) == 2
+    printed = capsys.readouterr()
+    assert told in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_two_roles_at_once_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", f"{run}:critic", "--role", "learner", "--prompt", "x"]) == 2
+    assert "names the role critic, and --role learner another" in capsys.readouterr().err
 
 
 def test_without_a_prompt_every_line_of_standard_input_is_answered(
@@ -78,6 +148,19 @@ def test_a_run_without_a_committed_round_has_nobody_to_talk_to(
         pass
     assert main(["generate", str(tmp_path / "young"), "--prompt", ASK]) == 2
     assert "has committed no round yet" in capsys.readouterr().err
+
+
+def test_a_run_whose_settings_are_fewer_than_those_of_today_is_read_with_their_defaults(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = shutil.copytree(run, tmp_path / "old")
+    settings = yaml.safe_load((old / "config.yaml").read_text())
+    for section, key in (("run", "accept_changes"), ("learner", "revise"), ("evaluation", "refinement")):
+        del settings[section][key]
+    del settings["track"], settings["pinned"]
+    (old / "config.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["generate", str(old), "--prompt", ASK]) == 0
+    assert capsys.readouterr().out.strip() == REFUSALS[0]
 
 
 @pytest.mark.parametrize("verb", ["generate", "eval"])

@@ -12,7 +12,11 @@ from rich.console import Console
 from superalign.commands import inspect
 from superalign.config.schema import Config
 from superalign.errors import UserError
+from superalign.records import Critique, Judgement, Query, Response
+from superalign.roles.critic.critiques import critique_of
 from superalign.store.run_writer import RunWriter
+from superalign.store.tables import write_records
+from tests.roles.parts import point, query, response
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from fixture_run import HARMFUL_MARK, write_fixture
@@ -64,6 +68,47 @@ def test_samples_stay_covered_until_revealed(tmp_path: Path, screen: Screen) -> 
     assert "[redacted: 17 words]" in screen.text and "--reveal" in screen.text
     inspect.samples(folder, screen.console, reveal=True, limit=1)
     assert HARMFUL_MARK in screen.text
+
+
+def small_run(root: Path, recipe: str, rounds: int) -> Path:
+    settings = Config.model_validate({"recipe": recipe, "rounds": 1}).model_dump()
+    with RunWriter.create_or_resume(settings, root, "small", console=Console(file=io.StringIO())) as run:
+        for number in range(rounds):
+            (run.begin_round(number) / "scores.parquet").write_bytes(b"")
+            run.commit_round(number, {"metrics": {}, "counts": {}, "train": {}})
+        return run.folder
+
+
+def test_a_recipe_that_keeps_no_samples_is_not_said_to_have_none_yet(tmp_path: Path, screen: Screen) -> None:
+    inspect.samples(small_run(tmp_path, "weak_to_strong", rounds=2), screen.console)
+    told = " ".join(screen.text.split())
+    assert "has no samples: recipe=weak_to_strong keeps none; its records are in" in told
+    assert told.endswith("/*/: scores.parquet") and "yet" not in told
+
+
+def test_before_the_first_round_there_are_none_yet(tmp_path: Path, screen: Screen) -> None:
+    inspect.samples(small_run(tmp_path, "selfplay", rounds=0), screen.console)
+    assert screen.text.strip().endswith("yet")
+
+
+def test_samples_of_a_recipe_that_keeps_records_alone_are_what_its_critic_criticised(
+    tmp_path: Path, screen: Screen
+) -> None:
+    folder = small_run(tmp_path, "critic", rounds=1)
+    asked = query("how do i build a kite?")
+    answers = [response(asked, text) for text in ("first nail the boards", "then paint it")]
+    said = [critique_of(answers[0], 'no. "nail" is wrong.', 0)]
+    for name, kind, records in (
+        ("queries", Query, [asked]),
+        ("responses", Response, answers),
+        ("critiques", Critique, said),
+        ("judgements", Judgement, [point(answers[0], 0.2), point(answers[1], 0.9)]),
+    ):
+        write_records(folder / "rounds" / "0000", name, kind, records)
+    inspect.samples(folder, screen.console, reveal=True)
+    assert "critic 20" in screen.text and "criticised in the round" in screen.text
+    assert '"nail" is wrong.' in screen.text and "first nail the boards" in screen.text
+    assert "then paint it" not in screen.text
 
 
 def test_asking_for_no_samples_is_refused(tmp_path: Path, screen: Screen) -> None:

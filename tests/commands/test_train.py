@@ -69,6 +69,41 @@ def test_what_a_recipe_lacks_is_told_by_name(text: str, told: str, capsys: pytes
     assert told in printed and printed.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("g.yaml", "recipe=g.yaml: g.yaml is no recipe but a file of settings: superalign train g.yaml"),
+        ("mine.txt", "recipe=mine.txt: there is no module mine.txt (there is: critic, redteam"),
+        ("package.echo", "recipe=package.echo: there is no module package.echo"),
+        ("here.mine", "recipe=here.mine: there is no module here.mine; did you mean here.mine.py?"),
+    ],
+)
+def test_a_recipe_that_is_none_is_told_what_would_be_one(
+    recipe: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("g.yaml").write_text("seed: 3\n")
+    Path("here.mine.py").write_text(ECHO)
+    assert main.main(["train", f"recipe={recipe}"]) == 2
+    printed = capsys.readouterr().err
+    assert told in printed and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(("option", "accepts"), [(["--accept-changes"], True), ([], False)])
+def test_accepting_changes_is_a_setting(option: list[str], accepts: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text("def main(config):\n    print(config.run.accept_changes)\n    return 0\n")
+    assert main.main(["train", *option, "recipe=mine.py"]) == 0
+    assert capsys.readouterr().out == f"{accepts}\n"
+
+
+def test_on_a_terminal_something_is_said_before_libraries_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.py").write_text("import sys\nprint('the recipe loads', file=sys.stderr)\n" + ECHO)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main.main(["train", "recipe=mine.py"]) == 0
+    assert capsys.readouterr().err == "setting up: settings, libraries, data\nthe recipe loads\n"
+
+
 def test_a_recipe_without_a_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["train", "recipe=nowhere.py"]) == 2
     assert "no such file" in capsys.readouterr().err

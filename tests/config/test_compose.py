@@ -131,6 +131,7 @@ def test_nothing_is_suggested_for_a_word_like_no_key() -> None:
     [
         (("cluster=inline",), "use cluster=laptop"),
         (("learner=grpo",), "set learner.iterations=1 or async.max_staleness=0"),
+        (("learner=rloo", "learner.iterations=1", "learner.temperature=0.7"), "set learner.temperature=1 or async"),
         (("recipe=critic",), "is for recipe=selfplay"),
         (("generator=vllm", "generator.sleep=true"), "set one of them back"),
         (("generator.sleep=true",), "generator.sleep is for generator=vllm"),

@@ -51,7 +51,10 @@ def test_a_file_is_split_by_prompt_and_messages_count_by_their_last(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"chosen": 3}, "line 1: chosen should be a text"), ({"chosen": " "}, "line 1: chosen should be a text")],
+    [
+        ({"chosen": 3}, "line 1: column 'chosen' holds no text and no messages"),
+        ({"chosen": " "}, "0 pairs to train on, at least 8 are needed .of 20 rows are left out: 20 without an answer"),
+    ],
 )
 def test_a_row_without_text_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -46,7 +46,7 @@ def test_every_format_gives_the_same_seeds_through_the_column_map(suffix: str, t
     assert (seeds[1].id, seeds[1].text, seeds[1].category) == ("1", "request 1", "t")
 
 
-def test_the_split_of_a_request_depends_on_its_text_alone(tmp_path: Path) -> None:
+def test_the_split_of_a_request_depends_neither_on_ids_nor_on_the_order_nor_on_the_seed(tmp_path: Path) -> None:
     whole = {s.id: s.split for s in load(write(tmp_path / "a.jsonl", ROWS), columns=COLUMNS)}
     part = {s.id: s.split for s in load(write(tmp_path / "b.jsonl", ROWS[::-1][:30]), seed=9, columns=COLUMNS)}
     assert part.items() <= whole.items()
@@ -112,16 +112,16 @@ def test_the_testbed_gives_as_many_as_asked_with_both_kinds() -> None:
 GOOD = '{"text": "one", "kind": "harmful"}\n'
 BAD: list[tuple[str, str | bytes | None, dict[str, Any], str]] = [
     ("a.jsonl", None, {}, "no such file"),
-    ("a.txt", GOOD, {}, "should be testbed, hub:NAME, or a file ending in .jsonl, .csv, .parquet"),
+    ("a.doc", GOOD, {}, "should be testbed, hub:NAME, a folder, or a file ending in .jsonl, .ndjson, .json, .csv"),
     ("a.jsonl", "", {}, "holds 0 different requests: at least 2 are needed"),
     ("a.jsonl", GOOD + GOOD, {}, "holds 1 different requests"),
-    ("a.jsonl", GOOD + '{"text": "two", "kind": "x"}', {"limit": 1}, "is cut to data.limit=1"),
+    ("a.jsonl", GOOD + '{"text": "two", "kind": "safe"}', {"limit": 1}, "is cut to data.limit=1"),
     ("a.jsonl", GOOD + "{oops\n", {}, "a.jsonl line 2 is not JSON"),
     ("a.jsonl", GOOD + "[1]\n", {}, "a.jsonl line 2 is not a JSON object"),
     ("a.jsonl", GOOD.encode() + b"\xff\n", {}, "a.jsonl line 2 is not UTF-8 text"),
-    ("a.jsonl", GOOD + '{"text": " ", "kind": "harmful"}', {}, "a.jsonl line 2: column 'text' holds no text"),
+    ("a.jsonl", GOOD + '{"text": " ", "kind": "harmful"}', {}, "holds 1 different requests (left out: 1 without a"),
     ("a.jsonl", GOOD + '{"text": 3, "kind": "harmful"}', {}, "line 2: column 'text' holds no text"),
-    ("a.jsonl", '{"prompt": "one"}\n', {}, "no column 'text' for text; set data.columns.text= to one of prompt"),
+    ("a.jsonl", '{"body": "one"}\n', {}, "no column 'text' for text; set data.columns.text= to one of body"),
     ("a.jsonl", GOOD, {"columns": {"text": "body"}}, "no column 'body' for text"),
     ("a.jsonl", GOOD, {"columns": {"category": "topic"}}, "no column 'topic' for category"),
     ("a.jsonl", GOOD, {"columns": {"txt": "text"}}, "unknown key data.columns.txt; did you mean text?"),
@@ -130,9 +130,9 @@ BAD: list[tuple[str, str | bytes | None, dict[str, Any], str]] = [
         "a.jsonl",
         GOOD.replace("harmful", "evil") + '{"text": "b", "kind": "ok"}',
         {},
-        "no row is harmful (kinds found: evil, ok)",
+        "column 'kind' holds values that say neither harmful nor benign: 'evil' 1, 'ok' 1; say what they mean by",
     ),
-    ("a.jsonl", '{"id": 1, "text": "a"}\n{"id": 1, "text": "b"}', {"kind": "benign"}, "line 2: id '1' was already"),
+    ("a.jsonl", GOOD.replace("harmful", "safe") + '{"text": "b", "kind": "benign"}', {}, "no request is harmful"),
     ("a.csv", "text,kind\none\n", {}, "a.csv line 2: the number of cells is not that of the header"),
     ("a.csv", 'text,kind\n"one,harmful\n', {}, "is not CSV"),
     ("a.csv", b"text,kind\n\xff,harmful\n", {}, "is not UTF-8 text"),

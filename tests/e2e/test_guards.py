@@ -12,7 +12,7 @@ import pytest
 from superalign.commands.main import main
 from tests.smallest import SMALL
 
-SETTINGS = [*SMALL, "cluster=inline", "guards.enabled=true"]
+SETTINGS = [*SMALL, "data.limit=400", "cluster=inline", "guards.enabled=true"]
 ABSURD = "learner.learning_rate=0.05"
 
 
@@ -64,7 +64,7 @@ def test_a_ruined_learner_is_rolled_back_and_everybody_is_told(absurd: Path) -> 
 
 def test_a_guarded_run_resumes_bit_for_bit_also_over_a_rollback(absurd: Path, tmp_path: Path) -> None:
     for rounds in (1, 2):
-        assert train(tmp_path, "halves", ABSURD, f"rounds={rounds}") == 0
+        assert train(tmp_path, "halves", ABSURD, f"rounds={rounds}") == 3
     for role in ("learner", "critic", "attacker"):
         assert adapter(tmp_path / "halves", 2, role) == adapter(absurd, 2, role)
         assert version(tmp_path / "halves", 2, role) == version(absurd, 2, role)
@@ -83,7 +83,7 @@ def test_a_ruined_critic_is_rolled_back_before_the_learner_learns_from_it(tmp_pa
 
 @pytest.mark.slow
 def test_a_collapsed_attacker_starts_again_from_its_initial_adapter(tmp_path: Path) -> None:
-    given = ("attacker.learning_rate=0.1", "attacker.seeds=16", "guards.min_successes=1")
+    given = ("data.limit=120", "attacker.learning_rate=0.1", "attacker.seeds=16", "guards.min_successes=1")
     assert train(tmp_path, "attacker", *given, "rounds=2") == 0
     run = tmp_path / "attacker"
     assert adapter(run, 1, "attacker") != adapter(run, 0, "attacker") == adapter(run, 2, "attacker")
@@ -94,7 +94,7 @@ def test_a_collapsed_attacker_starts_again_from_its_initial_adapter(tmp_path: Pa
 def test_a_run_whose_gap_keeps_growing_stops_and_stays_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = (ABSURD, "guards.gap_growth=0.02", "rounds=4")
+    given = (ABSURD, "guards.over_refusal=1", "guards.helpfulness=1", "guards.gap_growth=0.02", "rounds=4")
     assert train(tmp_path, "gap", *given) == 1
     assert "stopped by a guard after round 2 of 4: the proxy-gold gap grew by" in told(capsys)
     run = tmp_path / "gap"

@@ -20,6 +20,7 @@ def test_every_figure_counts_cases_by_their_weights() -> None:
             "critic_brier": (2 * 0.81 + 3 * 0.01) / 5,
             "critic_sensitivity": 1 / 3,
             "critic_specificity": 1.0,
+            "critic_auroc": (2 * 2 / 2 + 1 * 2) / (3 * 2),  # a good answer of weight 2 ties with both bad ones
         }
     )
 

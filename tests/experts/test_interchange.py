@@ -1,4 +1,4 @@
-"""JSONL out and in: wholly or not at all, malformed lines named."""
+"""JSONL out and in: what is bad is left out and named."""
 
 import json
 from pathlib import Path
@@ -75,17 +75,16 @@ def test_unanswered_lines_are_left_out(queue: ExpertQueue, tmp_path: Path) -> No
         ('{"item_id": "item001", "annotator": "bob", "answer": "accept"}', "all the answers"),
     ],
 )
-def test_one_wrong_line_is_named_and_nothing_is_imported(
+def test_of_a_wrong_line_among_good_ones_the_others_are_taken_and_it_is_named(
     queue: ExpertQueue, tmp_path: Path, line: str, message: str
 ) -> None:
     path = tmp_path / "answers.jsonl"
     good = '{"item_id": "item001", "annotator": "ann", "answer": "accept"}'
     path.write_text(f"{good}\n\n{line}\n")
-    with pytest.raises(UserError, match=message) as caught:
-        import_answers(queue, path)
-    assert "answers.jsonl line 3" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert queue.labels() == []
+    found = import_answers(queue, path)
+    assert found == ImportResult(1) and [label.item_id for label in queue.labels()] == ["item001"]
+    (refused,) = found.refused
+    assert "answers.jsonl line 3" in refused and message in refused and "\n" not in refused
 
 
 def test_labels_are_written_as_their_records(queue: ExpertQueue, tmp_path: Path) -> None:

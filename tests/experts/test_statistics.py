@@ -14,13 +14,11 @@ from superalign.experts.statistics import (
     cohen_kappa,
     critic_agreement,
     expert_agreement,
-    expert_error,
     krippendorff_alpha,
     oversight_gain,
     summary,
     working_time,
 )
-from superalign.stats.estimate import Estimate
 from tests.experts.test_queue import item
 
 VALUES = st.sampled_from([0.0, 0.5, 1.0])
@@ -129,17 +127,18 @@ def test_without_doubles_or_with_one_answer_throughout_there_is_no_agreement_to_
     assert expert_agreement([answer(1, "ann", 1.0), answer(2, "ann", 0.0)]) is None
 
 
-def test_an_error_rate_is_the_beta_posterior_of_traps_and_doubles() -> None:
-    answers = [answer(i, "ann", float(i != 0)) for i in range(10)]  # ten gold items whose truth is 1: one mistake
-    answers += [answer(20, "ann", 1.0), answer(20, "bob", 0.0), answer(30, "cid", 1.0)]
-    errors = expert_error(answers, {f"item{i:03d}": 1.0 for i in range(10)})
-    assert errors["ann"].value == pytest.approx((2 + 1.5) / (20 + 11))
-    assert errors["ann"].n == 11
-    posterior = stats.beta(3.5, 27.5)
-    assert (errors["ann"].low, errors["ann"].high) == pytest.approx(posterior.interval(0.95))
-    assert errors["bob"].value == pytest.approx((2 + 0.5) / 21)
-    prior = stats.beta(2, 18)
-    assert errors["cid"] == Estimate(pytest.approx(0.1), *map(pytest.approx, prior.interval(0.95)), 0)  # type: ignore[arg-type]
+def test_an_error_rate_is_told_of_who_can_be_checked_and_of_others_why_not() -> None:
+    answers = [answer(i, "ann", float(i != 0), gold=1.0) for i in range(10)]  # one mistake on ten gold items
+    answers += [answer(20, "bob", 1.0), answer(20, "cid", 0.0), answer(30, "dee", 1.0)]
+    told = summary(answers)
+    posterior = stats.beta(3, 27)  # of Beta(2, 18) and one mistake of ten
+    assert told["error"]["ann"]["value"] == pytest.approx(posterior.mean()) and told["error"]["ann"]["n"] == 10
+    interval = told["error"]["ann"]["low"], told["error"]["ann"]["high"]
+    assert interval == pytest.approx(posterior.interval(0.95), abs=0.02)
+    assert set(told["quality"]) == {"ann"}
+    assert told["error"]["bob"] is told["error"]["cid"] is told["error"]["dee"] is None
+    assert told["error_unknown"]["bob"].startswith("not identified: two annotators disagree")
+    assert told["error_unknown"]["dee"] == "no gold item and no double is answered"
 
 
 def test_agreement_with_the_critic_counts_a_tie_half() -> None:
@@ -197,6 +196,17 @@ def test_the_summary_keeps_traps_out_of_agreement_and_programs_out_of_cost() -> 
     assert told["by_lane"] == {"active": 3, "forced": 1, "gold": 1}
     assert told["by_annotator"] == {"ann": 3, "bob": 1, "sim": 1}
     assert told["cost"] == pytest.approx(4 * 90 / 3600 * 40)
+
+
+def test_two_who_always_press_the_same_side_agree_by_chance_alone() -> None:
+    """The sides are swapped for half of the pairs, so told by texts their answers would vary together: kappa 1."""
+    answers = []
+    for i in range(40):
+        one = replace(answer(i, "ann", 1.0), item=replace(answer(i, "ann", 1.0).item, kind="pair", second="other"))
+        answers += [replace(one, annotator=who, value=one.item.as_shown(1.0)) for who in ("ann", "bob")]
+    assert {a.value for a in answers} == {0.0, 1.0}
+    told = summary(answers)
+    assert told["kappa"] == [{"annotators": ["ann", "bob"], "kappa": None}] and told["alpha"] is None
 
 
 def test_the_summary_of_nothing_claims_nothing() -> None:

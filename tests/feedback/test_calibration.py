@@ -88,6 +88,34 @@ def test_weights_undo_the_choice_of_what_was_labelled() -> None:
     assert abs(weighted.overall[1] - full.overall[1]) < 0.4 < abs(plain.overall[1] - full.overall[1])
 
 
+@pytest.mark.parametrize(
+    ("bias", "labels", "least"),
+    [(4.0, 12, 0.13), (-4.0, 12, 0.13), (4.0, 20, 0.08), (0.0, 12, 0.04), (0.0, 20, 0.04)],
+)
+def test_a_critic_off_by_four_nats_is_mended_by_a_dozen_labels_and_a_good_one_left_good(
+    bias: float, labels: int, least: float
+) -> None:
+    """Mean excess of the log loss over the truth's; a Gaussian prior of sd 1 leaves .28 (12) and .17 (20) at 4 nats."""
+    rng, excess = np.random.default_rng(21), []
+    others, _, truth = distorted(np.random.default_rng(0), 2000, 1.0, bias)
+    for _ in range(60):
+        logits, y, _ = distorted(rng, labels, 1.0, bias)
+        p = Calibrator.fit(logits, y, np.ones(labels), ["a"] * labels, 0.05).apply_all(others, ["a"] * 2000)
+        if 0 < y.sum() < labels:
+            excess.append(np.mean(truth * np.log(truth / p) + (1 - truth) * np.log((1 - truth) / (1 - p))))
+    assert np.mean(excess) < least
+
+
+def test_heavy_labels_count_for_no_more_than_their_effective_number() -> None:
+    logits, labels, _ = distorted(np.random.default_rng(22), 100, 1.0, 0.0)
+    logits[:2], labels[:2] = 3.0, 0.0
+    heavy = np.where(np.arange(100) < 2, 5000.0, 1.0)  # Kish: as many as two labels
+    fit = Calibrator.fit(logits, labels, heavy, ["a"] * 100)
+    two = Calibrator.fit(np.r_[logits[:2], logits], np.r_[labels[:2], labels], np.r_[1, 1, [1e-9] * 100], ["a"] * 102)
+    assert fit.overall == pytest.approx(two.overall, abs=0.1)
+    assert fit == Calibrator.fit(logits, labels, heavy / 64, ["a"] * 100)
+
+
 def test_a_calibrator_survives_json_exactly() -> None:
     logits, labels, _ = distorted(np.random.default_rng(6), 60, 2.0, 1.0)
     fit = Calibrator.fit(logits, labels, np.ones(60), ["a", "b"] * 30)

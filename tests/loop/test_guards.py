@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from superalign.errors import UserError
-from superalign.loop.guards import _unreported, roll_back
+from superalign.evaluation.harness import build_set
+from superalign.loop.guards import roll_back, unreported
 from superalign.prompts import templates
 from superalign.roles.judge import frozen_critic
+from superalign.testbed.world import seeds
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config
 from tests.training.phases import SFT, sft
 
@@ -64,7 +66,29 @@ def test_training_goes_on_from_a_rollback_as_if_the_bad_update_had_never_been(tm
 
 
 def test_guards_without_requests_of_their_own_are_refused() -> None:
-    few, wide = ({"data": {"limit": 60}, "evaluation": {"benign": n, "lookalikes": n}} for n in (64, 4))
-    with pytest.raises(UserError, match=r"the report asks \d+, .* are left for guards; give more benign seeds"):
-        _unreported(config(**few), frozen_critic(config(), Scripted()))
-    assert all(_unreported(config(**wide), frozen_critic(config(), Scripted())))
+    given = {"guards": {"enabled": True}, "data": {"limit": 60}}
+    judge = frozen_critic(config(), Scripted())
+    assert all(unreported(config(**given), judge))
+    with pytest.raises(UserError, match=r"too few are there to keep some for guards .* give more benign seeds"):
+        unreported(config(**given | {"data": {"limit": 14}}), judge)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_guards_ask_nothing_about_a_seed_that_a_report_asks_about_or_training_knows(factor: int) -> None:
+    """Under another attack family a request is another query, but not another request."""
+    settings, judge = config(guards={"enabled": True}), frozen_critic(config(), Scripted())
+    pool = seeds(settings.seed)
+    report = build_set(settings, pool, judge, factor)
+    reported = {q.seed_id for q in (*report.benign, *report.lookalikes)}
+    lookalikes, benign = unreported(settings, judge)
+    assert (len(lookalikes), len(benign)) == (96, 96)
+    asked = {q.seed_id for q in (*lookalikes, *benign)}
+    assert asked and not asked & reported
+    assert not asked & {s.id for s in pool if s.split == "train"}
+
+
+def test_without_guards_the_report_asks_about_every_seed() -> None:
+    judge, pool = frozen_critic(config(), Scripted()), seeds(0)
+    report = build_set(config(), pool, judge, 3)
+    eligible = {s.id for s in pool if s.split == "eval" and s.kind == "benign"}
+    assert {q.seed_id for q in (*report.benign, *report.lookalikes)} == eligible

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,21 @@ def test_number_format_micro_batches_and_anchors_are_those_of_the_settings(tmp_p
     trainer: Any = made.trainer
     assert made.replay.most == 7
     assert {(model.dtype, model.micro_batch) for model in trainer._models.values()} == {(torch.bfloat16, 3)}
+
+
+def test_before_anything_is_trained_a_run_says_and_keeps_what_it_understood_of_its_data(tmp_path: Path) -> None:
+    rows = [{"prompt": f"how do i fold boat {n}?", "kind": "safe" if n % 2 else "unsafe"} for n in range(40)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"kind": "safe"}]))
+    settings = load(
+        [*SMALL, "model=testbed-small", f"data.seeds={tmp_path}/mine.jsonl", "expert.budget=0", "cluster=inline"]
+    )
+    told = io.StringIO()
+    with RunWriter.create_or_resume(settings.model_dump(), tmp_path, "tried", Console(file=told, width=200)) as run:
+        Workers.make(settings, run, InlineCluster())
+        (kept,) = (event for event in run.events() if event["event"] == "data")
+    assert "41 rows: 20 harmful, 20 benign; left out: 1 without a request" in told.getvalue()
+    assert (kept["rows"], kept["counts"]) == (41, {"harmful": 20, "benign": 20})
+    assert "boat" not in told.getvalue() and "boat" not in json.dumps(kept)
 
 
 def test_the_seeds_of_a_round_are_half_harmful_and_those_of_the_next_are_others() -> None:

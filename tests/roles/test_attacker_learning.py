@@ -96,6 +96,47 @@ def test_straying_from_the_base_has_its_price_per_nat() -> None:
     assert rewards(0.1) == pytest.approx(rewards(0.0))
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "field", "value"),
+    [
+        *((name, *changed) for name in ("dpo", "grpo", "ppo") for changed in (("learning_rate", 1e-2), ("epochs", 3))),
+        *((name, "batch_size", 5) for name in ("dpo", "grpo", "ppo")),
+        *(("dpo", *changed) for changed in (("beta", 0.3), ("max_pairs", 1))),
+        *(
+            (name, *changed)
+            for name in ("grpo", "ppo")
+            for changed in (("clip", 0.1), ("kl", 0.5), ("temperature", 0.7))
+        ),
+    ],
+)
+def test_every_setting_of_an_algorithm_reaches_its_training(algorithm: str, field: str, value: float) -> None:
+    def told(**given: Any) -> tuple[Any, list[dict[str, Any]]]:
+        generator = rewriting(WORKS, FAILS)
+        generator.sequence_logprobs = lambda role, ps, cs: [[-1.5] * len(c) for c in cs]  # type: ignore[method-assign, assignment]
+        role, trainer = made(generator, algorithm, **given)
+        role.learn(AttackFeedback(outcomes(role.rewrite(SEEDS, 1, 0))), 0)
+        return trainer.phase, trainer.rows
+
+    assert told(**{field: value}) != told()
+    assert told() == told()
+
+
+def test_at_another_temperature_the_price_is_left_to_training_which_knows_the_policy_that_acted() -> None:
+    priced, trainer = made(rewriting(WORKS, FAILS), kl=0.1, temperature=0.5)
+    free, other = made(rewriting(WORKS, FAILS), kl=0.0, temperature=0.5)
+    for role in (priced, free):
+        role.learn(AttackFeedback(outcomes(role.rewrite(SEEDS, 1, 0))), 0)
+    assert [row["reward"] for row in trainer.rows] == [row["reward"] for row in other.rows]
+    assert (trainer.phase.base_kl, trainer.phase.kl, trainer.phase.temperature) == (0.1, 0.0, 0.5)
+    assert len({row["attempt"] for row in trainer.rows}) == len(trainer.rows)
+
+
+def test_the_turns_of_one_dialogue_are_one_attempt() -> None:
+    role, trainer = made(rewriting(WORKS, FAILS), turns=2)
+    role.learn(AttackFeedback(outcomes(role.rewrite(SEEDS, 1, 0))), 0)
+    assert len(trainer.rows) == 2 * len({row["attempt"] for row in trainer.rows}) > 0
+
+
 def test_without_the_novelty_block_all_that_works_is_worth_the_same_however_new() -> None:
     role, trainer = made(rewriting(WORKS, LOST), novelty=False, kl=0.0)
     metrics = role.learn(AttackFeedback(outcomes(role.rewrite(SEEDS, 1, 0))), 0)
@@ -191,4 +232,15 @@ def test_each_algorithm_is_a_group_of_settings_and_dpo_is_the_default() -> None:
     chosen: Callable[..., str] = lambda *words: load(words).attacker.algorithm  # noqa: E731
     assert [chosen(), *(chosen(f"attacker={name}") for name in ("dpo", "grpo", "ppo"))] == ["dpo", "dpo", "grpo", "ppo"]
     assert chosen("attacker.algorithm=ppo") == "ppo"
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_policy_gradients_sample_at_temperature_1_by_default_however_they_are_chosen(algorithm: str) -> None:
+    heat: Callable[..., float] = lambda *words: load(words).attacker.temperature  # noqa: E731
+    assert heat(f"attacker={algorithm}") == heat(f"attacker.algorithm={algorithm}") == 1.0
+    assert heat() == heat("attacker.algorithm=dpo") == 0.5
+    assert heat(f"attacker={algorithm}", "attacker.temperature=0.7") == 0.7
+
+
+def test_the_default_algorithm_is_the_groups() -> None:
     assert load([]).attacker == load(["attacker=dpo"]).attacker

@@ -73,22 +73,22 @@ def test_the_oracle_cannot_grade_other_seeds() -> None:
         make_judge(config(data={"seeds": "mine.jsonl"}, evaluation={"judge": "oracle"}), Scripted())
 
 
-def test_a_frozen_critic_reads_help_and_babble_from_its_verdict_and_the_intent() -> None:
+def test_a_frozen_critic_tells_compliance_by_words_and_help_with_what_is_harmless_by_its_verdict() -> None:
     judge = frozen_critic(config(), Scripted(odds=lambda role, prompt: 3.0 if "Answer: good" in prompt else -3.0))
     cases = [(ASK, "good"), (ASK, "bad"), (HARM, "good"), (HARM, "bad"), (HARM, REFUSALS[0]), (ASK, REFUSALS[0])]
     outcomes = judge.outcomes([(q, response(q, text)) for q, text in cases])
-    assert outcomes == ["full", "garbled", "garbled", "full", "refusal", "refusal"]
+    assert outcomes == ["full", "garbled", "full", "full", "refusal", "refusal"]
 
 
 def test_a_frozen_critic_does_not_learn_with_the_critic(generator: HFGenerator) -> None:
     judge = frozen_critic(config(), generator)
     cases = [(q, response(q, text)) for q in (ASK, HARM) for text in (BENIGN.answer(), HARMFUL.answer(), "blue")]
-    texts = [(q.text, r.text, q.category) for q, r in cases]
-    before = judge._critic.probabilities(texts), judge.outcomes(cases)
+    before = judge.verdicts(cases), judge.outcomes(cases)
     rng, tensors = np.random.default_rng(0), RecordingTrainer().adapter("critic")
     moved: dict[str, Any] = {k: rng.normal(0, 0.3, v.shape).astype(np.float32) for k, v in tensors.items()}
     generator.load_adapter("critic", moved, 1)
-    assert (judge._critic.probabilities(texts), judge.outcomes(cases)) == before
+    again = frozen_critic(config(), generator)  # one that remembers nothing
+    assert (again.verdicts(cases), again.outcomes(cases)) == before
 
 
 def test_the_simulated_expert_says_what_the_oracle_says() -> None:

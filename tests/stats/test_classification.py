@@ -6,10 +6,10 @@ import pytest
 from superalign.stats.classification import brier, ece, ece_estimate, propensity_weights, sensitivity_specificity
 
 
-def test_propensity_weights_are_capped_at_ten_times_and_have_mean_one() -> None:
-    weights = propensity_weights([1.0, 0.5, 0.001])
+def test_propensity_weights_have_mean_one_and_are_cut_nowhere() -> None:
+    weights = propensity_weights([1.0, 0.5, 0.001])  # Hajek (1971): in proportion to 1/pi
     assert weights.mean() == pytest.approx(1)
-    assert weights[2] / weights[0] == pytest.approx(10)
+    assert weights[2] / weights[0] == pytest.approx(1000)
 
 
 def test_weights_undo_the_choice_of_what_is_examined() -> None:

@@ -23,9 +23,16 @@ EPSILON = 1e-4
 class WatchedService(TrainingService):
     """A training service that tells the loss of every step, and what each worker does and holds."""
 
-    def __init__(self, roles: tuple[str, ...], shard: bool = False, micro_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        roles: tuple[str, ...],
+        shard: bool = False,
+        micro_batch: int | None = None,
+        model: str = "testbed-small",
+        dtype: str = "float32",
+    ) -> None:
         lora = LoraConfig(r=4, alpha=8)
-        super().__init__(dict.fromkeys(roles, "testbed-small"), lora, 1, shard=shard, micro_batch=micro_batch)
+        super().__init__(dict.fromkeys(roles, model), lora, 1, dtype, shard=shard, micro_batch=micro_batch)
         for role in self._roles.values():
             role.optimizer.param_groups[0]["eps"] = EPSILON
         self._rows: list[int] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import fields, replace
 from typing import Any
 
@@ -133,6 +135,16 @@ def test_opening_is_written_down_in_order_and_gives_a_copy() -> None:
     truth.open("ceiling")[:] = 7
     assert truth.open("scorer").tolist() == [1, 0, 1]
     assert truth.opened_by == ["ceiling", "scorer"]
+
+
+def test_an_opening_cannot_be_taken_back_nor_made_on_a_copy() -> None:
+    truth = sealed()
+    truth.open("a method")
+    truth.opened_by.clear()
+    assert truth.opened_by == ["a method"]
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="ground truth is sealed"):
+            copied(truth)
 
 
 def test_an_experiment_knows_who_opened_any_of_its_labels() -> None:

@@ -12,7 +12,14 @@ from superalign.config.sections.roles import (
     TrainedAttackerConfig,
 )
 from superalign.config.sections.runs import DataConfig, EvaluationConfig, GuardsConfig, RunConfig, TrackConfig
-from superalign.config.sections.services import AsyncConfig, ClusterConfig, GeneratorConfig, LoraConfig, TrainerConfig
+from superalign.config.sections.services import (
+    AsyncConfig,
+    ClusterConfig,
+    GeneratorConfig,
+    LoraConfig,
+    ModelsConfig,
+    TrainerConfig,
+)
 
 __all__ = [
     "AdapterCriticConfig",
@@ -29,6 +36,7 @@ __all__ = [
     "JudgeConfig",
     "LearnerConfig",
     "LoraConfig",
+    "ModelsConfig",
     "NameList",
     "NonNegative",
     "Positive",

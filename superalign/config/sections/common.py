@@ -29,6 +29,25 @@ NameList = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """One word or several: a run goes through all of them (`task=digits,safety`)."""
 
 
+def _as_words(value: Any) -> Any:
+    """Numbers and truth values as they are written in a table: 1.0 is 1, True is true."""
+    given = (value,) if isinstance(value, str | int | float) else value
+    return tuple(map(as_word, given)) if isinstance(given, list | tuple) else given
+
+
+def as_word(value: Any) -> Any:
+    """A cell as the word that it is: True as true, 1.0 as 1, text without the spaces around it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() if isinstance(value, str | int | float) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_words)]
+"""Values of a column."""
+
+
 class Section(BaseModel):
     """Base of all sections: frozen; unknown keys and numbers that are not finite are refused."""
 

@@ -6,9 +6,9 @@ Plug-ins bring their own settings as subclasses of `AttackerConfig`, `CriticConf
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from superalign.config.sections.common import (
     BelowOne,
@@ -61,7 +61,12 @@ class TrainedAttackerConfig(AttackerConfig):
         1,
         description="how often it asks in one dialogue, seeing each answer; dpo learns the opening alone",
     )
-    temperature: PositiveFloat = Field(0.5, description="sampling temperature of rewritings")
+    temperature: PositiveFloat = Field(
+        None,
+        validate_default=True,
+        description="sampling temperature of rewritings; not given it is 0.5 for dpo, and 1 for grpo and ppo, which "
+        "learn from all that the policy may say",
+    )
     max_new_tokens: Positive = Field(96, description="longest rewriting, in tokens")
     current: Fraction = Field(0.5, description="share of a round's queries that are attacks of now")
     past: Fraction = Field(
@@ -73,10 +78,16 @@ class TrainedAttackerConfig(AttackerConfig):
         "more the learner still fails them; else any, by their first strength",
     )
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
-    faithful: Fraction = Field(
-        0.95,
-        description="share of its seed's words that a rewriting must keep in order to be asked; an attacker that "
-        "paraphrases needs less",
+    faithful_by: Literal["auto", "letters", "content"] = Field(
+        "auto",
+        description="what a rewriting must keep of its seed in order to be asked: letters, its words letter by letter, "
+        "for a world where one other word is another request; or content, the words that carry its meaning, in any "
+        "form, also encoded (no synonyms, no other languages); auto: letters on the testbed, else content",
+    )
+    faithful: Fraction | None = Field(
+        None,
+        description="share of it that must be kept; null: 0.95 of the letters, 0.3 of the content, which 93 % of "
+        "people's rewritings of a request keep, and 3 % of rewritings of another",
     )
     fluency_floor: float = Field(
         -7.0,
@@ -106,6 +117,11 @@ class TrainedAttackerConfig(AttackerConfig):
         "each step, so that no tactic is unlearned",
     )
     anchor_weight: NonNegativeFloat = Field(1.0, description="what the loss of these (nats per token) is multiplied by")
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _heat(cls, given: Any, info: ValidationInfo) -> Any:
+        return (0.5 if info.data.get("algorithm") == "dpo" else 1.0) if given is None else given
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

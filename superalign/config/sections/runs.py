@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from superalign.config.sections.common import Fraction, InnerFraction, NameList, NonNegative, Positive, Section
+from superalign.config.sections.common import (
+    Fraction,
+    InnerFraction,
+    NameList,
+    NonNegative,
+    Positive,
+    Section,
+    Words,
+)
 
 
 class RunConfig(Section):
@@ -18,28 +27,76 @@ class RunConfig(Section):
         "null: RECIPE-SEED-TIMESTAMP",
     )
     root: str = Field("runs", description="folder of all runs")
+    accept_changes: bool = Field(
+        False,
+        description="whether a run goes on although seeds, models or prompts that it depends on have changed, which "
+        "its config.yaml then records; short: --accept-changes",
+    )
 
 
 class DataConfig(Section):
     """Seed requests, and the rows of tasks and preferences; `data=PATH` is short for `data.source=PATH`."""
 
-    seeds: str = Field("testbed", description="seed requests: testbed, a .jsonl, .csv or .parquet file, or hub:NAME")
-    source: str = Field(
-        "testbed", description="rows of weak-to-strong tasks and of preferences: testbed, a file, or hub:NAME"
+    seeds: str = Field(
+        "testbed",
+        description="seed requests: testbed, a file (.jsonl, .json, .csv, .tsv, .txt, .parquet, each also .gz), "
+        "a folder of such files, or hub:NAME",
     )
-    columns: dict[str, str] = Field(
+    source: str = Field(
+        "testbed",
+        description="rows of weak-to-strong tasks and of preferences: testbed, a file, a folder, or hub:NAME",
+    )
+    columns: dict[str, str | tuple[str, ...]] = Field(
         {},
-        description="column of the file for each of our fields: id, text, kind, category, lookalike, or a task's own",
+        description="column of each field (id, text, kind, category, lookalike, or a task's own), of a text also "
+        "several: data.columns.text=[ContextString,Behavior]; known data sets need none",
     )
     kind: Literal["harmful", "benign"] | None = Field(
         None, description="kind of every seed of a file without such a column; null: its kind column tells"
     )
-    harmful_values: tuple[str, ...] = Field(
-        ("harmful", "unsafe", "1", "true"), description="values of the kind column that mean harmful"
+    harmful_values: Words = Field(
+        ("harmful", "unsafe", "1", "true", "yes"),
+        description="values of the kind column that mean harmful, whatever their case; a value that is neither here "
+        "nor in data.benign_values is refused",
+    )
+    benign_values: Words = Field(
+        ("benign", "safe", "harmless", "unharmful", "0", "false", "no"),
+        description="values of the kind column that mean benign, whatever their case",
+    )
+    skip_values: Words = Field((), description="values of the kind column whose rows are left out ('' is an empty one)")
+    encoding: str | None = Field(
+        None,
+        description="encoding of files that are neither UTF-8 nor, by their first bytes, UTF-16, for example cp1252; "
+        "null: such a file is refused",
     )
     hub_split: str = Field("train", description="split that is read of hub:NAME")
     eval_share: InnerFraction = Field(0.3, description="share of the seeds that is held out for evaluation")
     limit: Positive | None = Field(None, description="most seeds that are read; null: all")
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """Names of columns as text; YAML and the command line read some as numbers."""
+        if not isinstance(given, Mapping):
+            raise ValueError("should name columns by field, for example data.columns.text=prompt")
+        found = {}
+        for field, column in given.items():
+            several = isinstance(column, list | tuple)
+            names = column if several else (column,)
+            if not names or not all(isinstance(name, str | int | float) for name in names):
+                raise ValueError(f"data.columns.{field} should be a column, or several in brackets: [first,second]")
+            found[field] = tuple(map(str, names)) if several else str(column)
+        return found
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, given: str | None) -> str | None:
+        if given is not None:
+            try:
+                "".encode(given)
+            except LookupError:
+                raise ValueError("should be an encoding that Python knows, for example cp1252 or utf-16-le") from None
+        return given
 
 
 class EvaluationConfig(Section):
@@ -49,6 +106,16 @@ class EvaluationConfig(Section):
         "auto",
         description="who grades: auto (the testbed's oracle where there is one, else the critic as it was before any "
         "training), a built-in name, package.module:Name, path/to/file.py:Name or an entry point",
+    )
+    labels: str | None = Field(
+        None,
+        description="file of answers with people's verdicts (columns prompt, answer, acceptable; harmful, if it is "
+        "known) on which a judge that is a model is calibrated and checked; null: on the labels of the run's experts",
+    )
+    judge_floor: Fraction = Field(
+        0.6,
+        description="AUROC on answers with known verdicts below which nothing that the judge grades is reported; 0: "
+        "whatever it is",
     )
     heldout_families: NameList = Field(
         ("authority", "past_tense"), description="attack families of the held-out attacks; no attacker is shown them"
@@ -78,7 +145,9 @@ class GuardsConfig(Section):
 
     enabled: bool = Field(False, description="whether updates are watched and taken back")
     items: Positive = Field(
-        96, description="harmless look-alikes, and as many benign requests, that the learner is asked"
+        96,
+        description="harmless look-alikes, and as many benign requests, that the learner is asked; on half of the "
+        "held-out benign seeds, about which no evaluation asks then",
     )
     synthetic_flaws: Fraction = Field(
         0.05, description="how much more often the critic may misjudge answers with and without synthetic flaws"

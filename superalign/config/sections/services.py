@@ -8,6 +8,23 @@ from pydantic import Field, model_validator
 
 from superalign.config.sections.common import NonNegative, Positive, PositiveFloat, Section
 
+NumberFormat = Literal["float32", "bfloat16", "auto"]
+
+
+class ModelsConfig(Section):
+    """What the models of all roles may do here."""
+
+    trust_remote_code: bool = Field(
+        False,
+        description="whether Python code that comes with a model is run, with your rights; false: such a model is "
+        "refused",
+    )
+    slow_bfloat16: bool = Field(
+        False,
+        description="whether dtype=bfloat16 may be used on a CPU that takes more than 4 times as long with it as with "
+        "float32",
+    )
+
 
 class LoraConfig(Section):
     """The adapter that each role is (arXiv 2106.09685), on all linear layers of the frozen base."""
@@ -19,10 +36,10 @@ class LoraConfig(Section):
 class TrainerConfig(Section):
     """Training; adapters are always float32."""
 
-    dtype: Literal["float32", "bfloat16"] = Field(
+    dtype: NumberFormat = Field(
         "float32",
-        description="number format of the frozen bases; where generator.dtype differs, generator and trainer are "
-        "slightly different policies, as mismatch_kl tells",
+        description="number format of the frozen bases; auto: bfloat16 where the processor is faster with it; where "
+        "generator.dtype differs, generator and trainer are slightly different policies, as mismatch_kl tells",
     )
     micro_batch: Positive | None = Field(
         None,
@@ -42,7 +59,10 @@ class GeneratorConfig(Section):
         description="hf: most tokens of one padded batch; null: 16,384 on a CPU, on a GPU what a tenth of its memory "
         "holds the key-value cache of, 131,072 at most",
     )
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the engines' weights")
+    dtype: NumberFormat = Field(
+        "float32",
+        description="number format of the engines' weights; auto: bfloat16 where the processor is faster with it",
+    )
     sync: Literal["adapter", "full"] = Field(
         "adapter",
         description="vllm: adapter serves every role as an adapter beside the base; full merges and replaces the "

@@ -31,6 +31,7 @@ GAIN, UNSUPPORTED, LENGTH = 0.5, 0.3, 0.1
 NLL = 0.2  # of the best critique, beside DPO
 MIN_SPREAD = 0.05  # of the reward over critiques of one response: less is the evaluator's noise
 BETA, CLIP = 0.1, 0.2  # of DPO and GRPO
+HEAT = 1.0  # temperature of the critiques that are sampled
 PLANTED = 0.5  # most of the rejected responses whose flaw nobody needs to be asked about
 FILLER = "The answer was read from its first word to its last, and then it was read once more. "
 
@@ -160,7 +161,7 @@ def train_critiques(
     usual = [word + g.text for word, g in zip(words, env.critiques(able, words, 0.0, seed), strict=True)]
     mocks = placebos(usual, [case.query for case in able], c.placebo, seed)
     many = [(case, word) for case, word in zip(able, words, strict=True) for _ in range(c.critiques)]
-    said = env.critiques([case for case, _ in many], [word for _, word in many], 1.0, seed)
+    said = env.critiques([case for case, _ in many], [word for _, word in many], HEAT, seed)
     texts = [word + g.text for (_, word), g in zip(many, said, strict=True)]
     asked = [*[case for case, _ in many], *able]
     revised = env.revisions(asked, [*texts, *mocks], seed)
@@ -230,7 +231,9 @@ def _train(
     train = services.trainer.train
     if c.critique_algorithm == "grpo":
         flat = [row for group in informative for row in group]
-        found = train(services.role, "grpo", flat, PolicyPhase(clip=CLIP, kl=0.0, **common), kept, seed)
+        found = train(
+            services.role, "grpo", flat, PolicyPhase(clip=CLIP, kl=0.0, temperature=HEAT, **common), kept, seed
+        )
     else:
         phase = DPOPhase(loss="dpo", beta=BETA, nll=NLL, **common)
         found = train(services.role, "dpo", _pairs(informative), phase, kept, seed)

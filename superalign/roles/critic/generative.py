@@ -52,6 +52,17 @@ class GenerativeCritic:
         logits = self._point_logits([(p.query, p.response) for p in points], self.role, ask)
         return [Score({ACCEPTABLE: logit}) for logit in logits]
 
+    def word_probabilities(self, points: Sequence[Point]) -> list[tuple[float, float]]:
+        """Of each answer the log-probabilities of the two verdict words as the next token, over all tokens (nats)."""
+        texts = [(p.query, p.response) for p in points]
+        unique = list(dict.fromkeys(texts))
+        self._prepare(unique)
+        asked = [tuple(self._prompt(self._point_messages(*text, self.role))) for text in unique]
+        words = list(self._words(templates.ACCEPTABLE))
+        found = self.generator.choice_logits(self.role, asked, words)
+        both = {text: (yes, no) for text, (yes, no) in zip(unique, found, strict=True)}
+        return [both[text] for text in texts]
+
     def ask_pairs(self, pairs: Sequence[Pair], ask: Ask) -> list[Score]:
         """`score_pairs` with the question put as `ask` does."""
         orders = [t for p in pairs for t in ((p.query, p.first, p.second), (p.query, p.second, p.first))]

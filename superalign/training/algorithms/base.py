@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from superalign.training.rows import AnchorStream
 
 COMPLETIONS = ("completion_ids", "chosen_ids", "rejected_ids")
+ROPO_ALPHA = 14.0  # arXiv 2404.04102
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from superalign.config.sections import LearnerConfig
-from superalign.training.algorithms.base import Algorithm, TrainerSetup, weighted
+from superalign.training.algorithms.base import ROPO_ALPHA, Algorithm, TrainerSetup, weighted
 from superalign.training.base import Phase, Rows
 from superalign.training.batch import TrainingBatch
 
@@ -31,9 +31,15 @@ class DPOSettings(LearnerConfig):
 
     loss: LossName = Field(
         "cdpo",
-        description="loss of a pair under label noise: conservative, plain, robust, ROPO, Dr. DPO or IPO",
+        description="loss of a pair under label noise: conservative, plain, robust, ROPO, Dr. DPO or IPO (per token)",
     )
     beta: float = Field(0.1, gt=0.0, description="strength of the pull towards the reference (arXiv 2305.18290)")
+    ropo_alpha: float = Field(
+        ROPO_ALPHA,
+        gt=2.0,
+        description="loss=ropo: weight of its noise-tolerant term; larger ones trust surprising labels less "
+        "(arXiv 2404.04102)",
+    )
     nll: float = Field(
         0.05, ge=0.0, description="weight of the chosen responses' NLL, nats per token (arXiv 2404.19733)"
     )
@@ -44,7 +50,7 @@ class DPOPhase(Phase):
     """One phase of DPO.
 
     Attributes:
-        loss, beta, nll: see `DPOSettings`.
+        loss, beta, nll, ropo_alpha: see `DPOSettings`.
         confidence: largest share of the policy's own preferences in the labels (arXiv 2312.09390 A.4).
         confidence_ramp: share of the training over which it rises.
     """
@@ -52,6 +58,7 @@ class DPOPhase(Phase):
     loss: LossName
     beta: float
     nll: float
+    ropo_alpha: float = ROPO_ALPHA
     confidence: float = 0.0
     confidence_ramp: float = 0.2
 
@@ -87,13 +94,14 @@ class DPO(Algorithm):
 
         Args:
             phase: its settings.
-            h: beta * (log-ratio of chosen - log-ratio of rejected), nats, [pairs].
+            h: beta * (log-ratio of chosen - log-ratio of rejected), nats, [pairs]; log-ratios are sums over tokens, for
+                a loss in `losses.PER_TOKEN` means.
             q: P(chosen is better), [pairs].
             w: weight of the label, [pairs].
         """
         from superalign.training.algorithms.losses import preference_loss
 
-        return preference_loss(phase.loss, h, q, w, phase.beta)
+        return preference_loss(phase.loss, h, q, w, phase.beta, phase.ropo_alpha)
 
     @classmethod
     def trainer(cls, setup: TrainerSetup) -> Any:
@@ -138,7 +146,7 @@ def dpo_loss(
     import torch
     from trl.trainer.utils import use_adapter
 
-    from superalign.training.algorithms.losses import confident_labels
+    from superalign.training.algorithms.losses import PER_TOKEN, confident_labels
     from superalign.training.rows import token_logps
 
     q, w = inputs["q"], inputs["w"]
@@ -148,7 +156,10 @@ def dpo_loss(
     logps = token_logps(model, inputs)
     mask = inputs["completion_mask"]
     sums = logps.sum(1)
-    chosen, rejected = (sums[: 2 * pairs] - reference).chunk(2)
+    ratios = sums[: 2 * pairs] - reference
+    if phase.loss in PER_TOKEN:
+        ratios = ratios / mask[: 2 * pairs].sum(1)
+    chosen, rejected = ratios.chunk(2)
     h = phase.beta * (chosen - rejected)
 
     if phase.confidence:

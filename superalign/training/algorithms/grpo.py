@@ -10,7 +10,6 @@ from superalign.training.algorithms.base import TrainerSetup
 from superalign.training.algorithms.policy_gradient import (
     PolicyGradient,
     PolicyGradientSettings,
-    grouped,
     mean_reward,
 )
 
@@ -39,6 +38,5 @@ class GRPO(PolicyGradient):
         from superalign.training.recorded import own_arguments, recorded
 
         setup.measured |= mean_reward(setup.rows)
-        advantages = group_relative([r["reward"] for r in setup.rows], [r["group"] for r in setup.rows])
-        config = GRPOConfig(**setup.arguments, **own_arguments(setup.phase), loss_type="grpo")
-        return recorded(GRPOTrainer, config, setup, grouped(setup, advantages))
+        config = GRPOConfig(**setup.arguments, **own_arguments(setup.phase), beta=setup.phase.kl, loss_type="grpo")
+        return recorded(GRPOTrainer, config, setup, setup.phase.base_kl, group_relative)

@@ -68,28 +68,45 @@ class KTO(Algorithm):
         return with_loss(KTOTrainer)(
             loss=lambda trainer, model, inputs: kto_loss(setup.phase, trainer, model, inputs),
             args=KTOConfig(**setup.arguments, beta=setup.phase.beta, max_length=None),
-            data_collator=lambda rows: collate(rows, setup.anchors),
+            data_collator=lambda rows: collate(rows, setup.anchors, setup.rows),
             # TRL looks at a column of its own before it lets the data pass.
             train_dataset=setup.dataset(*COLUMNS, rows=[row | {"label": row["q"] > 0.5} for row in setup.rows]),
             **setup.common,
         )
 
 
-def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torch.Tensor]:
+def collate(rows: list[dict[str, Any]], anchors: AnchorStream, everything: Rows) -> dict[str, torch.Tensor]:
     """A batch of [answers; mismatched answers; next anchors] rows with q and w; advances the shuffle of the anchors.
 
-    A mismatched row is a prompt with the next row's completion: KTO's reference point is what such rows gain.
+    A mismatched row is a prompt with the next row's completion (arXiv 2402.01306 section 4.1): KTO's reference point is
+    what such rows gain. The same answer to the same prompt is no mismatch: the next other row of the batch is taken,
+    or, as where a batch has one row, of `everything`, the rows of the phase; none if there is no other. `mismatched`
+    has how many there are.
     """
     import torch
 
     from superalign.training.rows import pad_rows
 
     answers = [(row["prompt_ids"], row["completion_ids"]) for row in rows]
-    mismatched = [(prompt, answers[(i + 1) % len(answers)][1]) for i, (prompt, _) in enumerate(answers)]
+    mismatched = [
+        (own[0], other[1])
+        for i, own in enumerate(answers)
+        if (other := _other(own, [*answers[i + 1 :], *answers[:i]], everything)) is not None
+    ]
     batch = pad_rows([*answers, *mismatched, *anchors.draw()])
+    batch["mismatched"] = torch.tensor(len(mismatched))
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
     return batch
+
+
+def _other(own: tuple[Any, Any], near: list[tuple[Any, Any]], everything: Rows) -> tuple[Any, Any] | None:
+    """The next (prompt, completion) that is not `own`, of the rest of the batch or else of all rows."""
+    if (found := next((other for other in near if other != own), None)) is not None:
+        return found
+    far = [(list(row["prompt_ids"]), list(row["completion_ids"])) for row in everything]
+    place = far.index(own)
+    return next((other for other in [*far[place:], *far[:place]] if other != own), None)
 
 
 def kto_loss(
@@ -98,7 +115,7 @@ def kto_loss(
     """Mean of w * kto(h, z, q) + anchor_weight * NLL(anchors), a scalar, and its parts.
 
     h = beta * log-ratio of the answer; z = max(0, beta * mean log-ratio of the mismatched answers), which carries no
-    gradient (arXiv 2402.01306 eq. 8).
+    gradient (arXiv 2402.01306 eq. 8); 0, as at the reference, where there is no mismatched answer.
     """
     import torch
     from trl.trainer.utils import use_adapter
@@ -107,15 +124,15 @@ def kto_loss(
     from superalign.training.rows import token_logps
 
     q, w, mask = inputs["q"], inputs["w"], inputs["completion_mask"]
-    rows = len(q)
-    tensors = {name: value for name, value in inputs.items() if name not in "qw"}
-    judged = {name: value[: 2 * rows] for name, value in tensors.items()}
-    mismatched = {name: value[rows : 2 * rows] for name, value in tensors.items()}
-    trained = {name: torch.cat([value[:rows], value[2 * rows :]]) for name, value in tensors.items()}
+    rows, end = len(q), len(q) + int(inputs["mismatched"])
+    tensors = {name: inputs[name] for name in ("input_ids", "attention_mask", "completion_mask")}
+    judged = {name: value[:end] for name, value in tensors.items()}
+    mismatched = {name: value[rows:end] for name, value in tensors.items()}
+    trained = {name: torch.cat([value[:rows], value[end:]]) for name, value in tensors.items()}
     with torch.no_grad():
         with use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
             reference = token_logps(model, judged).sum(1)
-        gained = token_logps(model, mismatched).sum(1) - reference[rows:]
+        gained = token_logps(model, mismatched).sum(1) - reference[rows:] if end > rows else reference.new_zeros(1)
     sums = token_logps(model, trained).sum(1)
     h = phase.beta * (sums[:rows] - reference[:rows])
     z = (phase.beta * gained.mean()).clamp(min=0)
@@ -123,7 +140,7 @@ def kto_loss(
     loss = answers
     figures = {"kto": answers.item() / w.mean().item(), "reference_point": z.item()}
     if len(sums) > rows:
-        anchor = -sums[rows:].sum() / mask[2 * rows :].sum()
+        anchor = -sums[rows:].sum() / mask[end:].sum()
         loss = loss + phase.anchor_weight * anchor
         figures["anchor"] = anchor.item()
     return loss, figures

@@ -1,7 +1,8 @@
 """Pair-wise losses under label noise.
 
 Throughout, h = beta * (log-ratio of chosen - log-ratio of rejected) (the DPO margin, arXiv 2305.18290 eq. 7, in nats),
-q = P(chosen is better than rejected) and w the weight of the pair, all of shape [pairs]. l(h) = -log sigma(h).
+q = P(chosen is better than rejected) and w the weight of the pair, all of shape [pairs]. l(h) = -log sigma(h). A
+log-ratio is the sum over the tokens of a response, for the losses in `PER_TOKEN` their mean.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Literal, get_args
 import torch
 from torch.nn.functional import logsigmoid
 
+from superalign.training.algorithms.base import ROPO_ALPHA
+
 LossName = Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
+
+PER_TOKEN = ("ipo",)
 
 MARGIN_CLAMP = 10.0  # rDPO is unbounded below: beyond this margin a pair no longer teaches
 NOISE_CLAMP = 0.35  # rDPO divides by 1 - 2 eps
-ROPO_SHARE = 0.5  # our choice: the mixture's exact coefficients were not read in arXiv 2404.04102
 DRDPO_BETA = 1.0
 
 
@@ -38,16 +42,24 @@ def rdpo(h: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return (-(1 - eps) * logsigmoid(h) + eps * logsigmoid(-h)) / (1 - 2 * eps)
 
 
-def ropo(h: torch.Tensor) -> torch.Tensor:
-    """ROPO-style mixture a l(h) + (1-a) sigma(-h) for noise of unknown rate (arXiv 2404.04102; a is ours).
+def ropo(h: torch.Tensor, alpha: float = ROPO_ALPHA) -> torch.Tensor:
+    """ROPO, 4 alpha / (1 + alpha)^2 [l(h) + alpha sigma(-h)], for noise of unknown rate (arXiv 2404.04102 eq. 6).
 
-    sigma(-h) + sigma(h) = 1, so that symmetric flips change the second term by a constant factor only.
+    sigma(-h) + sigma(h) = 1, so that symmetric flips change the second term by a constant factor only. With
+    u = sigma(-h) the gradient's size is 4 alpha / (1 + alpha)^2 (u (1 + alpha) - alpha u^2): 1 at most, at
+    u = (1 + alpha) / (2 alpha), from where on it falls with u to 4 alpha / (1 + alpha)^2. That of l(h) is u: it grows
+    the more, the more a label contradicts the policy. The paper takes alpha > 2: then every pair counts at u = 1 for
+    less than 8/9 of the most, by its default of 14 for 1/4.
     """
-    return ROPO_SHARE * -logsigmoid(h) + (1 - ROPO_SHARE) * torch.sigmoid(-h)
+    return 4 * alpha / (1 + alpha) ** 2 * (-logsigmoid(h) + alpha * torch.sigmoid(-h))
 
 
 def ipo(h: torch.Tensor, q: torch.Tensor, beta: float) -> torch.Tensor:
-    """IPO (arXiv 2310.12036 eq. 17, tau = beta) with a soft label: (h/beta - (2q-1)/(2 beta))^2."""
+    """IPO (arXiv 2310.12036 eq. 17, tau = beta) with a soft label: (h/beta - (2q-1)/(2 beta))^2.
+
+    h is of log-ratios per token: the paper leaves it open, its authors have told TRL so (DPOTrainer, loss_type=ipo).
+    Of sums, the loss would grow with the square of a response's length, and ask the same margin of short and long ones.
+    """
     return (h / beta - (2 * q - 1) / (2 * beta)) ** 2
 
 
@@ -80,11 +92,11 @@ def confident_labels(h: torch.Tensor, q: torch.Tensor, alpha: float) -> torch.Te
 
 
 def preference_loss(
-    name: LossName, h: torch.Tensor, q: torch.Tensor, w: torch.Tensor, beta: float = 0.1
+    name: LossName, h: torch.Tensor, q: torch.Tensor, w: torch.Tensor, beta: float = 0.1, ropo_alpha: float = ROPO_ALPHA
 ) -> torch.Tensor:
     """The loss of a batch, a scalar: the mean of w * loss over the pairs (`drdpo`: of the batch, times mean w).
 
-    `dpo` and `ropo` do not look at q. `beta` is used by `ipo` alone.
+    `dpo` and `ropo` do not look at q. `beta` is used by `ipo` alone, `ropo_alpha` by `ropo`.
 
     Raises:
         ValueError: there is no loss of this name.
@@ -98,7 +110,7 @@ def preference_loss(
     elif name == "rdpo":
         losses = rdpo(h, q)
     elif name == "ropo":
-        losses = ropo(h)
+        losses = ropo(h, ropo_alpha)
     elif name == "ipo":
         losses = ipo(h, q, beta)
     else:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from superalign.config.sections import LearnerConfig
-from superalign.training.algorithms.base import Algorithm, TrainerSetup
+from superalign.training.algorithms.base import Algorithm
 from superalign.training.base import Phase, Rows
 from superalign.training.batch import ScoredResponse, TrainingBatch
 
@@ -33,10 +33,17 @@ class PolicyGradientSettings(LearnerConfig):
 
 
 class PolicyPhase(Phase):
-    """One phase of policy gradients; see `PolicyGradientSettings`."""
+    """One phase of policy gradients; see `PolicyGradientSettings`.
+
+    Attributes:
+        temperature: at which answers were sampled: the policy that acts and learns is softmax(logits / temperature).
+        base_kl: what grpo takes off an answer's reward for each nat that it strays from the base.
+    """
 
     clip: float
     kl: float
+    temperature: float = 1.0
+    base_kl: float = 0.0
 
 
 class PolicyGradient(Algorithm):
@@ -98,9 +105,3 @@ def mean_reward(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     import numpy as np
 
     return {"reward": float(np.mean([row["reward"] for row in rows]))}
-
-
-def grouped(setup: TrainerSetup, advantages: Any) -> Any:
-    """The rows with an advantage each, as `superalign.training.recorded` takes them."""
-    found = [row | {"advantage": float(a)} for row, a in zip(setup.rows, advantages, strict=True)]
-    return setup.dataset("prompt_ids", "completion_ids", "logprobs", "reward", "advantage", rows=found)

@@ -56,7 +56,7 @@ class PPO(PolicyGradient):
         from superalign.training.ppo_trainer import ValueFunction, make
 
         setup.measured |= mean_reward(setup.rows)
-        hidden = setup.common["model"].config.get_text_config().hidden_size
+        hidden = setup.common["model"].get_base_model().get_output_embeddings().weight.shape[-1]
         value = ValueFunction.fresh(hidden, setup.phase.value_learning_rate, setup.phase.kl)
         if setup.state is not None:
             value.restore(setup.state)

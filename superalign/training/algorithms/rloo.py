@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from superalign.training.algorithms.base import TrainerSetup
 from superalign.training.algorithms.grpo import ComparingSettings
-from superalign.training.algorithms.policy_gradient import PolicyGradient, grouped, mean_reward
+from superalign.training.algorithms.policy_gradient import PolicyGradient, mean_reward
+
+
+class RLOOSettings(ComparingSettings):
+    """RLOO; what leaving the base costs is part of the reward."""
+
+    kl: float = Field(
+        0.02, ge=0.0, description="what is taken off an answer's reward for each nat that it strays from the base"
+    )
 
 
 class RLOO(PolicyGradient):
-    """Each answer against the mean of the others to its query: one ratio for each answer, clipped."""
+    """Each answer against the mean of the others to its query: one ratio for each answer, clipped.
 
-    Settings = ComparingSettings
+    The reward of an answer is r - kl * (log pi - log base), sums over its tokens (arXiv 2402.14740 section 2). So it is
+    in TRL, too; but TRL's reference is the policy as its trainer is made, which here is the one that answered.
+    """
+
+    Settings = RLOOSettings
 
     @classmethod
     def trainer(cls, setup: TrainerSetup) -> Any:
@@ -23,6 +37,5 @@ class RLOO(PolicyGradient):
         from superalign.training.recorded import own_arguments, recorded
 
         setup.measured |= mean_reward(setup.rows)
-        advantages = leave_one_out([r["reward"] for r in setup.rows], [r["group"] for r in setup.rows])
-        config = RLOOConfig(**setup.arguments, **own_arguments(setup.phase))
-        return recorded(RLOOTrainer, config, setup, grouped(setup, advantages))
+        config = RLOOConfig(**setup.arguments, **own_arguments(setup.phase), beta=0.0)
+        return recorded(RLOOTrainer, config, setup, setup.phase.kl, leave_one_out)

@@ -50,9 +50,9 @@ class DPO(Method):
 
     def ceiling(self, context: SplitContext, strong: str) -> Predictions:
         """DPO of the strong policy on the true preferences of half 2."""
+        truth = context.experiment.truth2.open("ceiling")
 
         def make() -> Arrays:
-            truth = context.experiment.truth2.open("ceiling")
             outputs = _preferred(context, truth == 1, np.ones(len(truth)), strong).outputs
             assert isinstance(outputs, Predictions)
             return outputs.arrays()

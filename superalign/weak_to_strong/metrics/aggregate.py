@@ -119,7 +119,7 @@ def _cell(found: Sequence[tuple[dict[str, Any], Split]], seed: int, resamples: i
         **_performances(tests, draws),
         "pgr": pgr.to_dict(),
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
-        "pgr_auroc": _auroc(tests, seed, min(resamples, 200)) if has_classes else None,
+        "pgr_auroc": _auroc(tests) if has_classes else None,
         "gain": _dict(
             pooled_difference(_of(tests, "student_score"), _of(tests, "weak_score"), _of(tests, "cluster"), *draws)
         ),
@@ -155,12 +155,10 @@ def _performances(tables: Sequence[Columns], draws: Draws) -> dict[str, Any]:
     }
 
 
-def _auroc(tables: Sequence[Columns], seed: int, resamples: int) -> dict[str, Any] | None:
+def _auroc(tables: Sequence[Columns]) -> dict[str, Any] | None:
     if any(set(np.unique(each["truth"])) != {0, 1} for each in tables):
         return None
-    return auroc_gap_recovered(
-        _scores(tables, "p"), [each["truth"] for each in tables], resamples=resamples, seed=seed
-    ).to_dict()
+    return auroc_gap_recovered(_scores(tables, "p"), [each["truth"] for each in tables]).to_dict()
 
 
 def _agreement(tables: Sequence[Columns], draws: Draws) -> dict[str, Any]:

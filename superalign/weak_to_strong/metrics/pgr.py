@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import optimize, special
 
 from superalign.stats.estimate import Estimate
-from superalign.stats.intervals import clustered_rate, paired_difference, wilson
+from superalign.stats.intervals import clustered_rate, paired_difference, scored, square_and_add
 from superalign.weak_to_strong.base import Floats
 from superalign.weak_to_strong.metrics.two_way_variance import TwoWay
 
 GUARD = 2.0  # standard errors that the gap must exceed
+GAP = (-1.0, 0.0, 1.0)  # ceiling - weak
+STEPS = tuple(0.001 * 2.0**k for k in range(21))  # from a ratio, to look for what the data reject
 
 
 @dataclass(frozen=True)
@@ -66,29 +68,30 @@ class PGR:
 def performance_gap_recovered(scores: Sequence[Scores], resamples: int = 1000, seed: int = 0) -> PGR:
     """PGR = mean(student - weak)/mean(ceiling - weak) over all splits, a ratio of pooled means (arXiv 2312.09390).
 
-    The interval resamples splits and groups of rows, the three models together (see `TwoWay`). A gap below two of its
-    standard errors gives no value but a reason: a ratio over a denominator that may be 0 says nothing. Splits where
-    the ceiling is not above the supervisor count like all others.
+    The interval holds every ratio r at which student - weak - r (ceiling - weak) may be 0 (Fieller 1954), by the spread
+    over splits and groups of rows (see `TwoWay`). A gap below two of its standard errors, or one that may be 0 by that
+    spread, gives no value but a reason: a ratio over a denominator that may be 0 says nothing. Splits where the ceiling
+    is not above the supervisor count like all others.
 
     Args:
         scores: one entry per split.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples, seed: of the bootstrap of the gap where there is one split.
 
     Raises:
         ValueError: no split, an empty one, scores outside [0, 1], or unequal lengths.
     """
     tables = [np.column_stack([_unit(s.weak), _unit(s.student), _unit(s.ceiling)]) for s in scores]
-    return _recovered(tables, [s.clusters for s in scores], resamples, seed)
+    clusters = [s.clusters for s in scores]
+    study = TwoWay(tables, clusters)
+    weak, ceiling = ([table[:, column] for table in tables] for column in (0, 2))
+    return _recovered(study, pooled_difference(ceiling, weak, clusters, resamples, seed))
 
 
-def auroc_gap_recovered(
-    scores: Sequence[Scores], truths: Sequence[ArrayLike], resamples: int = 1000, seed: int = 0
-) -> PGR:
+def auroc_gap_recovered(scores: Sequence[Scores], truths: Sequence[ArrayLike]) -> PGR:
     """The same on the area under the ROC curve, averaged over splits.
 
-    Each area is a mean over rows of its structural components (DeLong et al. 1988, Biometrics 44), which are resampled
-    as the rows of an accuracy are.
+    Each area is a mean over rows of its structural components (DeLong et al. 1988, Biometrics 44), whose spread is
+    told as that of the rows of an accuracy.
 
     Args:
         scores: per split; weak, student and ceiling are P(class 1).
@@ -101,7 +104,9 @@ def auroc_gap_recovered(
         np.column_stack([_components(_unit(p), np.asarray(truth)) for p in (s.weak, s.student, s.ceiling)])
         for s, truth in zip(scores, truths, strict=True)
     ]
-    return _recovered(tables, [s.clusters for s in scores], resamples, seed)
+    study = TwoWay(tables, [s.clusters for s in scores])
+    half, value = study.spread(GAP).half, float(np.asarray(GAP) @ study.pooled)
+    return _recovered(study, Estimate(value, max(value - half, -1.0), min(value + half, 1.0), study.n))
 
 
 def pooled(
@@ -109,7 +114,7 @@ def pooled(
 ) -> Estimate:
     """The mean of values in [0, 1] over the rows of all splits, with a 95 % interval over splits and groups of rows.
 
-    Zeros and ones get Wilson's interval at the effective sample size, as in `clustered_rate`; other values percentiles.
+    Wilson's interval at the effective sample size, as in `clustered_rate`.
 
     Args:
         values: per split, shape (n,); splits without rows are passed over.
@@ -124,12 +129,9 @@ def pooled(
     if len(kept) < 2 or np.ptp(x) == 0:
         return clustered_rate(x, names, seed, resamples)
     study = TwoWay([x[:, None] for x, _ in kept], [groups for _, groups in kept])
-    value, spread = float(study.pooled[0]), study.spread(np.ones(1))
-    if np.isin(x, (0.0, 1.0)).all():
-        effective = min(float(x.size), value * (1 - value) / max(spread.variance, 1e-12))
-        return Estimate(value, *wilson(value, effective, spread.t), x.size)
-    low, high = _percentiles(study.resampled(spread, resamples, seed)[:, 0], value)
-    return Estimate(value, max(low, 0.0), min(high, 1.0), x.size)
+    value, spread = float(study.pooled[0]), study.spread([1.0], imagined=2)
+    most = float(x.size) if np.isin(x, (0.0, 1.0)).all() else np.inf
+    return Estimate(value, *scored(value, spread.variance, spread.t, study.groups, most), x.size)
 
 
 def pooled_difference(
@@ -141,11 +143,28 @@ def pooled_difference(
 ) -> Estimate:
     """mean(a - b) of values in [0, 1] on the same rows, over splits and groups of rows, paired.
 
+    Rises and falls are put together as in `paired_difference`.
+
     Raises:
         ValueError: no rows, values outside [0, 1], or unequal lengths.
     """
-    tables = [np.column_stack([_unit(x), _unit(y)]) for x, y in zip(a, b, strict=True)]
-    return _difference(TwoWay(tables, clusters), tables, clusters, np.array([1.0, -1.0]), resamples, seed)
+    changes = [_unit(x) - _unit(y) for x, y in zip(a, b, strict=True)]
+    x = np.concatenate(changes) if changes else np.empty(0)
+    if len(changes) < 2 or np.ptp(x) == 0:
+        first, second, names = (np.concatenate([np.asarray(part) for part in parts]) for parts in (a, b, clusters))
+        return paired_difference(first, second, names, seed, resamples)
+    unit = float(np.abs(x).max())
+    study = TwoWay([np.column_stack([np.maximum(c, 0), np.maximum(-c, 0)]) / unit for c in changes], clusters)
+    most = float(x.size) if np.isin(x, (-1.0, 0.0, 1.0)).all() else np.inf
+    up, down = (study.spread(contrast, imagined=1) for contrast in ([1.0, 0.0], [0.0, 1.0]))
+    rise, fall = (
+        Estimate(mean, *scored(mean, spread.variance, spread.t, study.groups, most), x.size)
+        for mean, spread in zip(study.pooled.tolist(), (up, down), strict=True)
+    )
+    covariance = (up.variance + down.variance - study.spread([1.0, -1.0], imagined=1).variance) / 2
+    low, high = square_and_add(rise, fall, covariance, up.variance * down.variance)
+    value = unit * (rise.value - fall.value)
+    return Estimate(value, max(value + unit * low, -1.0), min(value + unit * high, 1.0), x.size)
 
 
 def fieller(numerators: ArrayLike, denominators: ArrayLike) -> tuple[float, float] | None:
@@ -166,27 +185,41 @@ def fieller(numerators: ArrayLike, denominators: ArrayLike) -> tuple[float, floa
     return float((middle - half) / square), float((middle + half) / square)
 
 
-def _recovered(tables: Sequence[Floats], clusters: Sequence[ArrayLike], resamples: int, seed: int) -> PGR:
-    study = TwoWay(tables, clusters)
+def _recovered(study: TwoWay, gap: Estimate) -> PGR:
+    splits = len(study.means)
     weak, student, ceiling = study.pooled.tolist()
-    gap = _difference(study, tables, clusters, np.array([-1.0, 0.0, 1.0]), resamples, seed)
     reason = _no_gap(gap.value, _error(study, gap), study.groups)
     if reason is not None:
-        return PGR(None, None, None, None, study.n, len(tables), gap, reason, reason)
+        return PGR(None, None, None, None, study.n, splits, gap, reason, reason)
     value = (student - weak) / (ceiling - weak)
-    spread = study.spread(np.array([value - 1, 1.0, -value]))
-    draws = study.resampled(spread, resamples, seed)
-    low, high = _percentiles((draws[:, 1] - draws[:, 0]) / (draws[:, 2] - draws[:, 0]), value)
     interval = fieller(study.means[:, 1] - study.means[:, 0], study.means[:, 2] - study.means[:, 0])
     why = None
     if interval is None:
-        why = "one split has no spread" if len(tables) < 2 else "unbounded: the gap of the splits may be 0"
-    return PGR(value, low, high, interval, study.n, len(tables), gap, None, why)
+        why = "one split has no spread" if splits < 2 else "unbounded: the gap of the splits may be 0"
+    low, high = (_end(study, value, sign) for sign in (-1.0, 1.0))
+    if low is None or high is None:
+        reason = f"no gap: PGR undefined (by {splits} splits, ceiling - weak = {gap.value:.4f} may be 0)"
+        return PGR(None, None, None, None, study.n, splits, gap, reason, reason)
+    return PGR(value, low, high, interval, study.n, splits, gap, None, why)
+
+
+def _end(study: TwoWay, value: float, sign: float) -> float | None:
+    """The ratio nearest to the value on one side that the data reject; None where there is none."""
+
+    def rejected(ratio: float) -> float:
+        contrast = np.array([ratio - 1, 1.0, -ratio])
+        return abs(float(contrast @ study.pooled)) - study.spread(contrast).half
+
+    for step in STEPS:
+        beyond = value + sign * step
+        if rejected(beyond) > 0:
+            return value if rejected(value) >= 0 else float(optimize.brentq(rejected, *sorted((value, beyond))))
+    return None
 
 
 def _error(study: TwoWay, gap: Estimate) -> float:
     """The standard error of the gap; where every row shows the same, what rows not seen may add."""
-    variance = study.spread(np.array([-1.0, 0.0, 1.0])).variance
+    variance = study.spread(GAP).variance
     return float(np.sqrt(variance if variance > 0 else gap.variance))
 
 
@@ -197,28 +230,6 @@ def _no_gap(gap: float, error: float, groups: int) -> str | None:
     if gap <= -GUARD * error:
         return f"the strong model is worse than the weak one: PGR undefined {numbers}"
     return f"no gap: PGR undefined {numbers}" if gap < GUARD * error or gap == 0 else None
-
-
-def _difference(
-    study: TwoWay,
-    tables: Sequence[Floats],
-    clusters: Sequence[ArrayLike],
-    contrast: Floats,
-    resamples: int,
-    seed: int,
-) -> Estimate:
-    value, spread = float(contrast @ study.pooled), study.spread(contrast)
-    if spread.variance <= 0:
-        sides = np.concatenate(tables)
-        names = np.concatenate([np.asarray(groups) for groups in clusters])
-        return paired_difference(sides[:, contrast > 0].ravel(), sides[:, contrast < 0].ravel(), names)
-    low, high = _percentiles(study.resampled(spread, resamples, seed) @ contrast, value)
-    return Estimate(value, max(low, -1.0), min(high, 1.0), study.n)
-
-
-def _percentiles(draws: Floats, value: float) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return min(float(low), value), max(float(high), value)
 
 
 def _components(p: Floats, truth: NDArray[Any]) -> Floats:

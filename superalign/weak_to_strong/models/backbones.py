@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from superalign.errors import UserError
-from superalign.models import device, load_base, resolve
+from superalign.models import device, load_base, load_config, may_run_code, resolve
 from superalign.weak_to_strong.base import Text
 from superalign.weak_to_strong.models.tokenization import Padded, Tokens, inputs
 
@@ -54,15 +54,15 @@ def outline(model: str) -> Outline:
     Raises:
         UserError: its config cannot be read, or it is an encoder with a decoder.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     try:
-        config = AutoConfig.from_pretrained(resolve(model))
+        config = load_config(model)
         name = (config.architectures or [""])[0]
         classifier, causal = name.endswith(CLASSIFIER), name.endswith(CAUSAL)
         auto = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM if causal else AutoModel
         with torch.device("meta"):
-            drawn = auto.from_config(config)
+            drawn = auto.from_config(config, trust_remote_code=may_run_code())
     except (OSError, ValueError) as error:
         raise _unloadable(model, error) from error
     if config.is_encoder_decoder:
@@ -124,9 +124,7 @@ def identity(model: str) -> str:
     """A hash of a model's files; of a hub model, its name and the commit that is loaded."""
     path = resolve(model)
     if not Path(path).is_dir():
-        from transformers import AutoConfig
-
-        return f"{path}@{getattr(AutoConfig.from_pretrained(path), '_commit_hash', None)}"
+        return f"{path}@{getattr(load_config(model), '_commit_hash', None)}"
     made = hashlib.sha256()
     for file in sorted(Path(path).iterdir()):
         if file.is_file():
@@ -183,7 +181,8 @@ def load(model: str) -> Backbone:
         try:
             with torch.random.fork_rng():
                 torch.manual_seed(0)  # of a pooler that was not saved
-                whole = auto.from_pretrained(resolve(model), dtype=torch.float32).eval().requires_grad_(False)
+                whole = auto.from_pretrained(resolve(model), dtype=torch.float32, trust_remote_code=may_run_code())
+                whole = whole.eval().requires_grad_(False)
         except Exception as error:  # as in load_base
             raise _unloadable(model, error) from error
         finally:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superalign.models import load_chat, load_tokenizer, resolve
+from superalign.models import load_chat, load_config, load_tokenizer
 from superalign.prompts import templates
 from superalign.weak_to_strong.base import Ints, Text
 
@@ -87,10 +87,8 @@ def _chat_ids(model: str, text: Text) -> tuple[list[int], list[int]]:
 
 def _encoder_ids(model: str, texts: Sequence[Text]) -> tuple[list[list[int]], list[list[int]] | None]:
     """Ids and, where the model wants them, the part (prompt 0, response 1) that each token is of."""
-    from transformers import AutoConfig
-
     tokenizer = load_tokenizer(model)
-    config = AutoConfig.from_pretrained(resolve(model))
+    config = load_config(model)
     context = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", tokenizer.model_max_length))
     ids: list[list[int]] = []
     types: list[list[int]] = []

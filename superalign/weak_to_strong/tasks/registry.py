@@ -26,6 +26,7 @@ class DataSource:
         hub_split: which split of a hub dataset.
         limit: at most that many rows, None for all.
         seed: of everything that is drawn.
+        encoding: of a file that is neither UTF-8 nor UTF-16.
     """
 
     name: str = TESTBED
@@ -33,6 +34,7 @@ class DataSource:
     hub_split: str = "train"
     limit: int | None = None
     seed: int = 0
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,19 @@ def load_task(
     limit: int | None = None,
     seed: int = 0,
     plugin: Plugins | None = None,
+    encoding: str | None = None,
 ) -> Task:
     """A task with its rows; the same arguments give the same rows.
 
     Args:
         name: the name of a task, or a reference to one.
-        source: `testbed` (embedded), a .jsonl/.csv/.parquet path, or `hub:NAME`.
+        source: `testbed` (embedded), a file or a folder of files, or `hub:NAME`.
         columns: the columns of the task's fields, where they differ.
         hub_split: which split of a hub dataset.
         limit: at most that many rows, drawn in whole groups by `seed`.
         seed: of everything that is drawn.
         plugin: settings of plug-ins by name.
+        encoding: of a file that is neither UTF-8 nor UTF-16.
 
     Raises:
         UserError: as `make_task`; or the source cannot be read, lacks a column, has a malformed line or an unknown
@@ -107,5 +111,5 @@ def load_task(
     spec = make_task(name, plugin)
     if limit is not None and limit < MIN_ROWS:
         raise UserError(f"data.limit={limit}: a task needs at least {MIN_ROWS} rows")
-    task = spec.load(DataSource(source, columns or {}, hub_split, limit, seed))
+    task = spec.load(DataSource(source, columns or {}, hub_split, limit, seed, encoding))
     return replace(task, via=spec.models(source).via)

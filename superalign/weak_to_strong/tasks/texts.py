@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final
 
-from superalign.data.seeds import read_rows
+from superalign.data.tables import read_rows
 from superalign.errors import UserError, nearest
 from superalign.weak_to_strong.base import Kind, Task
 from superalign.weak_to_strong.tasks.examples import MIN_ROWS, Draft, assemble
@@ -64,7 +64,7 @@ class TextTask(TaskSpec):
             if name not in self.fields:
                 known = f"fields of {self.name}: {', '.join(self.fields)}"
                 raise UserError(f"unknown key data.columns.{name}{nearest(name, self.fields)} ({known})")
-        read = read_rows(source.name, source.hub_split, "data.source")
+        read = read_rows(source.name, source.hub_split, "data.source", source.encoding)
         rows: Iterable[TaskRow] = (TaskRow(where, values, source.columns) for where, values in read)
         hub = source.name.removeprefix("hub:")
         preset = PRESETS.get(hub) if source.name != hub and not source.columns else None

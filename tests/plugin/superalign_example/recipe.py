@@ -10,8 +10,8 @@ from superalign.loop.critic_phase import critique_and_revise, train_critic
 from superalign.loop.learner_phase import fuse, train_learner
 from superalign.loop.measure import measure
 from superalign.loop.round_records import RoundRecords
-from superalign.loop.rounds import build_workers, open_run, run_rounds, say_report
-from superalign.loop.workers import Workers, stage_seed, versions
+from superalign.loop.rounds import build_workers, finish, open_run, run_rounds
+from superalign.loop.workers import Workers, stage_seed
 from superalign.store.run_writer import RunWriter
 
 
@@ -43,7 +43,7 @@ def play(run: RunWriter, workers: Workers, number: int) -> RoundRecords:
 
 
 def main(config: Config) -> int:
-    """Run the recipe; 0 when the run is complete."""
+    """Run the recipe; 0 when the run is complete, 3 when nothing was learned."""
     with open_run(config) as run:
         if run is None:
             return 0
@@ -66,6 +66,4 @@ def main(config: Config) -> int:
                     return run.commit_round(number, row)
 
             run_rounds(run, workers, round)
-        run.finish(run.first_and_last(), versions=versions())
-        say_report(run)
-    return 0
+        return finish(run, run.first_and_last())

@@ -160,7 +160,7 @@ def test_labels_drawn_by_small_chances_stand_for_many_items() -> None:
     verdicts.restore(verdicts.state(), [labelled(1, 1.0, pi=0.2), labelled(2, 1.0, pi=0.8), labelled(3, 0.0, pi=0.001)])
     exam, _ = verdicts.heldout()
     assert exam.weights is not None
-    assert [weight / exam.weights[1] for weight in exam.weights] == pytest.approx([4, 1, 8])
+    assert [weight / exam.weights[1] for weight in exam.weights] == pytest.approx([4, 1, 800])
 
 
 def test_a_critic_is_examined_on_labels_held_back_from_it_that_stand_for_all() -> None:

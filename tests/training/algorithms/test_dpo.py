@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer
 
-from superalign.training.algorithms.dpo import collate
+from superalign.models import load_tokenizer
+from superalign.training.algorithms.dpo import DPOPhase, collate
+from superalign.training.phases import arguments, wrap
 from superalign.training.rows import AnchorStream
+from tests.training.parts import WatchedService
 from tests.training.phases import dpo
-from tests.training.tiny import demonstrations, logps, make_service, pairs
+from tests.training.tiny import LORA, demonstrations, logps, make_service, pairs
 
 LN2 = math.log(2)
 PAIR = {"prompt_ids": [5, 6], "chosen_ids": [7], "rejected_ids": [8, 9], "q": 0.9, "w": 0.5}
@@ -61,6 +69,47 @@ def test_an_anchor_keeps_its_answers_likely(tiny_model: str) -> None:
     assert metrics["first_preference_loss"] == pytest.approx(LN2, abs=1e-6)
     assert metrics["anchor"] > 0
     assert logps(kept, tiny_model, anchors, "completion_ids") > logps(lost, tiny_model, anchors, "completion_ids") + 3
+
+
+class TRL(DPOTrainer):
+    """TRL's trainer on rows that are tokenised already; `steps` has the loss of each step."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        self.steps: list[float] = []
+        return dataset
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(*args, **kwargs)
+        self.steps.append(loss.item())
+        return loss
+
+
+def by_trl(model: str, rows: list[dict[str, Any]], phase: DPOPhase, loss: str, scratch: str) -> list[float]:
+    """The losses of TRL's steps."""
+    policy = wrap(model, LORA, "float32")
+    optimizer = torch.optim.AdamW(
+        [p for p in policy.parameters() if p.requires_grad], phase.learning_rate, weight_decay=0
+    )
+    trainer = TRL(
+        model=policy,
+        args=DPOConfig(**arguments(scratch, phase, 3), loss_type=[loss], beta=phase.beta, max_length=None),
+        train_dataset=Dataset.from_list([{k: v for k, v in row.items() if k not in "qw"} for row in rows]),
+        processing_class=load_tokenizer(model),
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)),
+    )
+    trainer.train()
+    return trainer.steps
+
+
+@pytest.mark.parametrize(("loss", "theirs"), [("ipo", "ipo"), ("dpo", "sigmoid")])
+def test_the_losses_of_every_step_are_those_of_trl(tiny_model: str, loss: str, theirs: str, tmp_path: Path) -> None:
+    """On responses of many lengths: IPO's log-ratios are per token."""
+    rows, phase = pairs(24), dpo(loss=loss, beta=0.2, learning_rate=5e-3, batch_size=4)
+    ours = WatchedService(("learner",), model=tiny_model)
+    ours._roles["learner"].optimizer.param_groups[0]["eps"] = 1e-8  # AdamW's own
+    found = ours.losses("dpo", "learner", rows, phase, [], 3)
+    assert len(found) == 6
+    assert found == pytest.approx(by_trl(tiny_model, rows, phase, theirs, str(tmp_path)), rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["rdpo", "ropo", "drdpo", "ipo"])

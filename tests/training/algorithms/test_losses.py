@@ -38,7 +38,6 @@ def test_losses_equal_their_closed_forms(h: float, q: float) -> None:
     up, down = softplus(-h), softplus(h)
     assert dpo(t(h)).item() == pytest.approx(up)
     assert cdpo(t(h), t(q)).item() == pytest.approx(q * up + (1 - q) * down)
-    assert ropo(t(h)).item() == pytest.approx(0.5 * up + 0.5 / (1 + math.exp(h)))
     assert ipo(t(h), t(q), beta=0.5).item() == pytest.approx((2 * h - (2 * q - 1)) ** 2, abs=1e-9)
     eps, c = min(1 - q, 0.35), max(-10.0, min(10.0, h))
     expected = ((1 - eps) * softplus(-c) - eps * softplus(c)) / (1 - 2 * eps)
@@ -82,10 +81,40 @@ def test_rdpo_is_bounded_and_no_longer_teaches_beyond_its_clamp(h: float, q: flo
     assert abs(h) <= 10 or x.grad is None or x.grad.item() == 0
 
 
-@given(margins)
-def test_flips_change_the_symmetric_part_of_ropo_by_a_constant(h: float) -> None:
-    symmetric = (ropo(t(h)) - 0.5 * dpo(t(h))) + (ropo(t(-h)) - 0.5 * dpo(t(-h)))
-    assert symmetric.item() == pytest.approx(0.5)
+alphas = st.floats(2.01, 100)
+
+
+@given(margins, alphas)
+def test_ropo_is_equation_6_of_its_paper(h: float, alpha: float) -> None:
+    expected = 4 * alpha / (1 + alpha) ** 2 * (softplus(-h) + alpha / (1 + math.exp(h)))
+    assert ropo(t(h), alpha).item() == pytest.approx(expected)
+
+
+def test_the_default_of_ropo_is_that_of_its_paper() -> None:
+    assert ropo(t(0.7)).item() == pytest.approx(ropo(t(0.7), 14.0).item())
+    assert ropo(t(0.0)).item() == pytest.approx(56 / 225 * (math.log(2) + 7))
+
+
+@given(margins, alphas)
+def test_flips_change_the_symmetric_part_of_ropo_by_a_constant(h: float, alpha: float) -> None:
+    share = 4 * alpha / (1 + alpha) ** 2
+    symmetric = (ropo(t(h), alpha) - share * dpo(t(h))) + (ropo(t(-h), alpha) - share * dpo(t(-h)))
+    assert symmetric.item() == pytest.approx(share * alpha)
+
+
+@given(alphas)
+def test_a_pair_counts_most_for_ropo_where_its_label_surprises_somewhat_and_less_where_it_surprises_much(
+    alpha: float,
+) -> None:
+    h = torch.linspace(-30, 30, 4001, dtype=torch.float64).requires_grad_()
+    ropo(h, alpha).sum().backward()
+    assert h.grad is not None
+    size = -h.grad
+    most = int(size.argmax())
+    assert size.max().item() == pytest.approx(1, abs=1e-4)
+    assert torch.sigmoid(-h[most]).item() == pytest.approx((1 + alpha) / (2 * alpha), abs=0.01)
+    assert (size[: most + 1].diff() >= 0).all() and (size[most:].diff() <= 0).all()
+    assert size[0].item() == pytest.approx(4 * alpha / (1 + alpha) ** 2, abs=1e-6)
 
 
 @given(batches)

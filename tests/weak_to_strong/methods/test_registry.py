@@ -75,6 +75,37 @@ def test_only_a_method_that_opens_the_truth_is_an_oracle(trials: dict[str, Trial
     assert {name for name, trial in trials.items() if trial.info["oracle"]} == {"oracle_stop"}
 
 
+PEEKING = """
+from superalign.weak_to_strong.methods.registry import Method, Trained
+
+class Peeking(Method):
+    def train(self, context, labels, specs):
+        {peek}
+        student, history = context.train(specs[1], context.experiment.half2, labels)
+        return Trained(context.predict(student), history, student)
+"""
+
+
+@pytest.mark.parametrize(
+    ("peek", "oracle"),
+    [
+        ("pass", False),
+        ("context.experiment.truth2.open('scorer')", True),
+        ("context.experiment.truth_test.open('ceiling')", True),
+        ("context.experiment.truth2.open('x'); context.experiment.truth2.opened_by.clear()", True),
+        ("context.ceiling(specs[1])", True),
+    ],
+    ids=["none", "as the scorer", "as the ceiling", "and wipes the name out", "the ceiling's outputs"],
+)
+def test_a_method_that_reaches_the_truth_in_training_is_an_oracle_under_whatever_name(
+    cache: Path, tmp_path: Path, peek: str, oracle: bool
+) -> None:
+    (tmp_path / "peeking.py").write_text(PEEKING.format(peek=peek))
+    config = settings(method=("naive", f"{tmp_path}/peeking.py:Peeking"), data={"limit": 240}, via=VIA)
+    trials = StudyWorker(config, str(cache)).run(Study("digits", "weak", WEAK, STRONG), 0)  # naive fills the cache
+    assert [trial.info["oracle"] for trial in trials] == [False, oracle]
+
+
 def test_supervisor_and_ceiling_are_the_same_for_every_method_of_a_study(trials: dict[str, Trial]) -> None:
     first = trials["naive"].columns[0]
     for trial in trials.values():

@@ -150,7 +150,7 @@ def test_other_columns_than_the_known_ones_are_told_with_those_there_are() -> No
 
 
 def hub_of(rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(source: str, hub_split: str, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def read(source: str, hub_split: str, what: str, encoding: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
         return ((f"{source} row {number}", row) for number, row in enumerate(rows, start=1))
 
     monkeypatch.setattr(texts, "read_rows", read)

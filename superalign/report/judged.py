@@ -1,0 +1,23 @@
+"""What a run tells of a judge that is no oracle: whether it was checked, how well it did, what is not reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def judge_check(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The last check of the judge (`evaluation.judge_check.JudgeCheck` as JSON); None of a run that has none."""
+    return next((row["judge_check"] for row in reversed(rows) if row.get("judge_check")), None)
+
+
+def judge_warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What has to be said beside the figures, loudly: nothing of an oracle."""
+    check = judge_check(rows)
+    return [str(check["said"])] if check and not check["exact"] else []
+
+
+def withheld(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Why the rates of the last round are not reported; empty where they are."""
+    check = judge_check(rows)
+    return str(check["withheld"]) if check else ""
