@@ -35,10 +35,9 @@ def config(arguments: argparse.Namespace) -> int:
     from superalign.config.compose import load
 
     resolved = load(arguments.overrides).model_dump(mode="json")
+    # What the encoding lacks is escaped: settings are printed to be read back.
     anything = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    print(
-        yaml.safe_dump(resolved, sort_keys=False, allow_unicode=anything), end=""
-    )  # else escaped: it may be read back
+    print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=anything), end="")
     return 0
 
 

@@ -10,10 +10,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from superalign.commands import shown
+from superalign.commands.opened import fitting, screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COMMAND: Final = (sys.executable, "-m", "superalign.commands.main", "train")
 NAME: Final = "run.name="
@@ -98,12 +103,22 @@ def _tell(name: str, output: IO[str]) -> None:
 
 def _table(runs: Mapping[str, Sequence[str]], codes: Mapping[str, int | None]) -> None:
     """One row for each run: what varied, how it ended, the headline figures after its last round."""
-    from rich.console import Console
+    console = screen()
+    rows = {name: _last_row(words, name) for name, words in runs.items()}
+    console.print(fitting(console, partial(_compared, runs, codes, rows)))
+
+
+def _compared(
+    runs: Mapping[str, Sequence[str]],
+    codes: Mapping[str, int | None],
+    rows: Mapping[str, Mapping[str, Any]],
+    whole: bool,
+) -> Table:
+    """The table; `whole` with intervals."""
     from rich.table import Table
 
     from superalign.report import figures
 
-    rows = {name: _last_row(words, name) for name, words in runs.items()}
     names = _headline(list(rows.values()))
     common = set[str].intersection(*(set(words) for words in runs.values()))
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -111,9 +126,10 @@ def _table(runs: Mapping[str, Sequence[str]], codes: Mapping[str, int | None]) -
         table.add_column(title, overflow="fold")
     for name, words in runs.items():
         varied = " ".join(word for word in words if word not in common and not word.startswith(NAME))
-        cells = [shown.told(each, found) if (found := figures.estimate(rows[name], each)) else "-" for each in names]
+        found = [(each, figures.estimate(rows[name], each)) for each in names]
+        cells = [shown.told(each, figure, whole) if figure else "-" for each, figure in found]
         table.add_row(name, varied, _end(codes[name]), *cells)
-    Console().print(table)
+    return table
 
 
 def _end(code: int | None) -> str:

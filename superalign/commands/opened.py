@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from superalign.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from superalign.runtime.jobs import JobDetails, Jobs
     from superalign.store.folder import RunFolder
@@ -63,6 +65,13 @@ def screen() -> Console:
 
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDE)
+
+
+def fitting(console: Console, make: Callable[[bool], Table]) -> Table:
+    """The table with intervals, or without where the terminal is too narrow for them."""
+    whole = make(True)
+    needs = console.measure(whole, options=console.options.update(width=WIDE)).maximum
+    return whole if needs <= console.width else make(False)
 
 
 def printable(text: str) -> str:

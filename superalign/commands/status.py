@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from superalign.commands import shown
-from superalign.commands.opened import WIDE, job_of, open_run_or_job, say, tell_job
+from superalign.commands.opened import fitting, job_of, open_run_or_job, say, tell_job
 from superalign.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def status(run: str | Path, console: Console, address: str | None = None) -> Non
     if cells := _results(opened, rows):
         for study, found in _studies(cells).items():
             say(console, study)
-            console.print(_fitting(console, partial(_methods, found)))
+            console.print(fitting(console, partial(_methods, found)))
     elif rows and shown.headline(rows, kind):
-        console.print(_fitting(console, partial(_figures, rows, kind)))
+        console.print(fitting(console, partial(_figures, rows, kind)))
     elif rows:
         say(console, f"recipe={config['recipe']} measures no figures")
     if job is not None:
@@ -127,7 +127,7 @@ def _notes(run: RunFolder) -> list[str]:
     notes = []
     if why := (run.summary() or {}).get("nothing_learned"):
         notes.append(f"NOTHING WAS LEARNED, the figures are no result. {why}")
-    notes += judged.judge_warnings(run.rows())
+    notes += judged.judge_said(run.rows())
     notes += [
         f"{each['name']} changed after round {each['after_round']}, which was accepted ({each['time']})"
         for each in run.pinned().accepted
@@ -221,13 +221,6 @@ def _methods(cells: Sequence[Mapping[str, Any]], whole: bool) -> Table:
         name = f"{method_of(cell)} (oracle)" if cell.get("oracle") else method_of(cell)
         table.add_row(*(Text(word) for word in (name, *told)))
     return table
-
-
-def _fitting(console: Console, make: Callable[[bool], Table]) -> Table:
-    """The table with intervals, or without where the terminal is too narrow for them."""
-    whole = make(True)
-    needs = console.measure(whole, options=console.options.update(width=WIDE)).maximum
-    return whole if needs <= console.width else make(False)
 
 
 def _last_line(path: Path) -> str:

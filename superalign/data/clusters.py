@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from superalign.records import content_id
 from superalign.stats.text_similarity import ROUNDING, SIMILARITY, embed
 
-LARGEST: Final = 0.15  # share of all texts that one cluster may hold: a larger one would decide the split
+LARGEST: Final = 0.15  # share of all texts that a cluster may be to be held out: a larger one would decide the split
+CUT: Final = 0.5  # share of all texts that may be in such clusters: what is above is cut
 SMALL: Final = 5  # texts that a cluster may hold however few there are
 STEP: Final = 0.05  # by which the bound is raised inside a cluster that is too large
 STEPPED: Final = 2000  # texts of a cluster that is cut in steps: every pair of them is measured
@@ -33,19 +34,37 @@ class Clusters:
         of: by text, the text that stands for its cluster: the one with the smallest hash, whatever the order is.
         count: of clusters.
         cut: how many texts were in clusters that had to be cut, so that near-duplicates of them can be in another.
+        kept: the texts that stand for clusters which are too large to be held out.
     """
 
     of: Mapping[str, str]
     count: int
-    cut: int
+    cut: int = 0
+    kept: frozenset[str] = frozenset()
+
+    @property
+    def trained_on(self) -> int:
+        """How many texts are in clusters that are too large to be held out."""
+        return sum(stands in self.kept for stands in self.of.values())
+
+    def held_out(self, share: float, place: Callable[[str], float]) -> dict[str, bool]:
+        """Whether each text is held out, which all of a cluster are or none.
+
+        Args:
+            share: of all texts that shall be.
+            place: where in [0, 1) the hash of a text lies.
+        """
+        share /= max(1e-9, 1 - self.trained_on / max(1, len(self.of)))
+        return {text: stands not in self.kept and place(stands) < share for text, stands in self.of.items()}
 
 
 def find_clusters(texts: Iterable[str]) -> Clusters:
     """Connected components of the texts whose cosine by `embed` reaches `SIMILARITY`.
 
-    A component with more than `LARGEST` of all texts, as a chain or a template makes one, is cut: inside it the bound
-    is raised in steps until no piece is larger, at last (at once above `STEPPED` texts) to equality but for case and
-    spaces. So is the whole above `MOST` texts.
+    A component with more than `LARGEST` of all texts, as a chain or a template makes one, is never held out. Where such
+    would be more than `CUT` of all, it is cut: inside it the bound is raised in steps until no piece is larger than
+    `LARGEST`, at last (at once above `STEPPED` texts) to equality but for case and spaces. So is the whole above `MOST`
+    texts.
     """
     return _find(tuple(sorted(set(texts))))
 
@@ -54,34 +73,39 @@ def find_clusters(texts: Iterable[str]) -> Clusters:
 def _find(texts: tuple[str, ...]) -> Clusters:
     """Of different texts in order; remembered, since a run reads its seeds more than once."""
     if not texts:
-        return Clusters({}, 0, 0)
+        return Clusters({}, 0)
     if len(texts) > MOST:
-        return _standing(texts, _equal(texts, np.arange(len(texts))), len(texts))
+        return _standing(texts, _equal(texts, np.arange(len(texts))), [], len(texts))
     near = _Neighbours(embed(texts))
     most, cut = max(SMALL, LARGEST * len(texts)), 0
-    pieces, done = [(np.arange(len(texts)), SIMILARITY)], list[Numbers]()
+    pieces, done, kept = [(np.arange(len(texts)), SIMILARITY)], list[Numbers](), list[Numbers]()
     while pieces:
         members, bound = pieces.pop()
         labels = near.components(members, bound)
         for part in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1]):
             piece = members[part]
-            cut += len(part) if bound == SIMILARITY and len(part) > most else 0
             if len(part) <= most:
                 done.append(piece)
-            elif len(part) > STEPPED or bound + STEP >= 1:
+                continue
+            if bound == SIMILARITY and sum(map(len, kept)) + len(part) <= CUT * len(texts):
+                kept.append(piece)
+                continue
+            cut += len(part) if bound == SIMILARITY else 0
+            if len(part) > STEPPED or bound + STEP >= 1:
                 done += _equal(texts, piece)
             else:
                 pieces.append((piece, bound + STEP))
-    return _standing(texts, done, cut)
+    return _standing(texts, done, kept, cut)
 
 
-def _standing(texts: Sequence[str], members: Sequence[Numbers], cut: int) -> Clusters:
+def _standing(texts: Sequence[str], members: Sequence[Numbers], kept: Sequence[Numbers], cut: int) -> Clusters:
     """Clusters with the text that stands for each."""
     of: dict[str, str] = {}
-    for each in members:
+    for each in (*members, *kept):
         found = [texts[number] for number in each.tolist()]
         of |= dict.fromkeys(found, min(found, key=content_id))
-    return Clusters(of, len(members), cut)
+    standing = frozenset(of[texts[int(each[0])]] for each in kept)
+    return Clusters(of, len(members) + len(kept), cut, standing)
 
 
 def _equal(texts: Sequence[str], members: Numbers) -> list[Numbers]:

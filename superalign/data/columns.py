@@ -95,7 +95,7 @@ class SeedColumns:
         first_filled: the first of them that holds something is the request, instead.
         pair: the request is what the two of them begin with.
         kind: of all rows.
-        labels: understands the kind column, if there is one.
+        labels: understands the kind column, if there is one; where `data.kind` is given it is only compared.
         layout: how the table was understood, for people.
         lookalikes: whether benign requests look harmful on purpose.
     """
@@ -139,14 +139,18 @@ class SeedColumns:
             text = once(table, (plain,), "text")
         else:
             raise UserError(missing_column(table, "text", "text"))
-        kind, kind_column, labels = config.kind, None, None
+        kind = config.kind
         if kind is None and "kind" not in told and known:
             kind = known.kind or known.named(name)
-        if kind is None:
-            # Beside the columns of a known data set a `label` is of something else: TRL's tells wanted answers.
-            kind_column = column("kind", KINDS if known is None else KINDS[:1], known.kind_column if known else None)
-            if kind_column is None:
-                raise UserError(_no_kind(table, known))
+        labels = None
+        # Beside the columns of a known data set a `label` is of something else: TRL's tells wanted answers.
+        plain_kinds: tuple[str, ...] = KINDS if known is None else KINDS[:1]
+        if kind is not None:  # what is only compared need not be there once
+            plain_kinds = tuple(each for each in plain_kinds if columns.get(each) not in table.twice)
+        kind_column = column("kind", plain_kinds, known.kind_column if known else None)
+        if kind is None and kind_column is None:
+            raise UserError(_no_kind(table, known))
+        if kind_column is not None:
             words = known.words if known and kind_column == columns.get(known.kind_column or "") else {}
             labels = Labels(config, kind_column, "kind" in told or kind_column.casefold() == "kind", words)
         return cls(

@@ -62,7 +62,11 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether a cell holds nothing: null, NaN, or only spaces."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value == "" or not str(value).strip()
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (
+        isinstance(value, str | list | Mapping) and not (value.strip() if isinstance(value, str) else value)
+    )
 
 
 def shown(columns: Iterable[str], most: int = 12) -> str:

@@ -31,6 +31,7 @@ OF_HARM: Final = (
 """In the name of a column of which 1, true and yes mean harmful."""
 NEGATED: Final = ("harmless", "unharm", "non", "not", "no_", "without", "free")
 LONGEST: Final = 24  # characters of a value that are shown: a longer one is a text, which does not belong into a log
+WORDS: Final = 3
 MOST: Final = 20  # values that are shown
 
 
@@ -49,6 +50,9 @@ class Labels:
 
     def __init__(self, config: DataConfig, column: str, told: bool, words: Mapping[str, Kind]) -> None:
         self.column = column
+        self.hint = (
+            "" if told or not _of_harm(column) else f"; data.columns.kind={column} says that 1, true and yes are"
+        )
         self.meanings: Mapping[str, Meaning] = {**words, **_meanings(config, truths=told and _of_harm(column))}
         self.known: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
@@ -71,7 +75,7 @@ class Labels:
         if not self.unknown:
             return None
         truths = sorted(OPPOSITE.keys() & {value.casefold() for value in self.unknown})
-        why = f" (nothing says whether {' or '.join(truths)} is harmful)" if truths else ""
+        why = f" (nothing says whether {' or '.join(truths)} is harmful{self.hint})" if truths else ""
         return (
             f"column {self.column!r} holds values that say neither harmful nor benign: {_counted(self.unknown)}{why}"
             f"{f'; understood: {_counted(self.known)}' if self.known else ''}; say what they mean by "
@@ -145,4 +149,5 @@ def _counted(values: Mapping[str, int]) -> str:
 def _safe(value: str) -> str:
     if not value:
         return "'' (empty)"
-    return repr(value) if len(value) <= LONGEST else f"one of {len(value)} characters"
+    short = len(value) <= LONGEST and len(value.split()) <= WORDS
+    return repr(value) if short else f"one of {len(value)} characters"

@@ -116,18 +116,24 @@ def _file(config: Config) -> PairSet:
     tables = read_tables(data.source, data.hub_split, SETTING, data.encoding)
     found: dict[str, PreferencePair] = {}
     left_out, notes, layouts = Counter[str](), Counter[str](), dict[str, None]()
+    places: dict[str, str] = {}
     for table in tables:
         for columns, where, row in _rows(config, table):
             layouts[columns.layout] = None
             pair = columns.pair(where, row, notes)
             if isinstance(pair, str):
                 left_out[pair] += 1
+                places.setdefault(pair, where)
                 continue
             left_out["given before"] += content_id(*pair) in found
             found.setdefault(content_id(*pair), PreferencePair(*pair, cluster="", heldout=False))
     left_out["empty"] += sum(table.empty for table in tables)
     clusters = find_clusters(pair.prompt for pair in found.values())
-    pairs = [_placed(pair, clusters.of[pair.prompt], data.eval_share) for pair in found.values()]
+    held = clusters.held_out(data.eval_share, lambda prompt: content_share("heldout", prompt))
+    pairs = [
+        replace(pair, cluster=content_id(clusters.of[pair.prompt]), heldout=held[pair.prompt])
+        for pair in found.values()
+    ]
     kept = pairs[: data.limit]
     summary = DataSummary(
         setting=SETTING,
@@ -138,6 +144,7 @@ def _file(config: Config) -> PairSet:
         rows=sum(len(table.rows) + table.empty for table in tables),
         counts={"pairs": len(pairs), "different prompts": len(clusters.of)},
         left_out=dict(left_out),
+        places=places,
         notes=(
             *(f"{what}: {count:,}" for what, count in notes.items() if count),
             *([f"data.limit={data.limit}: the first {len(kept):,} pairs are taken"] if len(kept) < len(pairs) else ()),
@@ -154,11 +161,6 @@ def _rows(config: Config, table: Table) -> Iterator[tuple[PairColumns, str, Mapp
     if table.rows:
         columns = PairColumns.of(config.data, table)
         yield from ((columns, where, row) for where, row in table.rows)
-
-
-def _placed(pair: PreferencePair, stands: str, eval_share: float) -> PreferencePair:
-    """The pair in the cluster of its prompt, for which a text stands."""
-    return replace(pair, cluster=content_id(stands), heldout=content_share("heldout", stands) < eval_share)
 
 
 def _sizes(pairs: list[PreferencePair]) -> dict[str, int]:

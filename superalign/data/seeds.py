@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from superalign.config.sections import DataConfig
-from superalign.data.clusters import find_clusters
+from superalign.data.clusters import Clusters, find_clusters
 from superalign.data.columns import FIELDS, SeedColumns, known_fields
 from superalign.data.forms import cell, is_empty
 from superalign.data.labels import written
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 TRUE: Final = frozenset({"1", "true", "yes"})
 SETTING: Final = "data.seeds"
 WHAT: Final = "requests"
+NO_REQUEST: Final = "without a request"
+OTHERWISE: Final = "rows whose column of kinds says otherwise than is taken for all"
+BOTH_KINDS: Final = "requests given as harmful and as benign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,18 @@ def read_seeds(config: DataConfig, seed: int) -> SeedSet:
             reading.layouts[columns.layout] = None
             for where, row in table.rows:
                 reading.take(columns, where, row)
-            if columns.labels and (refusal := columns.labels.refusal()):
+            if columns.kind is None and columns.labels and (refusal := columns.labels.refusal()):
                 raise UserError(f"{SETTING}={table.name}: {refusal}")
     reading.left_out["empty"] += sum(table.empty for table in tables)
     kept = reading.kept()
     found = find_clusters(seed.text for seed in kept)
-    kept = [replace(each, split=_split(found.of[each.text], config.eval_share)) for each in kept]
+    held = found.held_out(config.eval_share, _place)
+    kept = [replace(each, split="eval" if held[each.text] else "train") for each in kept]
     seeds = kept
     if config.limit is not None and config.limit < len(seeds):
         seeds = random.Random(f"limit/{seed}").sample(seeds, config.limit)
         reading.notes.append(f"data.limit={config.limit}: that many of {len(kept):,} different requests are drawn")
-    seeds = _both_splits(seeds, found.of)
+    seeds = _both_splits(seeds, found)
     summary = DataSummary(
         setting=SETTING,
         source=config.seeds,
@@ -85,6 +89,7 @@ def read_seeds(config: DataConfig, seed: int) -> SeedSet:
         rows=sum(len(table.rows) + table.empty for table in tables),
         counts={kind: count for kind in ("harmful", "benign") if (count := reading.kinds[kind])},
         left_out=dict(reading.left_out),
+        places=reading.places,
         notes=(
             *reading.notes,
             *reading.told(),
@@ -107,21 +112,25 @@ class _Reading:
     disputed: dict[str, str] = field(default_factory=dict)  # where the other kind of a text stands
     kinds: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    dialogues: Counter[str] = field(default_factory=Counter)
+    places: dict[str, str] = field(default_factory=dict)
+    changes: Counter[str] = field(default_factory=Counter)
     layouts: dict[str, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     labelled: bool = False
 
     def take(self, columns: SeedColumns, where: str, row: Mapping[str, Any]) -> None:
         """One row."""
-        text = columns.request(where, row, self.dialogues)
+        text = columns.request(where, row, self.changes)
         if not text:
-            self.left_out["without a request"] += 1
+            self.left_out[NO_REQUEST] += 1
+            self.places.setdefault(NO_REQUEST, where)
             return
         kind: Kind | None = columns.kind
-        if columns.labels is not None:
+        meaning = columns.labels.meaning(cell(row, columns.kind_column or "")) if columns.labels else None
+        if kind is not None:
+            self.changes[OTHERWISE] += meaning not in (None, "skip", kind)
+        else:
             self.labelled = True
-            meaning = columns.labels.meaning(cell(row, columns.kind_column or ""))
             if meaning == "skip":
                 self.left_out["by data.skip_values"] += 1
             if meaning is None or meaning == "skip":  # what is not understood is told when all rows were seen
@@ -163,7 +172,8 @@ class _Reading:
                 "(the first of them at %s)",
                 *(config.seeds, len(self.disputed), len(self.found), next(iter(self.disputed.values()))),
             )
-            self.left_out["requests given as harmful and as benign"] = len(self.disputed)
+            self.left_out[BOTH_KINDS] = len(self.disputed)
+            self.places[BOTH_KINDS] = next(iter(self.disputed.values()))
         kept = [each for text, each in self.found.items() if text not in self.disputed]
         if min(len(kept), config.limit or 2) < 2:
             held = f"holds {len(kept)} different requests" if len(kept) < 2 else "is cut to data.limit=1"
@@ -181,7 +191,7 @@ class _Reading:
 
     def told(self) -> list[str]:
         """What was done to rows that were taken."""
-        notes = [f"{what}: {count:,}" for what, count in self.dialogues.items() if count]
+        notes = [f"{what}: {count:,}" for what, count in self.changes.items() if count]
         if shared := sum(len(texts) > 1 for texts in self.ids.values()):
             notes.append(f"ids that several requests have, to which a hash of the request was added: {shared:,}")
         return notes
@@ -206,23 +216,20 @@ def _sizes(seeds: Sequence[Seed]) -> dict[str, int]:
     return {"to train on": len(seeds) - held, "held out": held}
 
 
-def _split(text: str, eval_share: float) -> Any:
-    return "eval" if _place(text) < eval_share else "train"
-
-
 def _place(text: str) -> float:
     """Where in [0, 1) the hash of a request lies."""
     return content_share("split", content_id(text))
 
 
-def _both_splits(seeds: list[Seed], of: Mapping[str, str]) -> list[Seed]:
+def _both_splits(seeds: list[Seed], found: Clusters) -> list[Seed]:
     """Give a split that got nothing the cluster whose hash is nearest to it; of one cluster, one request."""
     if len({each.split for each in seeds}) == 2:
         return seeds
     all_train = seeds[0].split == "train"
-    several = len({of[each.text] for each in seeds}) > 1
-    stands = {each.text: of[each.text] if several else each.text for each in seeds}
-    moved = (min if all_train else max)(stands.values(), key=_place)
+    several = len({found.of[each.text] for each in seeds}) > 1
+    stands = {each.text: found.of[each.text] if several else each.text for each in seeds}
+    small = [text for text in stands.values() if text not in found.kept] or list(stands.values())
+    moved = (min if all_train else max)(small, key=_place)
     other: Any = "eval" if all_train else "train"
     return [replace(each, split=other) if stands[each.text] == moved else each for each in seeds]
 

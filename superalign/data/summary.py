@@ -29,6 +29,7 @@ class DataSummary:
         rows: that were read, empty ones too.
         counts: what they became, for example `harmful`.
         left_out: how many of them were left out, by reason.
+        places: where the first of these is, by reason.
         notes: further lines.
         splits: sizes by name.
         first: the first requests, covered.
@@ -42,6 +43,7 @@ class DataSummary:
     rows: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
     first: Sequence[str] = ()
@@ -54,13 +56,21 @@ class DataSummary:
             return [f"{head}: {sum(self.splits.values()):,} {self.what}: {sizes}"]
         files = [f"{name}: {form}" if len(self.forms) > 1 else form for name, form in self.forms.items()]
         more = f"; and {len(files) - FILES} more files" if len(files) > FILES else ""
-        left = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items() if count)
+        left = ", ".join(f"{count:,} {reason}{self._place(reason)}" for reason, count in self.left_out.items() if count)
         kinds = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
         lines = [f"{head}: {'; '.join(files[:FILES])}{more}", *self.layouts]
         lines.append(f"{self.rows:,} rows: {kinds}" + (f"; left out: {left}" if left else ""))
         lines += self.notes
         lines.append(f"{self.what}: {sizes}; the first, covered: {', '.join(self.first)}")
         return [lines[0], *(f"  {line}" for line in lines[1:])]
+
+    def _place(self, reason: str) -> str:
+        """Where the first row is that was left out for a reason, if that is known."""
+        place = self.places.get(reason)
+        if place is None:
+            return ""
+        name = next(iter(self.forms)) if len(self.forms) == 1 else ""
+        return f" (the first in {place.removeprefix(name).strip()})"
 
     def tell(self, run: RunWriter) -> None:
         """Print it, and keep it among the events of a run."""
@@ -92,8 +102,12 @@ def cluster_notes(found: Clusters, what: str) -> list[str]:
     notes = []
     if found.count < len(found.of):
         notes.append(
-            f"{len(found.of):,} different {what} are {found.count:,} clusters of near-duplicates (cosine at least "
-            f"{SIMILARITY:g}), each on one side of the split"
+            f"near-duplicates (cosine at least {SIMILARITY:g}) stay on one side of the split: {len(found.of):,} "
+            f"different {what}, clusters of them: {found.count:,}"
+        )
+    if found.trained_on:
+        notes.append(
+            f"{found.trained_on:,} {what} are clusters of near-duplicates too large to be held out: all are trained on"
         )
     if len(found.of) > MOST:
         notes.append(

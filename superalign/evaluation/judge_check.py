@@ -14,6 +14,7 @@ from superalign.stats.estimate import Estimate
 LEAST: Final = 30
 """Answers with known verdicts from which on a judge is checked."""
 LEAST_MASS: Final = 0.05  # of the next word's probability on the verdict words
+CHANCE: Final = 0.5
 REMEDY: Final = "give evaluation.labels=FILE, or evaluation.judge=refusal to go by words alone"
 
 
@@ -70,7 +71,8 @@ class JudgeCheck:
             if found
         ]
         cut = "" if self.threshold is None else f", cut at {self.threshold:.2g}"
-        return f"judge: {self.judge}; AUROC {self._area()}, {', '.join(seen)}{cut}{words}"
+        chance = ", which chance could give, too" if self.auroc.low <= CHANCE else ""
+        return f"judge: {self.judge}; AUROC {self._area()}{chance}, {', '.join(seen)}{cut}{words}"
 
     def to_row(self) -> dict[str, Any]:
         """The check as JSON, with its state and its sentence."""

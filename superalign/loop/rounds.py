@@ -119,7 +119,7 @@ def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...] = (), **fact
     run.finish(metrics, versions=versions(), **last, **unlearned, **facts)
     if "finding" in last:
         run.progress.say(last["finding"])
-    for sentence in judged.judge_warnings(rows):
+    for sentence in judged.judge_said(rows):
         run.progress.say(sentence)
     run.progress.say(f"report: {page.write(run.folder).resolve()}")
     if nothing:

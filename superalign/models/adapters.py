@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,7 +57,8 @@ def merged_folder(model: str, folder: Path, base: str) -> str:
 
         whole = read_model(base, base, "float32")
         try:
-            adapted = PeftModel.from_pretrained(whole, str(folder))
+            with warnings.catch_warnings(action="ignore"):  # of keys that do not fit, which are refused below
+                adapted = PeftModel.from_pretrained(whole, str(folder))
             given = set(load_peft_weights(str(folder), device="cpu"))
         except Exception as error:  # peft has no class of its own for adapters that do not fit
             raise unloadable(model, f"adapter onto {base}", error) from error

@@ -182,13 +182,9 @@ def _say_cut(model: str, context: int) -> None:
 
 @lru_cache(maxsize=8)
 def _say_thinking(model: str) -> None:
-    log.warning(
-        "%s: it thinks although its prompt asks for none; thoughts are cut off before anything is judged", model
-    )
+    log.warning("%s: it thinks though its prompt asks for none; thoughts are cut off before anything is judged", model)
 
 
 @lru_cache(maxsize=8)
 def _say_unfinished(model: str) -> None:
-    log.warning(
-        "%s: an answer ended within its thought and is empty without it; raise max_new_tokens of its role", model
-    )
+    log.warning("%s: an answer ended within its thought, so it is empty; raise max_new_tokens of its role", model)

@@ -12,7 +12,7 @@ from superalign.errors import UserError
 from superalign.models.chat import Chat
 from superalign.models.checks import check_vocabulary
 from superalign.models.precision import chosen_dtype
-from superalign.models.pretrained import check_head, read_config, read_model, read_tokenizer
+from superalign.models.pretrained import read_config, read_model, read_tokenizer
 from superalign.models.references import resolve
 from superalign.models.template import template_source
 
@@ -107,12 +107,3 @@ def context_of(model: str, config: Any, tokenizer_limit: int | float) -> int:
         return int(tokenizer_limit)
     log.warning("model=%s: its config names no longest text; %d tokens are used", model, UNBOUNDED)
     return UNBOUNDED
-
-
-def check_causal(model: str) -> None:
-    """Refuse what is no causal language model, from its config alone.
-
-    Raises:
-        UserError: it is none, or the config cannot be read.
-    """
-    check_head(model, load_config(model))

@@ -12,7 +12,7 @@ SLOW: Final = "SUPERALIGN_SLOW_BFLOAT16"
 
 @dataclass
 class _Permissions:
-    """Of this process; actors get theirs by environment variables, which hold wherever settings say nothing."""
+    """By the settings that this process read; actors are told by environment variables, which users can set, too."""
 
     trust_remote_code: bool = False
     slow_bfloat16: bool = False
@@ -37,5 +37,6 @@ def may_be_slow() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Variables by which another process learns what is allowed here."""
-    return {name: "1" for name, allowed in ((CODE, may_run_code()), (SLOW, may_be_slow())) if allowed}
+    """Variables by which another process learns what settings allow here."""
+    allowed = {CODE: _given.trust_remote_code, SLOW: _given.slow_bfloat16}
+    return {name: "1" for name, given in allowed.items() if given}

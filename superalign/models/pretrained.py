@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,9 @@ OTHER_HEADS: Final = (
     *("ForMaskedLM", "ForPreTraining"),
 )
 """Ends of the names of architectures that predict no next token."""
+
+TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+"""Any of these holds a vocabulary."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ def read_config(model: str, path: str, **settings: Any) -> PretrainedConfig:
     """The config of a model.
 
     Raises:
-        UserError: it cannot be read, or is of an encoder with a decoder.
+        UserError: it cannot be read, or is of a model with code of its own that may not run.
     """
     from transformers import AutoConfig
 
@@ -65,6 +68,9 @@ def read_tokenizer(model: str, path: str, **settings: Any) -> PreTrainedTokenize
             path, trust_remote_code=may_run_code(), **settings
         )
     except Exception as error:  # transformers and tokenizers raise bare Exceptions for broken files
+        folder = Path(path)
+        if folder.is_dir() and not settings and not any((folder / name).is_file() for name in TOKENIZERS):
+            raise UserError(f"model={model}: {path} has no tokenizer (tokenizer.json); save it there, too") from error
         raise unloadable(model, "tokenizer", error) from error
     if not tokenizer.is_fast:
         raise UserError(f"model={model}: its tokenizer has no tokenizer.json; save it with a fast tokenizer")
@@ -93,10 +99,12 @@ def read_model(model: str, path: str, dtype: str, **settings: Any) -> PreTrained
                 dtype=getattr(torch, dtype),
                 trust_remote_code=may_run_code(),
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 **settings,
             )
         except Exception as error:  # safetensors and transformers share no base class for broken or missing files
             raise unloadable(model, "model", error) from error
+    _check_shapes(model, report["mismatched_keys"])
     _check_keys(model, sorted(report["missing_keys"]), sorted(report["unexpected_keys"]))
     made: PreTrainedModel = base.eval().requires_grad_(False)
     checks.check_sound(model, made)
@@ -118,6 +126,14 @@ def check_head(model: str, config: PretrainedConfig) -> None:
         raise UserError(
             f"model={model}: {name} is no causal language model (its lm_head missing): give the language model that "
             "it was made from"
+        )
+
+
+def _check_shapes(model: str, mismatched: Iterable[tuple[str, Iterable[int], Iterable[int]]]) -> None:
+    for key, found, wanted in sorted(mismatched):
+        raise UserError(
+            f"model={model}: its weight {key} has the shape {tuple(found)}, and its config asks for {tuple(wanted)}: "
+            "they are of different models"
         )
 
 

@@ -166,8 +166,9 @@ def _refuse_broken(name: str, error: Exception) -> None:
     from jinja2 import TemplateSyntaxError
 
     if isinstance(error, TemplateSyntaxError):
+        reason = " ".join((error.message or "").split()).partition(". ")[0]
         raise UserError(
-            f"{name}: its chat template has a syntax error in line {error.lineno} ({error.message}); mend the template "
+            f"{name}: its chat template has a syntax error in line {error.lineno} ({reason}); mend the template "
             "(chat_template.jinja, or chat_template in tokenizer_config.json), or remove it"
         ) from error
 

@@ -11,10 +11,16 @@ def judge_check(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next((row["judge_check"] for row in reversed(rows) if row.get("judge_check")), None)
 
 
-def judge_warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What has to be said beside the figures, loudly: nothing of an oracle."""
+def judge_said(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What has to be said beside the figures: nothing of an oracle."""
     check = judge_check(rows)
     return [str(check["said"])] if check and not check["exact"] else []
+
+
+def judge_warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What has to be said as soon as it is known: that the judge is unchecked, or too bad to be reported."""
+    check = judge_check(rows)
+    return [str(check["said"])] if check and check["state"] in ("unchecked", "withheld") else []
 
 
 def withheld(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from superalign.stats.estimate import Estimate
-from superalign.stats.intervals import bootstrap_weights, cluster_codes, clustered_rate, weights_of
+from superalign.stats.intervals import bootstrap_weights, cluster_codes, clustered_rate, enlarged, weights_of
 
 
 def propensity_weights(pi: ArrayLike) -> NDArray[np.float64]:
@@ -33,22 +33,29 @@ def ece_estimate(
     resamples: int = 1000,
     weights: ArrayLike | None = None,
 ) -> Estimate:
-    """`ece` with a cluster bootstrap interval over fixed bins.
+    """`ece`, with an interval of the critic's own error, by a cluster bootstrap over fixed bins.
 
-    The bootstrap's own upward bias (the mean of its draws less the value) is taken off, else the value would
-    often lie below its interval; the finite-sample bias of binned ECE itself remains in the value. Weights count in
-    a bin's gap, not in which rows it holds.
+    The value is the usual one: chance alone makes every bin's gap larger, so that few labels show an error of a critic
+    that has none. So the interval begins at the least error s sum_b |g_b|, with the gaps g_b that were seen, for which
+    such a value is no rare chance, P(sum_b |s g_b + noise_b| >= value) >= .025. Its end is that of the bootstrap, less
+    the bias that this has of its own. Weights count in a bin's gap, not in which rows it holds.
     """
     gap, member = _gaps(p, labels, 15)
     w = weights_of(weights, gap.size)
     codes = cluster_codes(clusters)
     groups, width = int(codes.max()) + 1, int(member.max()) + 1
-    sums = np.bincount(codes * width + member, weights=w * gap, minlength=groups * width).reshape(groups, width)
+    sums = np.bincount(codes * width + member, w * gap, groups * width).reshape(groups, width).astype(np.float64)
     drawn = bootstrap_weights(groups, seed, resamples)
-    draws = np.abs(drawn @ sums).sum(axis=1) / (drawn @ np.bincount(codes, weights=w))
-    value = float(np.abs(sums.sum(axis=0)).sum() / w.sum())
-    low, high = np.clip(np.quantile(draws - draws.mean() + value, [0.025, 0.975]), 0.0, 1.0)
-    return Estimate(value, min(float(low), value), max(float(high), value), gap.size)
+    seen = sums.sum(axis=0) / w.sum()
+    sizes = np.bincount(codes, weights=w).astype(np.float64)
+    noise = ((drawn @ sums) / (drawn @ sizes)[:, None] - seen) * enlarged(sums, sizes, imagined=1)
+    value = float(np.abs(seen).sum())
+    draws = np.abs(seen + noise).sum(axis=1)
+    high = float(np.quantile(draws, 0.975) - draws.mean()) + value
+    shares = np.linspace(0.0, 1.0, 41)
+    chance = np.array([(np.abs(share * seen + noise).sum(axis=1) >= value).mean() for share in shares])
+    low = float(shares[max(np.flatnonzero(chance >= 0.025).min(initial=40) - 1, 0)]) * value  # rounded outwards
+    return Estimate(value, low, min(max(high, value), 1.0), gap.size)
 
 
 def brier(

@@ -22,9 +22,9 @@ def clustered_rate(
     (clusters - 1) degrees of freedom: symmetric intervals and percentiles are far too short near 0 and 1, which is
     where attack success ends. Var is that of the cluster bootstrap, as two further clusters like the farthest one
     would make it: where a few clusters hold all events, their spread is badly known, and this is what keeps coverage at
-    93 % and more (`tests/benchmarks/interval_coverage.py`). Values without any spread never give a zero width: see `_unseen`.
-    Of weighted rows (see `propensity_weights`), and of clusters of them, there are as many as Kish's effective number,
-    (sum w)^2 / sum w^2.
+    93 % and more (`tests/benchmarks/interval_coverage.py`). Values without any spread never give a zero width: see
+    `_unseen`. Of weighted rows (see `propensity_weights`), and of clusters of them, there are as many as Kish's
+    effective number, (sum w)^2 / sum w^2.
 
     Raises:
         ValueError: no rows, or values outside [0, 1], or not one cluster per value.
@@ -162,6 +162,22 @@ def scored(value: float, variance: float, t: float, groups: float, most: float =
     return wilson(value, min(most, value * (1 - value) / variance), t)
 
 
+def enlarged(sums: NDArray[np.float64], sizes: NDArray[np.float64], imagined: int) -> NDArray[np.float64]:
+    """What the bootstrap's standard errors of k means are multiplied by, shape (k,).
+
+    It draws groups - 1 out of groups as it were; and the spread of clusters of which a few are far off is badly known:
+    it is taken as if `imagined` more were as far off as the farthest.
+
+    Args:
+        sums: by cluster, shape (groups, k).
+        sizes: of the clusters, shape (groups,).
+        imagined: how many more.
+    """
+    off = (sums - np.outer(sizes, sums.sum(axis=0) / sizes.sum())) ** 2
+    more = 1 + imagined * off.max(axis=0) / np.maximum(off.sum(axis=0), 1e-300)
+    return np.asarray(np.sqrt(more * len(sizes) / max(len(sizes) - 1, 1)), dtype=np.float64)
+
+
 def bootstrap_weights(groups: int, seed: int, resamples: int) -> NDArray[np.float64]:
     """How often each of `groups` clusters is drawn in each resample, shape (resamples, groups)."""
     counts = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
@@ -199,21 +215,17 @@ def _kish(weights: ArrayLike) -> float:
 def _covariance(
     x: NDArray[np.float64], w: NDArray[np.float64], codes: NDArray[np.intp], seed: int, resamples: int, imagined: int
 ) -> NDArray[np.float64]:
-    """The covariance of the weighted means of columns by cluster bootstrap, shape (k, k), from rows of shape (n, k).
-
-    Each mean's spread is enlarged as if `imagined` more clusters were as far off as its farthest.
-    """
+    """The covariance of the weighted means of columns by cluster bootstrap, shape (k, k), from rows of shape (n, k)."""
     groups = int(codes.max()) + 1
     if groups == 1:
         return np.zeros((x.shape[1], x.shape[1]))
-    sums = np.column_stack([np.bincount(codes, weights=w * column) for column in x.T])
-    sizes = np.bincount(codes, weights=w)
+    sums = np.column_stack([np.bincount(codes, weights=w * column) for column in x.T]).astype(np.float64)
+    sizes = np.bincount(codes, weights=w).astype(np.float64)
     drawn = bootstrap_weights(groups, seed, resamples)
     means = (drawn @ sums) / (drawn @ sizes)[:, None]
-    off = (sums - np.outer(sizes, sums.sum(axis=0) / sizes.sum())) ** 2
-    larger = np.sqrt(1 + imagined * off.max(axis=0) / np.maximum(off.sum(axis=0), 1e-300))
     found: NDArray[np.float64] = np.cov(means, rowvar=False).reshape(x.shape[1], x.shape[1])
-    return found * np.outer(larger, larger) * groups / (groups - 1)
+    larger = enlarged(sums, sizes, imagined)
+    return found * np.outer(larger, larger)
 
 
 def _quantile(groups: float) -> float:

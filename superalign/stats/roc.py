@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from superalign.stats.estimate import Estimate
-from superalign.stats.intervals import bootstrap_weights, cluster_codes, weights_of, wilson
+from superalign.stats.intervals import NOTHING, bootstrap_weights, cluster_codes, scored, weights_of, wilson
 
 Vector = NDArray[np.float64]
 CHUNK = 2_000_000  # numbers of a bootstrap that are held at once
@@ -22,8 +23,8 @@ def auroc(
 ) -> Estimate | None:
     """P(a positive scores above a negative) + P(they tie)/2 (Hanley and McNeil 1982), by a cluster bootstrap.
 
-    Percentiles of resampled clusters. Classes that never overlap get Wilson's interval of the smaller class instead,
-    since resampling shows no spread there.
+    Wilson's interval at the sample size that the bootstrap's variance stands for, with the t quantile of the smaller
+    class: percentiles are too short for areas near 1. Classes that never overlap count as many rows as the smaller has.
 
     Args:
         scores: shape (n,).
@@ -43,16 +44,19 @@ def auroc(
     w = weights_of(weights, x.size)[order]
     starts = np.flatnonzero(np.r_[True, np.diff(x) > 0])
     value = float(_area(w[None], positive, starts)[0])
+    smaller = float(min(positive.sum(), (~positive).sum()))
     if value in (0.0, 1.0):
-        low, high = wilson(value, float(min(positive.sum(), (~positive).sum())))
+        low, high = wilson(value, smaller)
         return Estimate(value, min(low, value), max(high, value), x.size)
     drawn = bootstrap_weights(int(codes.max()) + 1, seed, resamples)
     step = max(1, CHUNK // x.size)
     areas = np.concatenate(
         [_area(w * drawn[i : i + step][:, codes], positive, starts) for i in range(0, resamples, step)]
     )
-    low, high = np.nanquantile(areas, [0.025, 0.975])
-    return Estimate(value, min(float(low), value), max(float(high), value), x.size)
+    if (variance := float(np.nanvar(areas))) <= NOTHING:  # scores that are all equal: the area is one half for sure
+        return Estimate(value, value, value, x.size)
+    t = float(special.stdtrit(max(smaller - 1, 1.0), 0.975))
+    return Estimate(value, *scored(value, variance, t, smaller, x.size), x.size)
 
 
 def best_threshold(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> float:

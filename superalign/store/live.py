@@ -55,8 +55,9 @@ class RunProgress:
         self._count: progress.Count | None = None
         self._began = self._round_began = self._stage_began = time.time()
         self._live: Live | None = None
+        self._write = progress.to_file(log_dir / "driver.log") if log_dir else None
+        progress.tell_to(self._keep)
         if self.console.is_terminal:
-            progress.tell_to(self._keep)
             self._spinner = Spinner("dots")
             self._live = Live(get_renderable=self._shown, console=self.console, transient=True, refresh_per_second=5)
             self._live.start()
@@ -101,8 +102,10 @@ class RunProgress:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        progress.tell_to(None)
+        for path in self._log_dir.glob(f"*{progress.SUFFIX}") if self._log_dir else ():
+            path.unlink(missing_ok=True)
         if self._live is not None:
-            progress.tell_to(None)
             self._live.stop()
             self._live = None
 
@@ -136,6 +139,8 @@ class RunProgress:
 
     def _keep(self, count: progress.Count) -> None:
         self._count = count
+        if self._write:  # for `superalign status` in another process
+            self._write(count)
 
     def _counted(self) -> progress.Count | None:
         """How far this stage is, by this process or by an actor."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 LOCK = ".lock"
 
@@ -42,6 +45,17 @@ class RefusedStart:
                 path.rmdir()
             except (OSError, ValueError):  # it was not made, or somebody else keeps something there
                 continue
+
+
+def asked_anybody(queue: Path) -> bool:
+    """Whether a queue of expert labels holds items, which somebody may have answered; one that cannot be read may."""
+    if not queue.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(queue.absolute()))}?mode=ro", uri=True)) as database:
+            return bool(database.execute("SELECT EXISTS (SELECT 1 FROM item)").fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 def _is_missing(path: Path) -> bool:

@@ -15,7 +15,7 @@ from superalign.store.disk import FULL, refused_writes_are_user_errors
 from superalign.store.renamed_settings import refuse_renamed
 
 # May differ between a run and its resumption: none of them changes what is computed.
-FREE_SECTIONS = frozenset({"run", "cluster", "track"})
+FREE_SECTIONS = frozenset({"run", "cluster", "track", "models"})
 GROWING = frozenset({"rounds", "w2s.seeds"})  # a resumption may ask for more of them
 
 

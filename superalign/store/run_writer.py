@@ -32,7 +32,7 @@ from superalign.store.folder import FORMAT, RunFolder
 from superalign.store.live import RunProgress
 from superalign.store.pins import Pin, Pinned
 from superalign.store.redaction import seal
-from superalign.store.refused_start import RefusedStart
+from superalign.store.refused_start import RefusedStart, asked_anybody
 from superalign.store.run_lock import check_same_settings, locked_folder, run_name
 from superalign.store.run_log import attach_log
 
@@ -118,7 +118,8 @@ class RunWriter(RunFolder):
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         refused = isinstance(error, UserError) and not self.resumed and self.last_round() is None
-        if refused and str(self.log_dir) not in str(error):  # a message may say what is to be read there
+        # A message may say what is to be read there, and people's answers are not to be lost.
+        if refused and str(self.log_dir) not in str(error) and not asked_anybody(self.experts_path):
             self.close(self._start.undo)
         else:
             self.close()

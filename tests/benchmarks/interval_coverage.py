@@ -22,10 +22,11 @@ from scipy import special
 
 from superalign.feedback.escalation import draw, propensities
 from superalign.records import Judgement
-from superalign.stats.classification import propensity_weights
+from superalign.stats.classification import ece, ece_estimate, propensity_weights
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import active_mean, clustered_rate, paired_difference
 from superalign.stats.judge_errors import judge_errors
+from superalign.stats.roc import auroc
 from superalign.weak_to_strong.metrics.pgr import PGR, Scores, performance_gap_recovered, pooled_difference
 
 LEAST = 0.93
@@ -110,6 +111,33 @@ def difference(groups: int, size: int, up: float, down: float, number: int) -> E
     place = rng.random((groups, size))
     rises, falls = place < shares[:, :1], place > 1 - shares[:, 1:2]
     return paired_difference(rises.ravel(), falls.ravel(), np.repeat(np.arange(groups), size), number, RESAMPLES)
+
+
+def critics() -> Iterator[Cell]:
+    """A critic's calibration error and its area under the ROC curve."""
+    for slope, n in ((1.0, 100), (1.0, 1000), (2.0, 100), (2.0, 1000)):
+        p, y = answers(slope, 1_000_000, np.random.default_rng(8))
+        yield Cell(f"calibration error {ece(p, y):.2f} of {n} labels", ece(p, y), 600, partial(error, slope, n))
+    for apart, n in ((0.3, 60), (1.2, 60), (3.2, 140)):
+        truth = float(special.ndtr(apart / 2**0.5))
+        yield Cell(f"AUROC {truth:.2f} of {n} labels", truth, 600, partial(area, apart, n))
+
+
+def answers(slope: float, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """(What a critic says whose log-odds are `slope` times the true ones, the labels)."""
+    logit = rng.normal(0, 1.5, n)
+    return special.expit(slope * logit), (rng.random(n) < special.expit(logit)).astype(float)
+
+
+def error(slope: float, n: int, number: int) -> Estimate:
+    """The calibration error from n labels."""
+    return ece_estimate(*answers(slope, n, np.random.default_rng([8, n, number])), np.arange(n), number, RESAMPLES)
+
+
+def area(apart: float, n: int, number: int) -> Estimate | None:
+    """The area from n normal scores, two in five of them of positives, which lie `apart` higher."""
+    rng, positive = np.random.default_rng([9, n, number]), np.arange(n) % 5 < 2
+    return auroc(rng.normal(size=n) + apart * positive, positive, np.arange(n), number, RESAMPLES)
 
 
 def corrected() -> Iterator[Cell]:
@@ -247,7 +275,7 @@ def gain(splits: int, between: float, shared: bool, number: int) -> Estimate:
 
 
 Cells = Callable[[], Iterator[Cell]]
-CELLS: tuple[Cells, ...] = (rates, differences, corrected, weighted, recovered)
+CELLS: tuple[Cells, ...] = (rates, differences, critics, corrected, weighted, recovered)
 
 
 def main(part: float) -> int:

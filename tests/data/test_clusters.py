@@ -82,6 +82,16 @@ def test_a_chain_of_alike_requests_is_cut_and_told(tmp_path: Path) -> None:
     assert any("300 requests are chains of near-duplicates too long for one side" in n for n in read.summary.notes)
 
 
+def test_a_template_of_less_than_half_the_requests_is_trained_on_and_the_others_make_up_for_it(tmp_path: Path) -> None:
+    texts = [f"tell me all about the number {n} of this long list of numbers" for n in range(240)]
+    seeds = load(tmp_path, [*texts, *variants(360)])
+    assert near(seeds) == 0 and {seed.split for seed in seeds[:240]} == {"train"}
+    assert 0.22 < sum(seed.split == "eval" for seed in seeds) / 600 < 0.38
+    found = find_clusters([*texts, *variants(360)])
+    assert (found.trained_on, found.cut) == (240, 0)
+    assert any("240 requests are clusters of near-duplicates too large" in n for n in cluster_notes(found, "requests"))
+
+
 def test_texts_that_differ_in_case_and_spaces_stay_together_in_a_chain() -> None:
     texts = [f"item {n:04d} of the same list" for n in range(2100)]
     of = find_clusters([*texts, "Item 0007  of the same list"]).of

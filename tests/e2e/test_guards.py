@@ -94,15 +94,16 @@ def test_a_collapsed_attacker_starts_again_from_its_initial_adapter(tmp_path: Pa
 def test_a_run_whose_gap_keeps_growing_stops_and_stays_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = (ABSURD, "guards.over_refusal=1", "guards.helpfulness=1", "guards.gap_growth=0.02", "rounds=4")
+    """The learner stands still, and what the critic learns pleases it more and more with the same answers."""
+    run, given = tmp_path / "gap", ("learner.learning_rate=1e-6", "guards.gap_growth=0.02", "rounds=7")
     assert train(tmp_path, "gap", *given) == 1
-    assert "stopped by a guard after round 2 of 4: the proxy-gold gap grew by" in told(capsys)
-    run = tmp_path / "gap"
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["status"] == "stopped" and "in rounds 1 and 2" in summary["stopped"]
+    last = int(summary["rounds"])
+    assert f"stopped by a guard after round {last} of 7: the proxy-gold gap grew by" in told(capsys)
+    assert summary["status"] == "stopped" and f"in rounds {last - 1} and {last}" in summary["stopped"]
     assert "Stopped by a guard" in (run / "report.html").read_text()
     assert train(tmp_path, "gap", *given) == 1
-    assert len(rows(run)) == 3
+    assert len(rows(run)) == last + 1 < 8
     assert main(["status", str(run)]) == 0
     assert "stopped by a guard" in told(capsys)
 

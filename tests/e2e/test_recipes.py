@@ -215,7 +215,10 @@ def test_a_reward_model_learns_from_a_file(tmp_path: Path, capsys: pytest.Captur
     source = tmp_path / "pairs.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert train(tmp_path, "reward_model", "own", f"data={source}") == 2
-    assert "no column 'prompt'" in capsys.readouterr().err
+    assert (
+        "no column 'chosen' for chosen; set data.columns.chosen= to one of question, good, bad"
+        in capsys.readouterr().err
+    )
     columns = [f"data.columns.{ours}={theirs}" for ours, theirs in zip(FIELDS, rows[0], strict=True)]
     given = [f"data={source}", *columns, "rounds=2", "reward.learning_rate=0.003"]
     assert train(tmp_path, "reward_model", "own", *given) == 0

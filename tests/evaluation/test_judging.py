@@ -90,6 +90,7 @@ def test_what_a_threshold_gains_on_the_answers_it_was_chosen_on_is_not_counted()
     check = checked(made, known(), config(evaluation={"bootstrap": 200, "judge_floor": 0.0}))
     assert check.state == "checked" and check.sensitivity is not None and check.specificity is not None
     assert check.sensitivity.value + check.specificity.value - 1 < 0.15
+    assert "which chance could give, too" in str(check)
 
 
 @pytest.mark.parametrize("labels", [[], known(12)])

@@ -198,7 +198,7 @@ LEFT_OUT = {
         jsonl(
             [*ROWS, {"prompt": " ", "label": "harmful"}, {"label": "safe"}, {"prompt": float("nan"), "label": "safe"}]
         ),
-        "15 rows: 6 harmful, 6 benign; left out: 3 without a request",
+        "15 rows: 6 harmful, 6 benign; left out: 3 without a request (the first in line 13)",
     ),
     "rows that come again": (
         "a.jsonl",
@@ -271,6 +271,26 @@ def test_a_dataset_that_save_to_disk_wrote_is_read_by_its_split(tmp_path: Path) 
     assert len(read(str(tmp_path / "saved"), hub_split="test").seeds) == 12
     with pytest.raises(UserError, match=r"saved has no split train; set data\.hub_split= to one of test"):
         read(str(tmp_path / "saved"))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "mac-roman", "cp037", "utf-8", "utf-16", "utf-7"])
+def test_the_encoding_of_the_settings_is_for_files_that_do_not_tell_their_own(encoding: str, tmp_path: Path) -> None:
+    rows = [*ROWS, {"prompt": "où est le café?", "label": "safe"}]
+    given = "cp1252" if encoding.startswith("utf-8") or encoding == "utf-16" else encoding
+    found = read(write(tmp_path, "a.csv", as_bytes(table(rows), encoding)), encoding=given)
+    assert [seed.text for seed in found.seeds] == [row["prompt"] for row in rows]
+
+
+def test_a_kind_for_all_rows_that_a_column_contradicts_is_told(tmp_path: Path) -> None:
+    found = read(write(tmp_path, "a.jsonl", jsonl()), kind="harmful")
+    assert {seed.kind for seed in found.seeds} == {"harmful"}
+    assert "  rows whose column of kinds says otherwise than is taken for all: 6" in found.summary.lines()
+
+
+def test_a_column_of_kinds_that_comes_twice_does_no_harm_where_the_kind_is_given(tmp_path: Path) -> None:
+    content = table([{**row, "more": "x"} for row in ROWS], header="prompt,label,label")
+    found = read(write(tmp_path, "a.csv", content), kind="benign")
+    assert len(found.seeds) == 12
 
 
 def test_numbers_of_classes_are_read_by_their_names(tmp_path: Path) -> None:

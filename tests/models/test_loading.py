@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,27 @@ def test_any_other_weight_that_is_missing_is_named(make_model: Callable[..., str
     folder = make_model()
     change_weights(folder, lambda weights: weights.pop("model.layers.1.mlp.up_proj.weight"))
     assert "model.layers.1.mlp.up_proj.weight missing from its weights" in refused(load_base, folder)
+
+
+def test_a_weight_of_another_shape_is_named_with_both_shapes(make_model: Callable[..., str]) -> None:
+    folder = make_model()
+    change(folder, intermediate_size=48)
+    told = refused(load_base, folder)
+    assert re.search(r"weight model\.layers\.0\.mlp\.down_proj\.weight has the shape \(32, 64\).*\(32, 48\)", told)
+
+
+def test_a_folder_without_a_tokenizer_is_told_so(make_model: Callable[..., str]) -> None:
+    folder = make_model()
+    for file in Path(folder).glob("tokenizer*"):
+        file.unlink()
+    assert "has no tokenizer (tokenizer.json)" in refused(load_chat, folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_a_file_that_is_no_json_is_one_line(file: str, make_model: Callable[..., str]) -> None:
+    folder = make_model()
+    (Path(folder) / file).write_text("{")
+    assert "cannot load its" in refused(load_chat, folder)
 
 
 def test_a_head_that_is_tied_to_the_embeddings_is_not_missing(make_model: Callable[..., str]) -> None:

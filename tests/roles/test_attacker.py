@@ -149,7 +149,7 @@ def test_the_families_of_the_settings_are_those_of_the_static_opponents() -> Non
 def test_an_empty_rewriting_is_no_rollout() -> None:
     role, _ = made(rewriting("[code]"))
     assert own(role.attack(SEEDS, 1, 0)) == []
-    assert role.learn(AttackFeedback({}), 0) == {"reward": 0.0, "faithful": 0.0, "pairs": 0.0}
+    assert role.learn(AttackFeedback({}), 0) == {"reward": 0.0, "faithful": 0.0, "pairs": 0.0, "steps": 0.0}
 
 
 def test_what_the_archive_holds_is_no_longer_new() -> None:

@@ -113,6 +113,7 @@ def test_without_preferences_nothing_is_trained() -> None:
     assert Learner(config(), Scripted(), trainer).refine(TrainingBatch(), [], round=1, seed=0) == {
         "pairs": 0.0,
         "trained_tokens": 0.0,
+        "steps": 0.0,
     }
     assert trainer.version("learner") == 0
 

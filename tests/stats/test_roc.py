@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from superalign.stats.roc import auroc, best_threshold
@@ -30,6 +31,17 @@ def test_its_interval_covers_the_truth_with_clusters() -> None:
         assert found is not None
         hits += found.low <= truth <= found.high
     assert hits >= 180
+
+
+def test_areas_near_one_are_covered_too() -> None:
+    """Percentiles of the bootstrap cover .85 to .90 of these (Phi(3.2 / sqrt 2) = .988)."""
+    rng, hits, truth = np.random.default_rng(12), 0, float(norm.cdf(3.2 / 2**0.5))
+    for run in range(150):
+        labels = np.arange(140) % 5 < 2
+        found = auroc(rng.normal(size=140) + 3.2 * labels, labels, range(140), run, 200)
+        assert found is not None
+        hits += found.low <= truth <= found.high
+    assert hits / 150 >= 0.93
 
 
 def test_classes_that_never_overlap_still_have_an_interval_and_one_class_has_none() -> None:

@@ -138,6 +138,15 @@ def test_what_actors_tell_is_read_from_their_files(tmp_path: Path) -> None:
     assert progress.newest(tmp_path, since=1999.0) == found
 
 
+def test_another_process_can_read_how_far_this_one_is_while_it_goes_on(tmp_path: Path) -> None:
+    shown = told(terminal=False, log_dir=tmp_path)
+    advance("steps", 3, 9)
+    found = progress.newest(tmp_path, since=0.0)
+    assert found is not None and (found.what, found.done, found.of) == ("steps", 3, 9)
+    shown.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(2, "5 s"), (43, "45 s"), (200, "3 min"), (7200, "2.0 h")])
 def test_durations_are_as_rough_as_they_are_known(seconds: float, words: str) -> None:
     assert live.duration(seconds) == words

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import ActorLost, UserError
+from superalign.experts.queue import ExpertQueue
+from tests.roles.parts import labelled
 from tests.store import parts as writer
 
 
@@ -41,6 +43,16 @@ def test_a_refusal_that_points_to_a_log_keeps_it(tmp_path: Path) -> None:
     with pytest.raises(UserError), writer.opened(tmp_path) as run:
         raise UserError(f"critic did not start within 180 s: see {run.log_dir}")
     assert (tmp_path / "run" / "logs").is_dir()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_refusal_loses_nothing_that_people_were_asked(tmp_path: Path, asked: bool) -> None:
+    with pytest.raises(UserError), writer.opened(tmp_path) as run:
+        queue = ExpertQueue(run.experts_path)
+        if asked:
+            queue.push([labelled(1, 1.0)[0]], round=1, budget=4)
+        raise UserError("waited 9 s and still miss 1 label")
+    assert (tmp_path / "run" / "experts.sqlite").exists() == asked
 
 
 def test_once_a_round_is_committed_a_refusal_removes_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ COLUMNS = ("prompt_ids", "completion_ids", "q", "w", "label")
 class KTOSettings(LearnerConfig):
     """KTO on the round's scored responses."""
 
-    batch_size: int = Field(16, gt=0, description="responses in a batch")
+    batch_size: int = Field(
+        16, ge=2, description="responses in a batch; the reference point is measured between those of a batch"
+    )
     beta: float = Field(0.1, gt=0.0, description="strength of the pull towards the reference (arXiv 2402.01306)")
     max_rows: int = Field(256, gt=0, description="most responses of a round that are used, those of largest weight")
 

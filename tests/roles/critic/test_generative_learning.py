@@ -214,6 +214,7 @@ def test_without_a_share_there_are_no_synthetic_flaws_even_where_there_are_no_la
         "expert_rows": 0.0,
         "planted_rows": 0.0,
         "rehearsed_rows": 0.0,
+        "steps": 0.0,
     }
     assert trainer.rows == []
 

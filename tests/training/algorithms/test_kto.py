@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superalign.config.compose import load
+from superalign.errors import UserError
 from superalign.roles.learner import Learner
 from superalign.training.algorithms.kto import collate
 from superalign.training.rows import AnchorStream
@@ -64,6 +66,11 @@ def test_mismatched_rows_are_prompts_with_the_next_rows_answer() -> None:
 def test_a_batch_of_one_row_takes_its_mismatched_answer_from_the_other_rows_of_the_phase() -> None:
     everything = [row(10, 20), row(11, 21), row(12, 22)]
     assert [mismatched([one], everything) for one in everything] == [[[10, 21]], [[11, 22]], [[12, 20]]]
+
+
+def test_batches_of_one_row_are_refused_when_they_are_asked_for() -> None:
+    with pytest.raises(UserError, match=r"learner\.batch_size=1: should be greater than or equal to 2"):
+        load(["learner=kto", "learner.batch_size=1"])
 
 
 def test_the_same_answer_to_the_same_prompt_is_no_mismatch() -> None:
