@@ -107,7 +107,7 @@ def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: 
         workers.save(folder)
     row = {
         "metrics": reported(measured(config, tries), check),
-        "counts": {"attacks": len(tries), "unique_successes": sum(unique(every))},
+        "counts": {"attacks": len(tries)} | ({} if check.withheld else {"unique_successes": sum(unique(every))}),
         "train": learned,
         "judge": named(workers.judge, "rewards the attacker"),
         "judge_check": check.to_row(),

@@ -88,7 +88,8 @@ class JudgeCheck:
         """The same with the reason why its rates are withheld, if there is one."""
         why = ""
         if self.auroc is not None and self.auroc.value < self.floor:
-            why = f"the judge is at chance, AUROC {self._area()}, below evaluation.judge_floor={self.floor:g}"
+            weak = "at chance" if self.auroc.low <= CHANCE else "too weak"
+            why = f"the judge is {weak}, AUROC {self._area()}, below evaluation.judge_floor={self.floor:g}"
         elif self.auroc is None and self.floor and self.mass is not None and self.mass < LEAST_MASS:
             why = f"the judge gives no verdict{self._words()}, and too few known verdicts tell what they mean"
         return replace(self, withheld=why)

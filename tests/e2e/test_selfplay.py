@@ -171,8 +171,10 @@ def test_somebody_elses_model_and_prompts_take_the_same_path(
     given = [f"model={stories}", f"data.seeds={prompts}", "data.columns.text=prompt", "data.columns.kind=label"]
     assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", *given) == 2
     assert "expert.source=queue" in capsys.readouterr().err
-    assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", "expert.source=queue", *given) == 0
+    # It is no chat model, and nobody has answered yet: nothing is learned, which the exit status says.
+    assert train(tmp_path, "theirs", "cluster=inline", "rounds=1", "expert.source=queue", *given) == 3
     summary = json.loads((tmp_path / "theirs" / "summary.json").read_text())
+    assert summary["nothing_learned"].startswith("The learner learned nothing: ")
     assert "not ground truth" in summary["judge"]
     assert "frozen initial critic" in (tmp_path / "theirs" / "report.html").read_text()
     assert main(["experts", "stats", str(tmp_path / "theirs")]) == 0

@@ -53,6 +53,8 @@ def test_errors_of_annotators_are_told_from_gold_items_as_well(open_queue: Open)
     labels = expert.collect(1)
     assert all(item.gold is None for item, _ in labels.all)
     assert labels.error_rates == {"ann": pytest.approx((2 + len(gold_items)) / (20 + len(gold_items)))}
+    open_still = expert.error_draws(labels.all, 200, 0)["ann"]  # what corrections are made with
+    assert open_still.shape == (200,) and open_still.mean() == pytest.approx(labels.error_rates["ann"], abs=0.02)
     assert open_queue(judge=None, source="queue").errors([]) == {}, "before the first collection nothing is known"
 
 
