@@ -68,7 +68,8 @@ def write_fixture(
             run._clock.take = lambda seconds=seconds: {  # type: ignore[method-assign, misc]
                 **seconds, "other": 0.9, "total": sum(seconds.values()) + 0.9
             }  # fmt: skip
-            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": (train or {}) if round else {}}
+            trained = (train or {}) if round else {}
+            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": trained}
             run.commit_round(round, row, samples(round))
         if stop_after is None:
             run.finish(

@@ -259,7 +259,7 @@ def test_a_line_that_is_not_json_is_told_with_its_number(tmp_path: Path) -> None
 
 
 def test_a_source_that_is_nothing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.source=rows\.doc: should be testbed, hub:NAME, a folder, or a file ending"):
+    with pytest.raises(UserError, match=r"data\.source=rows\.doc: should be testbed, hub:NAME, a folder, or a file "):
         load_task("safety", "rows.doc")
     with pytest.raises(UserError, match=r"data\.source=.*none\.csv: no such file"):
         load_task("safety", str(tmp_path / "none.csv"))
