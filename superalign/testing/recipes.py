@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from superalign.config.compose import load
 from superalign.config.recipes import load_recipe
+from superalign.report.learning import EXIT_STATUS
 from superalign.store.folder import RunFolder
 from superalign.testing.complaints import Subject
 from superalign.testing.testbed import MODEL
@@ -27,8 +28,8 @@ SMALLEST: Final = (
 def check_recipe(recipe: str, overrides: Sequence[str] = ()) -> None:
     """Check a recipe.
 
-    It runs to the end at the smallest settings, with a summary whose figures lie in their intervals. The same command
-    once more does nothing, and says so with the same exit code.
+    It runs to the end at the smallest settings, at which roles may learn nothing, with a summary whose figures lie in
+    their intervals. The same command once more does nothing, and says so with exit code 0.
 
     Args:
         recipe: what `recipe=` would be: a path, a module, or a name.
@@ -45,11 +46,14 @@ def check_recipe(recipe: str, overrides: Sequence[str] = ()) -> None:
             config = load([f"recipe={recipe}", *SMALLEST, *overrides, *own])
         with subject.doing("main(config)"):
             code = module.main(config)
-        subject.require(code == 0, f"returns {code!r} from main(config) and not 0")
+        subject.require(code in (0, EXIT_STATUS), f"returns {code!r} from main(config) and not 0")
         folder = Path(root) / "checked"
         subject.require((folder / "summary.json").is_file(), "writes no summary.json: run.finish(...) does")
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         subject.require(summary.get("status") == "complete", f"leaves the run as {summary.get('status')!r}")
+        learned = "nothing_learned" not in summary
+        told = "learned something" if learned else "learned nothing"
+        subject.require((code == 0) == learned, f"returns {code!r} from main(config) of a run that {told}")
         _check_figures(subject, summary.get("metrics"))
         rounds, rows = len(list(folder.glob("rounds/*"))), RunFolder.open(folder).rows()
         with subject.doing("main(config) of a complete run"):

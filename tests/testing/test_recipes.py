@@ -31,10 +31,11 @@ def test_a_recipe_of_ones_own_passes_with_plug_ins_in_it() -> None:
     ("changes", "said"),
     [
         ({"def main": "def run"}, "it lacks main(config)"),
-        ({"    return 0\n": "    return 3\n"}, "returns 3 from main(config) and not 0"),
+        ({"return finish(run, run.first_and_last())": "return 4"}, "returns 4 from main(config) and not 0"),
+        ({"return finish(run,": "return 3 - finish(run,"}, "from main(config) of a run that learned"),
         ({"                now = play(": "                now = nope("}, "main(config) raises NameError"),
-        ({"        run.finish(run.first_and_last(), versions=versions())\n": ""}, "writes no summary.json"),
-        ({"run.finish(run.first_and_last(),": "run.finish({},"}, "has no figure with an interval"),
+        ({"return finish(run, run.first_and_last())": "return 0"}, "writes no summary.json"),
+        ({"finish(run, run.first_and_last())": "finish(run, {})"}, "has no figure with an interval"),
         (
             {"        if run is None:\n            return 0": "        if run is None:\n            return 1"},
             "of a complete",
