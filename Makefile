@@ -39,8 +39,9 @@ $(READY): pyproject.toml requirements.lock
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev,experts]'
 	touch $@
 
+# Three rounds show the whole loop and most of the effect; the default of seven takes twice as long.
 demo: $(READY)  ## run self-play on the testbed and say where its report is
-	$(BIN)/superalign train recipe=selfplay run.name=$(DEMO_NAME) $(DEMO_ARGS)
+	$(BIN)/superalign train recipe=selfplay rounds=3 run.name=$(DEMO_NAME) $(DEMO_ARGS)
 	@echo "Report: $$($(BIN)/superalign report $(DEMO_NAME))"
 
 # Files go to the workers in the order that tests/conftest.py gives them: those that take long first.

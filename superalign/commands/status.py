@@ -87,13 +87,14 @@ def list_runs(root: str, console: Console) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "recipe", "state", "reached", "last change", "headline"):
-        table.add_column(title, overflow="fold" if title == "run" else "ellipsis", no_wrap=title != "run")
+        # Where the terminal is too narrow the headline alone is cut: rich shrinks what may be wrapped.
+        table.add_column(title, overflow="ellipsis", no_wrap=title != "headline")
     for folder in folders:
         try:
             cells = _line(RunFolder.open(folder))
         except (UserError, OSError, KeyError) as error:  # one that is damaged must not hide the others
             cells = ["", "cannot be read", "", _ago(_changed(folder)), str(error)]
-        table.add_row(*(Text(cell) for cell in (folder.name, *cells)))
+        table.add_row(folder.name, *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     console.print(table)
 
 

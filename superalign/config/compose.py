@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from superalign.config.keys import (
     error_key,
@@ -129,16 +129,11 @@ def _in_force(config: Config) -> Config:
 
 def default_values(selection: Selection) -> dict[str, Any]:
     """Every default, nested, where these plug-ins are selected; what has no default is left out."""
-    own = {section: _defaults(selection.classes[section]) for section in SLOTS}
+    own = {
+        section: selection.classes[section].model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+        for section in SLOTS
+    }
     return Config().model_dump(mode="json") | own
-
-
-def _defaults(section: type[BaseModel]) -> dict[str, Any]:
-    try:
-        made = section()
-    except ValidationError:  # a plug-in's setting must be given
-        made = section.model_construct()
-    return made.model_dump(mode="json", by_alias=True, warnings=False)
 
 
 def split(given: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -228,6 +228,15 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
     return {"rounds": [row["round"] for row in rows], "body": body}
 
 
+def _filled(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that follow from other settings: what the attacker samples at, by its algorithm."""
+    from superalign.config.sections.roles import TrainedAttackerConfig
+
+    if section != "attacker" or "algorithm" not in given:
+        return {}
+    return {"temperature": TrainedAttackerConfig(algorithm=given["algorithm"]).temperature}
+
+
 def differences(config: Mapping[str, Any]) -> list[str]:
     """The settings that differ from the defaults of the plug-ins that the run uses, as overrides one could type."""
     from superalign.config.compose import default_values
@@ -241,7 +250,8 @@ def differences(config: Mapping[str, Any]) -> list[str]:
     changed = []
     for key, value in config.items():
         if isinstance(value, dict) and isinstance(default.get(key), dict):
-            changed += [f"{key}.{name}={inner}" for name, inner in value.items() if inner != default[key].get(name)]
+            own = default[key] | _filled(key, value)
+            changed += [f"{key}.{name}={inner}" for name, inner in value.items() if inner != own.get(name)]
         elif value != default.get(key):
             changed.append(f"{key}={value}")
     return changed

@@ -60,9 +60,10 @@ def test_a_copy_has_the_code_and_the_settings_of_its_recipe(recipe: str, capsys:
 def test_a_copy_runs_as_it_is_and_is_reported_like_its_recipe(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     main.main(["recipe", "copy", recipe, "mine.py"])
     command = shlex.split(capsys.readouterr().out.partition("run it with: ")[2])[1:]
-    assert main.main([*command, "rounds=1", "cluster=inline", "run.name=copy", *QUICK[recipe]]) == 0
+    code = main.main([*command, "rounds=1", "cluster=inline", "run.name=copy", *QUICK[recipe]])
     run = RunFolder.open("copy")
     summary = run.summary()
+    assert code == (3 if summary and "nothing_learned" in summary else 0)  # so short a run may teach nothing
     assert summary and (summary["recipe"], summary["status"]) == ("mine.py", "complete")
     page = run.report_path.read_text()
     assert MARKS.get(recipe, "on held-out combinations") in page

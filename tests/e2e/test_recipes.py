@@ -13,6 +13,7 @@ from superalign.config.compose import load
 from superalign.data.preferences import FIELDS
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
+from superalign.store.folder import FORMAT
 from superalign.training.algorithms.sft import REFERENCE as SFT
 from superalign.training.base import Phase, Rows
 from superalign.training.service import TrainingService
@@ -140,7 +141,7 @@ def test_a_target_that_cannot_be_attacked_as_it_was_trained_is_one_clear_line(
 ) -> None:
     adapters = tmp_path / "target" / "rounds" / "0001" / "adapters"
     (adapters / role if role else adapters).mkdir(parents=True)
-    (tmp_path / "target" / "format").write_text("1\n")
+    (tmp_path / "target" / "format").write_text(f"{FORMAT}\n")
     (tmp_path / "target" / "config.yaml").write_text(json.dumps(load(overrides).model_dump(mode="json")))
     assert train(tmp_path, "redteam", "aimed", "redteam.target=target") == 2
     assert message in " ".join(capsys.readouterr().err.split())
@@ -195,7 +196,7 @@ def test_a_critic_is_examined_before_and_after_on_the_same_verdicts(whole: Path)
     found = summary(whole / "critic")
     gold, held = found["tables"]
     assert [row["name"] for row in gold["rows"]] == [
-        *("accuracy", "calibration error", "Brier score", "sensitivity", "specificity"),
+        *("accuracy", "calibration error", "Brier score", "sensitivity", "specificity", "AUROC"),
     ]
     for table in (gold, held):
         for row in table["rows"]:

@@ -139,18 +139,15 @@ def test_adapters_and_preferences_load_with_plain_peft_and_datasets(whole: Path,
 
 
 @pytest.mark.parametrize("kind", ["generative", "classifier"])
-def test_an_evaluation_of_the_run_gives_the_figures_of_its_last_round(
-    kind: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_evaluation_of_the_run_gives_the_figures_of_its_last_round(kind: str, whole: Path, tmp_path: Path) -> None:
     run = whole if kind == "generative" else tmp_path / kind
     if run != whole:
         assert train(tmp_path, kind, "cluster=inline", "rounds=1", f"critic={kind}") == 0
-    monkeypatch.setenv("COLUMNS", "120")
-    capsys.readouterr()
-    assert main(["eval", str(run)]) == 0
-    said = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines() if "│" in line]
-    shown = {cells[1]: float(cells[2]) for cells in said}
-    last = {name: figure["last"]["value"] for name, figure in run_metrics(run).items() if name in shown}
+    assert main(["eval", str(run), "--output", str(tmp_path / "eval.json")]) == 0
+    found = json.loads((tmp_path / "eval.json").read_text())["metrics"]
+    metrics = run_metrics(run)
+    shown = {name: each["value"] for name, each in found.items() if name in metrics}
+    last = {name: metrics[name]["last"]["value"] for name in shown}
     assert len(last) >= 7 and {"critic_accuracy", "critic_ece"} <= set(last)
     assert shown == pytest.approx(last, abs=6e-4)
 

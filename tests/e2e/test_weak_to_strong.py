@@ -203,7 +203,7 @@ def refused(root: Path, capsys: pytest.CaptureFixture[str], *given: str) -> str:
         (["task=digits,safety", "data=rows.jsonl"], "data=rows.jsonl is read by one task"),
         (["task=digits", "data=rows.jsonl"], "task digits has its own images"),
         (["task=safety", "data=/no/such.jsonl"], "data.source=/no/such.jsonl: no such file"),
-        (["task=safety", "data=rows.txt"], "should be testbed, hub:NAME, or a file ending in .jsonl, .csv, .parquet"),
+        (["task=safety", "data=rows.doc"], "should be testbed, hub:NAME, a folder, or a file ending in .jsonl"),
         ([*DIGITS, "data.limit=30"], "data.limit=30: a task needs at least 40 rows"),
         ([*DIGITS, "data.limit=40", "strong=pixels:4"], "at least 12 are needed"),
         ([*DIGITS, "w2s.seeds=0"], "w2s.seeds=0"),

@@ -27,7 +27,7 @@ from superalign.commands import main
 from superalign.config.schema import Config
 from superalign.runtime.addresses import VARIABLES
 from superalign.store.run_writer import RunWriter
-from tests.smallest import SMALL
+from tests.smallest import SMALL, SMALLER
 
 ROOT = Path(__file__).parents[2]
 OURS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_TMPDIR", *VARIABLES)
@@ -136,7 +136,7 @@ print(submit._python(ours))
 def test_a_killed_job_submitted_again_resumes_under_a_fresh_id_and_ends_as_if_undisturbed(
     head: Head, tmp_path: Path
 ) -> None:
-    settings = ["recipe=selfplay", "rounds=2", "model=testbed-small", *SMALL, f"run.root={tmp_path}"]
+    settings = ["recipe=selfplay", "rounds=2", *SMALLER, *SMALL, f"run.root={tmp_path}"]
     assert main.main(["train", *settings, "run.name=whole", "cluster=inline"]) == 0
     run, settings = tmp_path / "killed", [*settings, "run.name=killed"]
     first = head.start("submit", *settings)

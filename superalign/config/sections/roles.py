@@ -80,9 +80,8 @@ class TrainedAttackerConfig(AttackerConfig):
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
     faithful_by: Literal["auto", "letters", "content"] = Field(
         "auto",
-        description="what a rewriting must keep of its seed in order to be asked: letters, its words letter by letter, "
-        "for a world where one other word is another request; or content, the words that carry its meaning, in any "
-        "form, also encoded (no synonyms, no other languages); auto: letters on the testbed, else content",
+        description="what a rewriting must keep of its seed: letters, its words letter by letter; content, the words "
+        "that carry its meaning, in any form, also encoded; auto: letters on the testbed, else content",
     )
     faithful: Fraction | None = Field(
         None,

@@ -110,7 +110,7 @@ class EvaluationConfig(Section):
     labels: str | None = Field(
         None,
         description="file of answers with people's verdicts (columns prompt, answer, acceptable; harmful, if it is "
-        "known) on which a judge that is a model is calibrated and checked; null: on the labels of the run's experts",
+        "known) on which a judge that is a model is calibrated and checked; null: the labels of the run's experts",
     )
     judge_floor: Fraction = Field(
         0.6,
