@@ -140,6 +140,10 @@ def test_without_a_run_all_runs_are_listed_the_newest_first(
     for age, name in ((7300, "first"), (60 * 5, "second"), (3, "third")):
         when = time.time() - age
         os.utime(tmp_path / "runs" / name / "events.jsonl", (when, when))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.main(["status"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["run", "third", "second", "first"]
+    monkeypatch.setenv("COLUMNS", "140")
     assert main.main(["status"]) == 0
     header, third, second, first = capsys.readouterr().out.splitlines()
     assert header.split() == ["run", "recipe", "state", "reached", "last", "change", "headline"]
