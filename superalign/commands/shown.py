@@ -15,13 +15,9 @@ MOST: Final = 6  # figures of a run that get a column
 
 def unit(metric: str) -> str:
     """ "%" of what is a share, "" of a plain number."""
-    from superalign.report.figures import PLAIN, SHARES
-    from superalign.report.recipes import TILES
+    from superalign.report import recipes
 
-    tiles = {name for tiles in TILES.values() for name, *_ in tiles} - PLAIN
-    if metric in SHARES or metric in tiles or metric in STUDY:
-        return "%"
-    return "%" if metric.endswith(("_rate", "_accuracy", "_ece")) or "_rate_" in metric else ""
+    return "%" if metric in STUDY else recipes.unit(metric)
 
 
 def title(metric: str) -> str:

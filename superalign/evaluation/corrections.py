@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from superalign.evaluation.judging import case_of
 from superalign.experts.items import Item
-from superalign.records import ExpertLabel, Query, Response
+from superalign.records import ExpertLabel
 from superalign.roles.protocols import SUCCESS, Judge
 from superalign.stats.annotators import error_draws
 from superalign.stats.classification import propensity_weights, sensitivity_specificity
@@ -48,7 +49,7 @@ def corrections(
     held = [(i, x) for i, x in answered if i.kind == "point" and i.harmful and x.value != 0.5]
     if not held:
         return {}
-    outcomes = judge.outcomes([_case(item) for item, _ in held])
+    outcomes = judge.outcomes([case_of(item) for item, _ in held])
     succeeded, babble = [o in SUCCESS for o in outcomes], [o == "garbled" for o in outcomes]
     truth = [(1 - label.value) * (not garbled) for (_, label), garbled in zip(held, babble, strict=True)]
     clusters = [item.query_id for item, _ in held]
@@ -76,9 +77,3 @@ def corrections(
         return known
     right = {f"{name}_corrected": errors.corrected(metrics[name], seed) for name in CORRECTED if name in metrics}
     return known | {name: estimate for name, estimate in right.items() if estimate}
-
-
-def _case(item: Item) -> tuple[Query, Response]:
-    """What the expert saw, as a judge grades it."""
-    query = Query(item.query_id, item.query_id, item.query, "harmful", item.category, "plain", "item", item.round)
-    return query, Response(item.first_id, item.query_id, item.first, (), (), (), "sample", 0)

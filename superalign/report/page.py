@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from superalign.errors import UserError
 from superalign.report import experts, figures, judged, learning, recipes, svg, weak_to_strong
@@ -17,6 +17,9 @@ from superalign.store.clock import TOTAL
 from superalign.store.disk import atomic_write, refused_writes_are_user_errors
 from superalign.store.folder import RunFolder
 from superalign.store.redaction import SEALED, TEXT_FIELDS, seal
+
+if TYPE_CHECKING:
+    from superalign.config.plugins import Selection
 
 SAMPLES_SHOWN: Final = 15
 HERO_HEIGHT: Final = 300
@@ -221,20 +224,22 @@ def _table(rows: Sequence[Any]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
     body = []
     for name in names:
-        unit = "%" if name in figures.SHARES or name.endswith("_rate") or "_rate_" in name else ""
+        unit = recipes.unit(name)
         found = [figures.estimate(row, name) for row in rows]
         cells = [None if e is None else (number(e.value, unit), interval(e, unit), e.n) for e in found]
         body.append({"name": name.replace("_", " "), "cells": cells})
     return {"rounds": [row["round"] for row in rows], "body": body}
 
 
-def _filled(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults that follow from other settings: what the attacker samples at, by its algorithm."""
-    from superalign.config.sections.roles import TrainedAttackerConfig
-
-    if section != "attacker" or "algorithm" not in given:
+def _filled(
+    selection: Selection | None, section: str, given: Mapping[str, Any], default: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The defaults of a section that follow from its other settings, such as the attacker's temperature."""
+    if selection is None or section not in selection.classes:
         return {}
-    return {"temperature": TrainedAttackerConfig(algorithm=given["algorithm"]).temperature}
+    silent = [name for name, usual in default.items() if usual is None]
+    made = selection.classes[section].model_validate({n: v for n, v in given.items() if n not in silent})
+    return {name: made.model_dump(mode="json", by_alias=True)[name] for name in silent}
 
 
 def differences(config: Mapping[str, Any]) -> list[str]:
@@ -243,14 +248,16 @@ def differences(config: Mapping[str, Any]) -> list[str]:
     from superalign.config.plugins import select
     from superalign.config.schema import Config
 
+    selection: Selection | None = None
     try:
-        default = default_values(select(config))
+        selection = select(config)
+        default = default_values(selection)
     except UserError:  # a plug-in of the run is not here
         default = Config().model_dump(mode="json")
     changed = []
     for key, value in config.items():
         if isinstance(value, dict) and isinstance(default.get(key), dict):
-            own = default[key] | _filled(key, value)
+            own = default[key] | _filled(selection, key, value, default[key])
             changed += [f"{key}.{name}={inner}" for name, inner in value.items() if inner != own.get(name)]
         elif value != default.get(key):
             changed.append(f"{key}={value}")

@@ -31,6 +31,13 @@ TILES: Final = {
 }
 
 
+def unit(metric: str) -> str:
+    """ "%" of what is a share, "" of a plain number."""
+    tiles = {name for tiles in TILES.values() for name, *_ in tiles} - figures.PLAIN
+    share = metric in figures.SHARES or metric in tiles or metric.endswith(("_rate", "_accuracy", "_ece"))
+    return "%" if share or "_rate_" in metric else ""
+
+
 def like(rows: Sequence[MetricsRow], config: Mapping[str, Any]) -> str:
     """The recipe whose page a run gets: its own, or that which measures the same, as a copy does."""
     recipe = str(config["recipe"])
