@@ -60,7 +60,8 @@ def refine(
         if p >= ACCEPTED and new.text != old.text
     ]
     kept = [r for (_, r), p in zip(cases, keeps, strict=True) if p >= ACCEPTED]
-    pairs = [revised_first(query, old, new, p) for query, old, new, p in mended]
+    # The revision before what it revises, with the belief that it keeps its principle.
+    pairs = [preference(query, new, old, p, (2 * p - 1) ** 2, "critic") for query, old, new, p in mended]
     with run.stage("train_learner"):
         if config.refine.method == "dpo":
             anchors = [row(r) for r in kept]
@@ -84,11 +85,6 @@ def refine(
 def row(response: Response) -> dict[str, Any]:
     """An answer as a row to imitate."""
     return {"prompt_ids": list(response.prompt_ids), "completion_ids": list(response.token_ids)}
-
-
-def revised_first(query: Query, old: Response, new: Response, p: float) -> Preference:
-    """The revision before what it revises, with the belief that it keeps its principle."""
-    return preference(query, new, old, p, (2 * p - 1) ** 2, "critic")
 
 
 def play(

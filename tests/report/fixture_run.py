@@ -54,9 +54,17 @@ def samples(round: int) -> list[dict[str, Any]]:
 
 
 def write_fixture(
-    root: Path, rounds: int = 6, stop_after: int | None = None, train: dict[str, Any] | None = None, **changes: Any
+    root: Path,
+    rounds: int = 6,
+    stop_after: int | None = None,
+    train: dict[str, Any] | None = None,
+    check: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write the run and return its folder; with `stop_after` it stays under way. `train`: of each round's training."""
+    """Write the run and return its folder; with `stop_after` it stays under way.
+
+    `train`: of each round's training. `check`: of the judge, after each round.
+    """
     config = Config.model_validate({"rounds": rounds, "seed": 1, **changes}).model_dump()
     with RunWriter.create_or_resume(config, root, "selfplay-1", console=Console(file=io.StringIO())) as run:
         for round in range(rounds + 1 if stop_after is None else stop_after + 1):
@@ -69,7 +77,13 @@ def write_fixture(
                 **seconds, "other": 0.9, "total": sum(seconds.values()) + 0.9
             }  # fmt: skip
             trained = (train or {}) if round else {}
-            row = {"metrics": metrics, "measured_on": MEASURED_ON, "counts": counts, "train": trained}
+            row = {
+                "metrics": metrics,
+                "measured_on": MEASURED_ON,
+                "counts": counts,
+                "train": trained,
+                "judge_check": check,
+            }
             run.commit_round(round, row, samples(round))
         if stop_after is None:
             run.finish(
