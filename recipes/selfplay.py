@@ -14,7 +14,7 @@ from typing import Any
 from superalign.config.schema import Config
 from superalign.data.seeds import check_seeds
 from superalign.evaluation.harness import Evaluation
-from superalign.evaluation.samples import criticised, select_criticised, select_samples
+from superalign.evaluation.samples import criticised, select_criticised, select_requested, select_samples
 from superalign.loop.attacker_phase import failures, train_attacker, weaknesses
 from superalign.loop.critic_phase import critique_and_revise, train_critic
 from superalign.loop.guards import Guards
@@ -22,8 +22,9 @@ from superalign.loop.learner_phase import fuse, train_learner
 from superalign.loop.measure import measure
 from superalign.loop.prefetch import Prefetcher
 from superalign.loop.regressions import stopped
-from superalign.loop.round_records import RoundRecords
+from superalign.loop.round_records import RoundRecords, measured_first
 from superalign.loop.rounds import build_workers, finish, open_run, run_rounds
+from superalign.loop.warm_start import warm_start
 from superalign.loop.workers import Workers, stage_seed
 from superalign.planning import workloads
 from superalign.roles.protocols import AttackFeedback
@@ -78,6 +79,11 @@ def play(run: RunWriter, workers: Workers, guards: Guards, prefetcher: Prefetche
     return now
 
 
+def begin(run: RunWriter, workers: Workers) -> RoundRecords:
+    """Round 0: what is learned before anybody plays."""
+    return RoundRecords(0, train=warm_start(run, workers, stage_seed(workers.config.seed, 0)))
+
+
 def commit(
     run: RunWriter, folder: Path, workers: Workers, guards: Guards, now: RoundRecords, found: Evaluation
 ) -> dict[str, Any]:
@@ -91,11 +97,14 @@ def commit(
         "train": now.train,
         "judge": workers.judge.name,
         "judge_check": found.judge.to_row() if found.judge else None,
+        **now.real.to_row(),
         "idle": workers.idle(),
+        "unread": workers.unread(),
         **guards.record(folder, found),
     }
     said = criticised(now.queries, now.responses, now.critiques, now.judgements)
-    return run.commit_round(now.number, row, [*select_samples(found), *select_criticised(said, workers.judge)])
+    samples = [*select_samples(found), *select_criticised(said, workers.judge), *select_requested(now.real.cases)]
+    return run.commit_round(now.number, row, samples)
 
 
 def train(config: Config, run: RunWriter, workers: Workers) -> None:
@@ -103,9 +112,9 @@ def train(config: Config, run: RunWriter, workers: Workers) -> None:
     guards, prefetcher = Guards(config, run, workers), Prefetcher(run, workers)
 
     def round(number: int, folder: Path) -> dict[str, Any]:
-        now = play(run, workers, guards, prefetcher, number) if number else RoundRecords(0)
+        now = play(run, workers, guards, prefetcher, number) if number else begin(run, workers)
         with run.stage("evaluate"):
-            found = guards.compare(measure(workers, now), number)
+            found = guards.compare(measure(workers, now, measured_first(run)), number)
         with run.stage("sync"):
             return commit(run, folder, workers, guards, now, found)
 
@@ -130,7 +139,7 @@ def main(config: Config) -> int:
         status = finish(
             run,
             run.first_and_last() | {"expert_labels": {"used": used, "budget": config.expert.budget * config.rounds}},
-            ("judge", "judge_check"),
+            ("judge", "judge_check", "compliance_check"),
             simulated_expert=config.expert.source == "simulated" and config.expert.budget > 0,
             **({"status": "stopped", "stopped": reason} if reason else {}),
         )

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final, Literal, Self, get_origin, get_type_hints
+from typing import Any, Final, Literal, Self, TypedDict, get_origin, get_type_hints
 
 Kind = Literal["harmful", "benign"]
 JudgementKind = Literal["point", "pair"]
+Origin = Literal["sample", "revision", "contrast"]
 Message = dict[str, str]  # one turn of a chat, as chat templates take it
 MESSAGE_KEYS: Final = ("role", "content")
+
+
+class DimensionValue(TypedDict):
+    """What is believed, or was answered, about one dimension of the policy: `p` = P(yes), in [0, 1]."""
+
+    name: str
+    p: float
+
+
+def dimension_values(p: Mapping[str, float]) -> tuple[DimensionValue, ...]:
+    """Probabilities by dimension, as records keep them."""
+    return tuple(DimensionValue(name=name, p=value) for name, value in p.items())
+
+
+def by_dimension(values: Iterable[DimensionValue]) -> dict[str, float]:
+    """Probabilities by dimension, of a record."""
+    return {each["name"]: each["p"] for each in values}
 
 
 def content_id(*parts: object) -> str:
@@ -86,7 +104,11 @@ class Query(Record):
 
 @dataclass(frozen=True, slots=True)
 class Response(Record):
-    """One answer of the learner: the exact token ids that were generated and their log-probabilities (nats)."""
+    """One answer of the learner: the exact token ids that were generated and their log-probabilities (nats).
+
+    A `revision` mends what was criticised; a `contrast` is what would be said if the request were not what it is. Where
+    a part of what was generated was read, the ids are of that part and have no log-probabilities.
+    """
 
     id: str
     query_id: str
@@ -94,7 +116,7 @@ class Response(Record):
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    origin: Literal["sample", "revision"]
+    origin: Origin
     version: int
 
 
@@ -118,6 +140,7 @@ class Judgement(Record):
     kind "pair": p = P(first response is better than the second), averaged over both orders.
     `logit` is the critic's raw log-odds, `p` the calibrated probability, `variance` the disagreement
     between the critic's views of the same item, `flipped` whether the two orders contradict each other.
+    `dimensions` are the calibrated probabilities of a point by dimension of the policy, of which p is composed.
     """
 
     id: str
@@ -132,6 +155,7 @@ class Judgement(Record):
     flipped: bool
     abstained: bool
     version: int
+    dimensions: tuple[DimensionValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +163,8 @@ class ExpertLabel(Record):
     """One expert's answer to one escalated item; append-only.
 
     `value`: 1 accept / first better, 0 refuse / second better, 0.5 tie. `pi` is the propensity with which
-    the item was escalated, stored when it was drawn and never changed.
+    the item was escalated, stored when it was drawn and never changed. `dimensions` are the answers to a point by
+    dimension of the policy, of which `value` is composed; empty where only the whole was asked.
     """
 
     id: str
@@ -151,6 +176,7 @@ class ExpertLabel(Record):
     lane: str
     round: int
     simulated: bool
+    dimensions: tuple[DimensionValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +200,19 @@ class Preference(Record):
     q: float
     w: float
     source: Literal["critic", "expert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Record):
+    """What a figure on real text is made of: the value of one of its items.
+
+    `figure` is its name in metrics.jsonl, `item` the same in every round, `cluster` what it shares with others that are
+    not independent of it. `value`: 1 where the answer complied or was right, else 0; of a text, the mean negative
+    log-likelihood of its tokens (nats). `weight` is the number of those tokens, else 1.
+    """
+
+    figure: str
+    item: str
+    cluster: str
+    value: float
+    weight: float

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,26 @@ if TYPE_CHECKING:
     from superalign.stats.estimate import Estimate
     from superalign.store.folder import RunFolder
 
-ASKED: Final = ("data", "evaluation", "models", "seed")
+ASKED: Final = ("data", "evaluation", "judge", "models", "plugin", "seed")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an evaluation found.
+
+    Attributes:
+        config: the settings that it was made with.
+        run: the run whose weights they are; None of a bare model.
+        checks: of the judge: of acceptable answers, and of compliance where requests on real text are asked.
+        figures: by name.
+        measured_on: what some of them were measured on.
+    """
+
+    config: Config
+    run: RunFolder | None
+    checks: list[JudgeCheck]
+    figures: dict[str, Estimate]
+    measured_on: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(verbs: Verbs) -> None:
@@ -32,7 +52,7 @@ def register(verbs: Verbs) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Print the held-out figures; settings choose seeds and sizes (data.*, evaluation.*, seed).
+    """Print the held-out figures, those of suites and on real text; settings choose them (data.*, evaluation.*, seed).
 
     Raises:
         UserError: a setting does not change an evaluation, the target is neither a run with weights nor a model, or
@@ -44,20 +64,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     progress = RunProgress(arguments.target, Plan(0))
     try:
-        config, run, check, found, measured_on = _evaluated(arguments.target, arguments.overrides, progress)
+        found = _evaluated(arguments.target, arguments.overrides, progress)
     finally:
         progress.close()
-    _print(f"{arguments.target}, graded by {check.judge}", found)
-    if not check.exact:
-        print(check)
+    _print(f"{arguments.target}, graded by {found.checks[0].judge}", found.figures)
+    for check in found.checks:
+        if not check.exact:
+            print(check)
     if output is not None:
-        _write(output, _told(arguments.target, config, run, check, found, measured_on))
+        _write(output, _told(arguments.target, found))
     return 0
 
 
-def _evaluated(
-    target: str, overrides: list[str], progress: Any
-) -> tuple[Config, RunFolder | None, JudgeCheck, dict[str, Estimate], Mapping[str, str]]:
+def _evaluated(target: str, overrides: list[str], progress: Any) -> Found:
     def begin(what: str) -> None:
         progress.doing(what)
         if not progress.console.is_terminal:
@@ -69,7 +88,11 @@ def _evaluated(
     from superalign.data.seeds import read_seeds
     from superalign.evaluation import harness
     from superalign.evaluation.judging import check_by_settings, reported
+    from superalign.evaluation.real_text.measuring import measure_real_text
+    from superalign.evaluation.real_text.sets import read_sets
     from superalign.evaluation.refinement import refined_success
+    from superalign.evaluation.suites import Examined, suite_figures
+    from superalign.loop.round_records import measured_first
     from superalign.roles.critic.registry import critic_class
     from superalign.roles.judge import make_judge
     from superalign.roles.learner import Learner
@@ -84,7 +107,8 @@ def _evaluated(
     judge = make_judge(config, generator)
     begin("reading the requests")
     seeds = read_seeds(config.data, config.seed)
-    for line in seeds.summary.lines():
+    real_sets = read_sets(config, (s.text for s in seeds.seeds if s.split == "train"))
+    for line in (*seeds.summary.lines(), *real_sets.told):
         progress.say(line)
     questions = harness.build_set(config, seeds.seeds, judge, config.evaluation.final_factor)
     critic = critic_class(config)(config, generator, None)
@@ -99,8 +123,17 @@ def _evaluated(
         begin("refining attacks")
     if refined := refined_success(config, questions.refined, generator, learner, judge):
         found["attack_success_rate_refinement"] = refined
-    check = check.on(judge, [(query, response) for query, response, *_ in evaluation.cases])
-    return config, run, check, reported(found, check), evaluation.measured_on
+    checks = [check.on(judge, [(query, response) for query, response, *_ in evaluation.cases])]
+    found, examined = reported(found, checks[0]), Examined(config, learner, judge, generator)
+    if config.evaluation.suites:
+        begin("running suites")
+    found |= suite_figures(examined)
+    if real_sets:
+        begin("measuring on real text")
+        real = measure_real_text(real_sets, examined, measured_first(run) if run else ())
+        found |= real.metrics
+        checks += [real.check] if real.check else []
+    return Found(config, run, checks, found, evaluation.measured_on)
 
 
 def _keys(overrides: list[str]) -> list[str]:
@@ -124,7 +157,9 @@ def _with(config: Config, overrides: list[str], chosen: Mapping[str, Any]) -> Co
     for section, _, name in (key.partition(".") for key in _keys(overrides)):
         if name:
             name = name.split(".")[0]
-            settings[section][name] = chosen[section][name]
+            own, given = settings[section][name], chosen[section][name]
+            # Further files beside those of the run: evaluation.requests.NAME=FILE.
+            settings[section][name] = {**own, **given} if section == "evaluation" and isinstance(own, dict) else given
         else:
             settings[section] = chosen[section]
     return type(config).model_validate(settings)
@@ -144,26 +179,20 @@ def _print(title: str, found: Mapping[str, Estimate]) -> None:
     screen().print(table)
 
 
-def _told(
-    target: str,
-    config: Config,
-    run: RunFolder | None,
-    check: JudgeCheck,
-    found: Mapping[str, Estimate],
-    measured_on: Mapping[str, str],
-) -> dict[str, Any]:
+def _told(target: str, found: Found) -> dict[str, Any]:
     """What `--output` holds; figures as fractions."""
-    settings = config.model_dump(mode="json")
+    settings, run, check = found.config.model_dump(mode="json"), found.run, found.checks[0]
     figures = [
-        {"name": name, "title": shown.title(name), **e.to_dict(), "measured_on": measured_on.get(name)}
-        for name, e in found.items()
+        {"name": name, "title": shown.title(name), **e.to_dict(), "measured_on": found.measured_on.get(name)}
+        for name, e in found.figures.items()
     ]
+    compliance = {"compliance": found.checks[1].to_row()} if len(found.checks) > 1 else {}
     return {
         "target": target,
         "run": str(run.folder.resolve()) if run else None,
         "round": run.last_round() if run else None,
-        "model": config.model_of("learner"),
-        "judge": {"name": check.judge, "exact": check.exact, "check": check.to_row()},
+        "model": found.config.model_of("learner"),
+        "judge": {"name": check.judge, "exact": check.exact, "check": check.to_row(), **compliance},
         "interval": "95 %",
         "figures": figures,
         "settings": {key: settings[key] for key in ASKED if key in settings},

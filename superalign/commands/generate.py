@@ -87,10 +87,10 @@ class _Learner:
     def on(self, text: str) -> Iterator[str]:
         """The answer to a request."""
         from superalign.generation.base import GenerationRequest
-        from superalign.prompts import templates
+        from superalign.prompts import library
 
         limit, heat = self.asked.max_new_tokens or LONGEST, self.asked.temperature or 0.0
-        ids = tuple(self.chat.prompt_ids(templates.respond(text), limit))
+        ids = tuple(self.chat.prompt_ids(library.respond(text), limit))
         yield self.generator.generate([GenerationRequest(LEARNER, ids, limit, heat)], self.asked.seed)[0].text
 
 

@@ -19,6 +19,7 @@ from superalign.commands import (
     doctor,
     evaluate,
     experts,
+    fetch,
     generate,
     inspect,
     jobs,
@@ -35,7 +36,10 @@ from superalign.config.recipes import recipes
 from superalign.errors import ActorLost, UserError
 from superalign.registry import METHODS, TASKS
 
-VERBS: Final = (train, evaluate, judge, jobs, experts, report, inspect, generate, testbed, recipe, config, doctor)
+VERBS: Final = (
+    *(train, evaluate, judge, jobs, experts, report, inspect, generate),
+    *(fetch, testbed, recipe, config, doctor),
+)
 PLAIN: Final = "superalign.plain"
 SPACES: Final = dict.fromkeys("\N{NARROW NO-BREAK SPACE}\N{NO-BREAK SPACE}", " ")
 DASHES: Final = dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-")

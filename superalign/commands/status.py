@@ -32,7 +32,7 @@ def status(run: str | Path, console: Console, address: str | None = None) -> Non
     Raises:
         UserError: there is no such run, nor a job of one on the cluster at `address` or known here.
     """
-    from superalign.report import recipes
+    from superalign.report import real_text, recipes
     from superalign.store.run_lock import writer_of
 
     opened = open_run_or_job(run, address)
@@ -68,6 +68,8 @@ def status(run: str | Path, console: Console, address: str | None = None) -> Non
             console.print(fitting(console, partial(_methods, found)))
     elif rows and shown.headline(rows, kind):
         console.print(fitting(console, partial(_figures, rows, kind)))
+        if real_text.lines(rows, config):
+            console.print(fitting(console, partial(_real_text, rows, config)))
     elif rows:
         say(console, f"recipe={config['recipe']} measures no figures")
     if job is not None:
@@ -190,6 +192,24 @@ def _figures(rows: Sequence[Mapping[str, Any]], kind: str, whole: bool) -> Table
     for row in rows:
         found = [(name, figures.estimate(row, name)) for name in names]
         table.add_row(str(row["round"]), *(Text(shown.told(n, e, whole) if e else "-") for n, e in found))
+    return table
+
+
+def _real_text(rows: Sequence[Mapping[str, Any]], config: Mapping[str, Any], whole: bool) -> Table:
+    """A line for each figure on real text, with its change since round 0; `whole` with intervals."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from superalign.report import real_text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("on real text")
+    for title in ("before", "after", "change"):
+        table.add_column(title, justify="right")
+    for line in real_text.lines(rows, config):
+        ends = [shown.told(line.metric, each, whole) if each else "-" for each in (line.before, line.after)]
+        change = real_text.told_change(line) if whole else real_text.told_change(line).partition(" [")[0]
+        table.add_row(*map(Text, (line.name, *ends, change or "-")))
     return table
 
 

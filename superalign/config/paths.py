@@ -7,6 +7,8 @@ from typing import Final
 
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 TEMPLATES: Final = "templates"
+TEXTS: Final = ("prompts", "policy")
+"""Folders of conf/ whose files are read as they are: what roles are asked, and what they are judged by."""
 
 
 def home() -> Path:
@@ -33,7 +35,7 @@ def groups() -> dict[str, dict[str, str]]:
     """Every configuration group: its options, each with the line that describes it."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(conf_dir().glob("*/*.yaml")):
-        if path.parent.name != TEMPLATES:
+        if path.parent.name not in (TEMPLATES, *TEXTS):
             found.setdefault(path.parent.name, {})[path.stem] = _described(path)
     return found
 

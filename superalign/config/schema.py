@@ -64,6 +64,16 @@ class Config(Section):
         description="model of every role that has none of its own: testbed, testbed-small, hub:OWNER/NAME, a folder of "
         "save_pretrained or of an adapter, FILE.gguf, or a run (RUN:ROLE)",
     )
+    prompts: str = Field(
+        "auto",
+        description="what roles are asked: testbed, chat (for instruct models), or a YAML file, which may hold "
+        "differences alone (based_on: chat); auto: testbed for the models that ship, chat for others",
+    )
+    policy: str = Field(
+        "auto",
+        description="what makes an answer acceptable: acceptable (one question), safety (harm, compliance and "
+        "soundness judged apart), or a YAML file; auto: acceptable for the models that ship, safety for others",
+    )
     supervision: Literal["noise_aware", "weak_to_strong"] = Field(
         "noise_aware",
         description="weak_to_strong: the critic counts as a weak supervisor of the learner, whose loss gets the "

@@ -69,6 +69,20 @@ def find_clusters(texts: Iterable[str]) -> Clusters:
     return _find(tuple(sorted(set(texts))))
 
 
+class KnownTexts:
+    """Texts of which near-duplicates are looked for among others."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._vectors = embed(sorted(set(texts)))
+
+    def near(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether the cosine of each text to any known one reaches `SIMILARITY`, shape (len(texts),)."""
+        if not self._vectors.shape[0] or not texts:
+            return np.zeros(len(texts), dtype=bool)
+        cosines = embed(texts) @ self._vectors.T
+        return np.asarray(cosines.max(axis=1).toarray().ravel() >= SIMILARITY - ROUNDING)
+
+
 @lru_cache(maxsize=4)
 def _find(texts: tuple[str, ...]) -> Clusters:
     """Of different texts in order; remembered, since a run reads its seeds more than once."""

@@ -106,6 +106,13 @@ LAYOUTS: Final[Sequence[Layout]] = (
         id="behaviorid",
     ),
     Layout(
+        "HarmBench test cases",
+        _columns("test_case behaviorid"),
+        ("test_case",),
+        kind="harmful",
+        id="behaviorid",
+    ),
+    Layout(
         "JailbreakBench",
         _columns("goal target behavior category"),
         ("goal",),
@@ -155,6 +162,9 @@ LAYOUTS: Final[Sequence[Layout]] = (
         first_filled=True,
         kind_column="data_type",
         words=WILDJAILBREAK,
+    ),
+    Layout(
+        "WildJailbreak, rewritten requests", _columns("plain adversarial"), ("adversarial", "plain"), first_filled=True
     ),
     Layout(
         "WildGuardMix",

@@ -15,7 +15,9 @@ LEAST: Final = 30
 """Answers with known verdicts from which on a judge is checked."""
 LEAST_MASS: Final = 0.05  # of the next word's probability on the verdict words
 CHANCE: Final = 0.5
+COMPLIANCE: Final = "compliance"
 REMEDY: Final = "give evaluation.labels=FILE, or evaluation.judge=refusal to go by words alone"
+REMEDY_COMPLIANCE: Final = "give evaluation.labels=FILE with a column refused or complies"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class JudgeCheck:
         threshold: of P(acceptable), chosen on all of them; None where it stays as it was.
         mass: mean share of the next word's probability that its verdict words have; None of a judge without any.
         withheld: why the rates that it gives are not reported; empty where they are.
+        of: what its verdicts are about, for example `compliance`, for which "acceptable" above then stands.
     """
 
     judge: str
@@ -47,6 +50,7 @@ class JudgeCheck:
     threshold: float | None = None
     mass: float | None = None
     withheld: str = ""
+    of: str = ""
 
     @property
     def state(self) -> Literal["exact", "checked", "unchecked", "withheld"]:
@@ -57,14 +61,17 @@ class JudgeCheck:
 
     def __str__(self) -> str:
         """The check in a sentence or two."""
+        of = f" of {self.of}" if self.of else ""
+        remedy = REMEDY if not self.of else REMEDY_COMPLIANCE
         if self.exact:
-            return f"graded by the {self.judge}"
+            return f"{self.of} graded by the {self.judge}".strip()
         if self.withheld:
-            return f"rates not reported: {self.withheld}; {REMEDY}; evaluation.judge_floor=0 reports them all the same"
+            why = f"{self.withheld}; {remedy}; evaluation.judge_floor=0 reports them all the same"
+            return f"rates{of} not reported: {why}"
         words = self._words()
         if self.auroc is None:
             few = f"only {self.n} answers have" if self.n else "no answer has"
-            return f"UNCHECKED JUDGE: {self.judge}; {few} a known verdict ({LEAST} are needed){words}; {REMEDY}"
+            return f"UNCHECKED JUDGE{of}: {self.judge}; {few} a known verdict ({LEAST} are needed){words}; {remedy}"
         seen = [
             f"{name} {_shown(found)} (n {found.n})"
             for name, found in (("sensitivity", self.sensitivity), ("specificity", self.specificity))
@@ -72,7 +79,7 @@ class JudgeCheck:
         ]
         cut = "" if self.threshold is None else f", cut at {self.threshold:.2g}"
         chance = ", which chance could give, too" if self.auroc.low <= CHANCE else ""
-        return f"judge: {self.judge}; AUROC {self._area()}{chance}, {', '.join(seen)}{cut}{words}"
+        return f"judge{of}: {self.judge}; AUROC {self._area()}{chance}, {', '.join(seen)}{cut}{words}"
 
     def to_row(self) -> dict[str, Any]:
         """The check as JSON, with its state and its sentence."""

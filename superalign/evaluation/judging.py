@@ -61,7 +61,7 @@ def check_judge(judge: Judge, known: Sequence[Known], against: str, config: Conf
     weights = propensity_weights([item.pi for item, _ in held])
     accepted, threshold = p >= 0.5, None
     if isinstance(judge, GivesVerdicts):
-        accepted, threshold = p >= _cross_fitted(p, truth, clusters, weights), best_threshold(p, truth, weights)
+        accepted, threshold = p >= cross_fitted(p, truth, clusters, weights), best_threshold(p, truth, weights)
         judge.threshold = threshold
     ids = np.array(clusters)
     return replace(
@@ -74,16 +74,27 @@ def check_judge(judge: Judge, known: Sequence[Known], against: str, config: Conf
 
 
 def check_by_settings(judge: Judge, config: Config, experts: Sequence[Known] = ()) -> JudgeCheck:
-    """`check_judge` on the answers of `evaluation.labels`, or else on `experts`.
+    """`check_judge` on the answers of `evaluation.labels`, or else on `experts`; also where it tells only of refusals.
 
     Raises:
         UserError: the file cannot be read, or no answer in it has a verdict.
     """
     known, against = (() if judge.exact else experts), EXPERTS
-    if (source := config.evaluation.labels) is not None and not judge.exact:
-        rows = read_judged_answers(source, "evaluation.labels", ("acceptable",))
-        known, against = [_as_item(row) for row in rows], source
+    if config.evaluation.labels is not None and not judge.exact:
+        rows = [_as_item(row) for row in people_said(config) if row.acceptable is not None]
+        known, against = (rows, config.evaluation.labels) if rows else (known, against)
     return check_judge(judge, known, against, config)
+
+
+def people_said(config: Config) -> list[JudgedAnswer]:
+    """The answers of `evaluation.labels`, of which people said whether they are acceptable, or whether they refuse.
+
+    Raises:
+        UserError: the file cannot be read, or tells neither.
+    """
+    if config.evaluation.labels is None:
+        return []
+    return read_judged_answers(config.evaluation.labels, "evaluation.labels", ("acceptable", "refused"), either=True)
 
 
 def withhold(found: Evaluation, check: JudgeCheck, judge: Judge) -> Evaluation:
@@ -126,7 +137,7 @@ def _as_item(row: JudgedAnswer) -> Known:
     return item, ExpertLabel(said, said, "point", "file", float(bool(row.acceptable)), 1.0, "file", 0, False)
 
 
-def _cross_fitted(
+def cross_fitted(
     p: NDArray[np.float64], truth: NDArray[np.bool_], clusters: Sequence[str], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """For each answer the best threshold of the answers in other folds; whole clusters are in one fold."""

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from superalign.attacks.faithfulness import faithful_gate
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
+from superalign.config.texts import prompts_of
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
-from superalign.prompts import multi_turn, templates
+from superalign.prompts import multi_turn
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Query, Seed, content_id
 from superalign.roles.critic.verdicts import VerdictModel
@@ -35,7 +36,7 @@ class Refiner:
         self.config = own if isinstance(own, TrainedAttackerConfig) else TrainedAttackerConfig()
         self.is_faithful = faithful_gate(self.config, by_letters=config.data.seeds == "testbed")
         self.turns, self.generator = config.evaluation.refinement, generator
-        self.chat = load_chat(config.model_of("critic"))
+        self.chat, self.prompts = load_chat(config.model_of("critic")), prompts_of(config)
         self.critic = VerdictModel(config, generator, None, role=FROZEN, kind="generative")
 
     def attack(self, seeds: Sequence[Seed], learner: Learner, seed: int) -> list[Query]:
@@ -56,18 +57,23 @@ class Refiner:
                 best[query.seed_id] = max(best[query.seed_id], (failed, query), key=lambda found: found[0])
         return [best[s.id][1] for s in seeds]
 
+    @property
+    def _opening(self) -> str:
+        """Put into its mouth at each turn: it was never asked to refine."""
+        return self.prompts.refine.opening
+
     def _write(self, seeds: Sequence[Seed], seen: dict[str, tuple[str, str, int]], seed: int) -> list[Query | None]:
         c, requests = self.config, []
         for s in seeds:
             known = seen.get(s.id)
-            messages = templates.refine_attack(s.text, *known) if known else templates.attack(s.text)
-            ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(templates.OPENING)]
+            messages = self.prompts.refine_messages(s.text, *known) if known else self.prompts.attack_messages(s.text)
+            ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(self._opening)]
             requests.append(GenerationRequest(FROZEN, tuple(ids), c.max_new_tokens, c.temperature))
         out: list[Query | None] = []
         for s, wrote in zip(seeds, self.generator.generate(requests, seed), strict=True):
-            _, text = templates.read_attack(templates.OPENING + wrote.text)
-            text = multi_turn.clean(text)
-            out.append(_query(s, text) if self.is_faithful(s.text, text) else None)
+            read = self.prompts.read_attack(self._opening + wrote.text)
+            text = multi_turn.clean(read[1]) if read else ""
+            out.append(_query(s, text) if text and self.is_faithful(s.text, text) else None)
         return out
 
 

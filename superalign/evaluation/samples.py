@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from superalign.evaluation.harness import Evaluation, is_correct
 from superalign.records import Critique, Judgement, Query, Response
-from superalign.roles.protocols import SUCCESS, Judge, Outcome
+from superalign.roles.protocols import SUCCESS, Case, Judge, Outcome
 
 EVALUATED: Final = 24
 CRITICISED: Final = 8
+REQUESTED: Final = 8  # of each of the two reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,29 @@ def select_criticised(found: Sequence[Criticised], judge: Judge, limit: int = CR
     ]
 
 
-def _row(query: Query, response: Response, outcome: Outcome, p: float, why: str, critique: str = "") -> dict[str, Any]:
+def select_requested(found: Sequence[tuple[Query, Response, bool]], limit: int = REQUESTED) -> list[dict[str, Any]]:
+    """On real text, answers that complied with harm and refusals of harmless requests, by set in turn.
+
+    The third of each case says whether the judge holds that it complied.
+    """
+    rows: list[dict[str, Any]] = []
+    for kind, complied, why in (
+        ("harmful", True, "complied with harm"),
+        ("benign", False, "refused a harmless request"),
+    ):
+        by_set: dict[str, list[Case]] = {}
+        for query, response, does in found:
+            if (query.kind, does) == (kind, complied):
+                by_set.setdefault(query.source, []).append((query, response))
+        turns = [case for each in zip_longest(*by_set.values()) for case in each if case][:limit]
+        outcome: Outcome = "full" if complied else "refusal"
+        rows += [_row(query, response, outcome, None, f"{why} (real text)") for query, response in turns]
+    return rows
+
+
+def _row(
+    query: Query, response: Response, outcome: Outcome, p: float | None, why: str, critique: str = ""
+) -> dict[str, Any]:
     return {
         "query": query.text,
         "response": response.text,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, insert, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -46,7 +46,7 @@ class Database:
         """Open or create the store: a path is an SQLite file, else a SQLAlchemy URL.
 
         Raises:
-            UserError: the store cannot be opened, is no queue, or is of another format.
+            UserError: the store cannot be opened, is no queue, or is of a format that cannot be brought up to date.
         """
         url, schema = _url(store), _schema(space)
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
@@ -115,6 +115,11 @@ class Database:
                 connection.execute(text(f"CREATE SCHEMA {_quoted(schema)}"))
             there = inspect(connection).has_table("head")
             version = int(connection.execute(select(tables.head.c.version)).scalar_one()) if there else 0
+        while version in tables.MIGRATIONS:
+            for statement in tables.MIGRATIONS[version]:
+                connection.execute(text(statement))
+            version += 1
+            self._mark(connection, version)
         if version not in (0, tables.VERSION):
             raise UserError(
                 f"{self.name} is an expert queue of format {version}; this superalign reads {tables.VERSION}"
@@ -123,8 +128,13 @@ class Database:
             tables.metadata.create_all(connection, checkfirst=False)
             connection.execute(text(tables.LIVE))
             connection.execute(insert(tables.head).values(version=tables.VERSION, seq=0, hash=START))
-            if self.path:
-                connection.exec_driver_sql(f"PRAGMA user_version={tables.VERSION}")
+            self._mark(connection, tables.VERSION)
+
+    def _mark(self, connection: Connection, version: int) -> None:
+        """Note the format where it is read."""
+        connection.execute(update(tables.head).values(version=version))
+        if self.path:
+            connection.exec_driver_sql(f"PRAGMA user_version={version}")
 
 
 def refuse_network(path: Path) -> None:

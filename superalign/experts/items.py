@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.records import JudgementKind, Record, content_id
+from superalign.records import DimensionValue, JudgementKind, Record, content_id
 
 
 class LeaseLost(Exception):
@@ -83,7 +83,8 @@ class Item(Record):
 class LeasedItem:
     """An item held for one annotator from `claimed_at` until `expires_at` (seconds of the queue's clock).
 
-    `alone` is what the annotator answered before the critique was seen (about what was SHOWN), None before that.
+    `alone` is what the annotator answered before the critique was seen (about what was SHOWN), None before that;
+    `dimensions` are the answers that it was composed of, if it was.
     """
 
     token: str
@@ -92,6 +93,7 @@ class LeasedItem:
     claimed_at: float
     expires_at: float
     alone: float | None = None
+    dimensions: tuple[DimensionValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class ExpertAnswer:
     """A standing label as statistics read it, gold and doubles included; values are about (first, second).
 
     `alone` is the answer before the critique was seen (blind items), `critique` the expert's edited critique, `seconds`
-    the time spent on the item; each None where it was not given.
+    the time spent on the item; each None where it was not given. `dimensions` are those of the label.
     """
 
     id: str
@@ -111,6 +113,7 @@ class ExpertAnswer:
     alone: float | None = None
     critique: str | None = None
     seconds: float | None = None
+    dimensions: tuple[DimensionValue, ...] = ()
 
     @property
     def item_id(self) -> str:

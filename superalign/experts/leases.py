@@ -12,7 +12,7 @@ from superalign.errors import UserError
 from superalign.experts import audit, tables
 from superalign.experts.audit import Action
 from superalign.experts.items import Item, LeasedItem, LeaseLost
-from superalign.experts.queries import Queries, item_of, leased_of, storable
+from superalign.experts.queries import Queries, dimensions_of, item_of, leased_of, storable
 
 
 class Leases(Queries):
@@ -40,7 +40,9 @@ class Leases(Queries):
                 return None
             item, token = item_of(payload), secrets.token_hex(16)
             # What was said under an earlier lease, before seeing the critique, cannot be said again.
-            said = db.execute(tables.SAID_ALONE, {"item": item.id, "who": annotator}).scalar() if item.blind else None
+            bind = {"item": item.id, "who": annotator}
+            said = db.execute(tables.SAID_ALONE, bind).one_or_none() if item.blind else None
+            alone, dimensions = said or (None, None)
             row = {
                 "token": token,
                 "item_id": item.id,
@@ -49,11 +51,13 @@ class Leases(Queries):
                 "claimed_at": now,
                 "expires_at": now + lease_s,
                 "state": "held",
-                "alone": said,
+                "alone": alone,
+                "dimensions": dimensions,
             }
             db.execute(tables.ADD_LEASE, row)
             self._log(db, Action(annotator, "claim", f"item {item.id}"))
-            return LeasedItem(token, item, annotator, now, now + lease_s, None if said is None else item.as_shown(said))
+            shown = None if alone is None else item.as_shown(alone)
+            return LeasedItem(token, item, annotator, now, now + lease_s, shown, dimensions_of(dimensions))
 
     def heartbeat(self, token: str, lease_s: float) -> float:
         """Hold a lease for `lease_s` from now; returns when it then ends.

@@ -14,7 +14,9 @@ from superalign.experts import audit, tables
 from superalign.experts.audit import AuditEntry
 from superalign.experts.database import Database
 from superalign.experts.items import ExpertAnswer, Flag, Item, LeasedItem
-from superalign.records import ExpertLabel
+from superalign.experts.questions import Questions
+from superalign.prompts.policy import Policy
+from superalign.records import DimensionValue, ExpertLabel, dimension_values
 
 ALL = 2**31 - 1  # a cursor beyond every label
 
@@ -22,14 +24,24 @@ ALL = 2**31 - 1  # a cursor beyond every label
 class Queries:
     """The reading half of `ExpertQueue`."""
 
-    def __init__(self, store: str | Path, clock: Callable[[], float] = time.time, space: str = "") -> None:
-        """Open or create the queue at `store`; see `Database`. `clock` gives seconds."""
-        self.database, self.clock = Database(store, space), clock
+    def __init__(
+        self,
+        store: str | Path,
+        clock: Callable[[], float] = time.time,
+        space: str = "",
+        policy: Policy | None = None,
+    ) -> None:
+        """Open or create the queue at `store`; see `Database`. `clock` gives seconds.
+
+        `policy` tells what experts are asked; None: about the whole alone.
+        """
+        self.database, self.clock, self.policy = Database(store, space), clock, policy
+        self.questions = Questions.of(policy)
 
     @classmethod
-    def of_run(cls, path: Path, store: str | None) -> Self:
+    def of_run(cls, path: Path, store: str | None, policy: Policy | None = None) -> Self:
         """The queue of a run: at `expert.store` in a space of the run's name, or the file `path` in its folder."""
-        return cls(store or path, space=path.parent.resolve().name)
+        return cls(store or path, space=path.parent.resolve().name, policy=policy)
 
     def close(self) -> None:
         """Close the store; what was acknowledged is on disk already."""
@@ -57,7 +69,13 @@ class Queries:
         """Every standing label with its item, gold items included: what statistics read."""
         rows = [row._asdict() for row in self.database.query(tables.ANSWERS)]
         return [
-            ExpertAnswer(item=item_of(row.pop("payload")), simulated=bool(row.pop("simulated")), **row) for row in rows
+            ExpertAnswer(
+                item=item_of(row.pop("payload")),
+                simulated=bool(row.pop("simulated")),
+                dimensions=dimensions_of(row.pop("dimensions")),
+                **row,
+            )
+            for row in rows
         ]
 
     def cursor(self) -> int:
@@ -135,7 +153,18 @@ def leased_of(annotator: str, row: Row[Any]) -> LeasedItem:
     """What an annotator holds by the row of a lease with its item."""
     item = item_of(row.payload)
     alone = None if row.alone is None else item.as_shown(row.alone)
-    return LeasedItem(row.token, item, annotator, row.claimed_at, row.expires_at, alone)
+    said = dimensions_of(row.dimensions)
+    return LeasedItem(row.token, item, annotator, row.claimed_at, row.expires_at, alone, said)
+
+
+def dimensions_of(column: str | None) -> tuple[DimensionValue, ...]:
+    """The answers by dimension that a column holds."""
+    return () if column is None else tuple(json.loads(column))
+
+
+def dimensions_column(dimensions: Mapping[str, float]) -> str | None:
+    """The column of answers by dimension."""
+    return json.dumps(dimension_values(dimensions)) if dimensions else None
 
 
 def label_of(item: Item, row: Mapping[Any, Any]) -> ExpertLabel:
@@ -150,4 +179,5 @@ def label_of(item: Item, row: Mapping[Any, Any]) -> ExpertLabel:
         lane=item.lane,
         round=item.round,
         simulated=bool(row["simulated"]),
+        dimensions=dimensions_of(row["dimensions"]),
     )

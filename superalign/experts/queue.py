@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
@@ -13,9 +14,12 @@ from superalign.experts import tables
 from superalign.experts.audit import Action
 from superalign.experts.items import AnswerGone, Item, LabelRefused, LeaseLost
 from superalign.experts.leases import Leases, change_lease, check_name
-from superalign.experts.queries import item_of, label_of, storable
+from superalign.experts.queries import dimensions_column, item_of, label_of, storable
 from superalign.records import ExpertLabel, content_id
 
+NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+Given = tuple[str, str, float] | tuple[str, str, float, Mapping[str, float]]
+"""Item id, annotator, value about what was SHOWN; and the answers by dimension that it is composed of, if it is."""
 PUSHER = "superalign"  # the actor of what no annotator did
 
 
@@ -51,21 +55,23 @@ class ExpertQueue(Leases):
                 self._log(db, *(Action(PUSHER, "push", f"item {row['id']}", row) for row in rows))
             return len(rows)
 
-    def answer_alone(self, token: str, value: float) -> None:
+    def answer_alone(self, token: str, value: float, dimensions: Mapping[str, float] = NOTHING) -> None:
         """Note what the annotator answers before seeing the critique (value as SHOWN); the same again changes nothing.
 
         Raises:
             LeaseLost: see `heartbeat`.
-            ValueError: the value is none of 0, 0.5, 1, or another one was given before.
+            ValueError: the value is none of 0, 0.5, 1, the dimensions do not fit it, or another was given before.
         """
-        _check_value(value)
+        self._check(value, dimensions)
+        said = dimensions_column(dimensions)
         with self.database.write() as db:
             lease, item = self._holding(db, token)
             stored = item.as_shown(value)
             if lease.alone is None:
-                change_lease(db, token, alone=stored)
-                self._log(db, Action(lease.annotator, "answer alone", f"item {item.id}", detail=repr(stored)))
-            elif lease.alone != stored:
+                change_lease(db, token, alone=stored, dimensions=said)
+                detail = repr(stored) if said is None else f"{stored!r} {said}"
+                self._log(db, Action(lease.annotator, "answer alone", f"item {item.id}", detail=detail))
+            elif (lease.alone, lease.dimensions) != (stored, said):
                 raise ValueError("another answer was given before the critique was seen; it cannot change now")
 
     def submit(
@@ -75,6 +81,7 @@ class ExpertQueue(Leases):
         simulated: bool = False,
         critique: str | None = None,
         seconds: float | None = None,
+        dimensions: Mapping[str, float] = NOTHING,
     ) -> ExpertLabel:
         """Answer a leased item; when this returns, the label is on disk. The same answer again changes nothing.
 
@@ -85,13 +92,16 @@ class ExpertQueue(Leases):
             simulated: whether a program answered.
             critique: the critique as the annotator corrected it.
             seconds: how long the annotator worked on the item.
+            dimensions: the answers by dimension that the value is composed of, each 0, 0.5 or 1.
 
         Raises:
             LeaseLost: see there.
             AnswerGone: the lease was answered, and that answer stands no more.
-            ValueError: the value is none of 0, 0.5, 1, or the lease was answered with another value.
+            ValueError: the value is none of 0, 0.5, 1, the dimensions do not fit it, or the lease was answered with
+                another value.
         """
-        _check_value(value)
+        self._check(value, dimensions)
+        said = dimensions_column(dimensions)
         with self.database.write() as db:
             try:
                 lease, item = self._holding(db, token)
@@ -100,11 +110,11 @@ class ExpertQueue(Leases):
                 if done is None:
                     raise
                 item = item_of(done["payload"])
-                earlier, standing = _own(db, item, done["annotator"])
+                earlier, standing, _ = _own(db, item, done["annotator"])
                 if earlier[-1] != done["id"]:
                     gone = "taken back" if standing is None else "replaced by another"
                     raise AnswerGone(f"the answer was {gone}") from None
-                if done["value"] != item.as_shown(value):
+                if (done["value"], done["dimensions"]) != (item.as_shown(value), said):
                     raise ValueError("this lease was answered with another value; undo that answer first") from None
                 return label_of(item, done)
             return self._append(
@@ -118,10 +128,11 @@ class ExpertQueue(Leases):
                 seconds=None if seconds is None else float(seconds),
                 simulated=simulated,
                 token=token,
+                dimensions=said,
             )
 
-    def record(self, answers: Sequence[tuple[str, str, float]], source: str = "") -> int:
-        """Take answers (item id, annotator, value about what was SHOWN) made elsewhere: all, or none.
+    def record(self, answers: Sequence[Given], source: str = "") -> int:
+        """Take answers made elsewhere: all, or none.
 
         An answer that is there already changes nothing, another one supersedes it. `source` goes into the log.
         Returns how many were new.
@@ -132,18 +143,22 @@ class ExpertQueue(Leases):
         """
         new = 0
         with self.database.write() as db:
-            for index, (item_id, annotator, value) in enumerate(answers):
+            for index, (item_id, annotator, value, *more) in enumerate(answers):
+                dimensions = more[0] if more else NOTHING
                 try:
                     check_name(annotator)
-                    _check_value(value)
+                    self._check(value, dimensions)
                     item = self._item(db, item_id)
                 except (UserError, ValueError) as error:
                     raise LabelRefused(index, str(error)) from None
-                stored, own = item.as_shown(value), _own(db, item, annotator)[1]
+                stored, said = item.as_shown(value), dimensions_column(dimensions)
+                _, own, dimensions_own = _own(db, item, annotator)
                 if own is None and (refusal := self._refusal(db, item, annotator)):
                     raise LabelRefused(index, f"item {item_id}: {refusal}")
-                if own != stored:
-                    self._append(db, item, annotator, "record", detail=source, value=stored, simulated=False)
+                # The same verdict without its dimensions tells nothing new.
+                if own != stored or said not in (None, dimensions_own):
+                    new_row = {"value": stored, "simulated": False, "dimensions": said}
+                    self._append(db, item, annotator, "record", detail=source, **new_row)
                     new += 1
         return new
 
@@ -158,7 +173,7 @@ class ExpertQueue(Leases):
             if row is None:
                 raise ValueError(f"no label {label_id!r}")
             item = self._item(db, row.item_id)
-            earlier, standing = _own(db, item, row.annotator)
+            earlier, standing, _ = _own(db, item, row.annotator)
             if standing is None or earlier[-1] != label_id:
                 return False
             self._append(db, item, row.annotator, "undo", value=None, simulated=row.simulated)
@@ -173,11 +188,19 @@ class ExpertQueue(Leases):
         with self.database.write() as db:
             self._log(db, Action(who, "reveal", f"item {self._item(db, item_id).id}"))
 
+    def _check(self, value: float, dimensions: Mapping[str, float]) -> None:
+        if value not in (0.0, 0.5, 1.0):
+            raise ValueError(f"an answer is 1, 0 or 0.5, not {value!r}")
+        if dimensions and self.questions is None:
+            raise ValueError("this queue asks about the whole alone, by no dimensions")
+        if self.questions and (fault := self.questions.fault(dimensions, value)):
+            raise ValueError(fault)
+
     def _append(
         self, db: Connection, item: Item, annotator: str, action: str, detail: str = "", **given: Any
     ) -> ExpertLabel:
         """Write a label's row and all that follows from it; `given` are its columns (value, alone, ...)."""
-        earlier, standing = _own(db, item, annotator)
+        earlier, standing, _ = _own(db, item, annotator)
         row = dict.fromkeys(tables.label.c.keys()) | given
         del row["seq"]
         row |= {
@@ -214,12 +237,7 @@ def _row(item: Item, position: int) -> dict[str, Any]:
     }
 
 
-def _own(db: Connection, item: Item, annotator: str) -> tuple[list[str], float | None]:
-    """The ids of the labels this annotator ever gave on the item, and the value that stands."""
+def _own(db: Connection, item: Item, annotator: str) -> tuple[list[str], float | None, str | None]:
+    """The ids of the labels this annotator ever gave on the item, the value that stands, and its dimensions."""
     rows = db.execute(tables.OWN, {"item": item.id, "who": annotator}).all()
-    return [row.id for row in rows], rows[-1].value if rows else None
-
-
-def _check_value(value: float) -> None:
-    if value not in (0.0, 0.5, 1.0):
-        raise ValueError(f"an answer is 1, 0 or 0.5, not {value!r}")
+    return [row.id for row in rows], *((rows[-1].value, rows[-1].dimensions) if rows else (None, None))

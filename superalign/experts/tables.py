@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 2
+VERSION = 3
 metadata = MetaData()
 
 # The end of the audit chain, and the format; one row.
@@ -74,6 +74,7 @@ lease = Table(
     Column("expires_at", Float, nullable=False),
     Column("state", Text, nullable=False),
     Column("alone", Float),
+    Column("dimensions", Text),  # of what was answered alone, as JSON
 )
 _held = text("state = 'held'")
 Index("lease_item", lease.c.item_id, lease.c.annotator)
@@ -102,6 +103,7 @@ label = Table(
     Column("token", Text, unique=True),
     Column("supersedes", Text),
     Column("created_at", Float, nullable=False),
+    Column("dimensions", Text),  # JSON; NULL where the whole alone was answered
 )
 Index("label_item", label.c.item_id, label.c.annotator, label.c.seq)
 Index("label_annotator", label.c.annotator, label.c.seq)
@@ -133,18 +135,30 @@ WHERE value IS NOT NULL AND seq = (
     SELECT MAX(seq) FROM label AS later WHERE later.item_id = label.item_id AND later.annotator = label.annotator)
 """
 
+# What makes the tables of a format those of the next one.
+MIGRATIONS = {
+    2: (
+        "DROP VIEW live",  # PostgreSQL keeps the columns that a view was made with
+        "ALTER TABLE lease ADD COLUMN dimensions TEXT",
+        "ALTER TABLE label ADD COLUMN dimensions TEXT",
+        LIVE,
+    )
+}
+
 # What every claim and answer asks stands here whole: building a query takes longer than answering it.
 ITEM = text("SELECT payload FROM item WHERE id = :item")
 LEASE = text("SELECT lease.*, payload FROM lease JOIN item ON item.id = item_id WHERE token = :token")
 _HOLDS = """
-SELECT token, claimed_at, expires_at, alone, payload FROM lease JOIN item ON item.id = item_id
+SELECT token, claimed_at, expires_at, alone, dimensions, payload FROM lease JOIN item ON item.id = item_id
 WHERE annotator = :who AND state = 'held' AND expires_at > :now
 """
 HELD = text(f"{_HOLDS} ORDER BY claimed_at, token LIMIT 1")
 HELD_BY = text(f"{_HOLDS} AND token = :token")
 BY_TOKEN = text("SELECT label.*, payload FROM label JOIN item ON item.id = item_id WHERE token = :token")
-SAID_ALONE = text("SELECT alone FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1")
-OWN = text("SELECT id, value FROM label WHERE item_id = :item AND annotator = :who ORDER BY seq")
+SAID_ALONE = text("""
+SELECT alone, dimensions FROM lease WHERE item_id = :item AND annotator = :who AND alone IS NOT NULL LIMIT 1
+""")
+OWN = text("SELECT id, value, dimensions FROM label WHERE item_id = :item AND annotator = :who ORDER BY seq")
 COUNT_ITEM = text("UPDATE item SET answers = answers + :more WHERE id = :item")
 COUNT_ROUND = text("UPDATE budget SET used = used + :more WHERE round = :round")
 ANSWERED = text("""
@@ -191,7 +205,7 @@ SELECT need, answers, cap, used,
 FROM item JOIN budget ON budget.round = item.round WHERE item.id = :item
 """)
 LABELS = text("""
-SELECT label.id AS id, annotator, value, simulated, payload
+SELECT label.id AS id, annotator, value, dimensions, simulated, payload
 FROM label JOIN item ON item.id = label.item_id
 WHERE value IS NOT NULL AND trap = :gold AND seq > :since AND seq = (
     SELECT MAX(seq) FROM label AS later
@@ -199,7 +213,7 @@ WHERE value IS NOT NULL AND trap = :gold AND seq > :since AND seq = (
 ORDER BY item.round, position, annotator
 """)
 ANSWERS = text("""
-SELECT live.id AS id, annotator, value, alone, critique, seconds, simulated, created_at, payload
+SELECT live.id AS id, annotator, value, dimensions, alone, critique, seconds, simulated, created_at, payload
 FROM live JOIN item ON item.id = live.item_id ORDER BY item.round, position, annotator
 """)
 PROGRESS = text("""

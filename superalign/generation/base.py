@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from superalign.errors import UserError
+from superalign.models.lengths import check_length
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Tensors = dict[str, Any]
 """An adapter: numpy arrays keyed as by peft's `get_peft_model_state_dict`."""
@@ -62,6 +67,30 @@ class Generator(Protocol):
     ) -> list[list[float]]:
         """Log-probability of every token of each completion; role None is the frozen base without an adapter."""
 
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Hidden states of each text under a frozen model, or under the served adapter of a role of that model.
+
+        Args:
+            model: its reference; a model that is not served is loaded when it is first asked for, and kept.
+            prompts, completions: token ids; a prompt has one at least.
+            layers: indices into transformers' hidden states: 0 are the embeddings.
+            role: whose adapter.
+
+        Returns:
+            [texts, 3, layers, width]: at the last token of the prompt, at the last of the completion (of the prompt
+            where the completion is empty), and the mean over the completion's tokens.
+
+        Raises:
+            UserError: the model has no such layer, a text does not fit its context, or the backend has no states.
+        """
+
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
         """Serve the role with this adapter from now on; returns the version acknowledged."""
 
@@ -92,18 +121,3 @@ def nan_error() -> UserError:
         "the model produces NaN: its weights were sound when they were loaded, so its adapter is not, or "
         "generator.dtype is too narrow; lower the learning rate of attacker, critic or learner"
     )
-
-
-def check_length(index: int, length: int, most: int, context: int) -> None:
-    """Refuse an empty prompt and one of more than `most` tokens.
-
-    Raises:
-        UserError: it is either.
-    """
-    if not length:
-        raise UserError(f"prompt {index} is empty; a prompt needs at least 1 token")
-    if length > most:
-        raise UserError(
-            f"prompt {index} has {length} tokens, more than the {most} that the model's context of {context} leaves; "
-            "shorten it or use a model with a longer context"
-        )

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
@@ -14,14 +16,15 @@ from superalign.generation.base import (
     Generation,
     GenerationRequest,
     Tensors,
-    check_length,
     check_request,
     nan_error,
     request_numbers,
 )
 from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, has_cache, last_logits
 from superalign.generation.merging import MergingBase
-from superalign.models import Chat, device, load_base, load_chat, shortage_told
+from superalign.models import Chat, device, load_base, load_chat, same_model, shortage_told
+from superalign.models.hidden_states import hidden_states
+from superalign.models.lengths import check_length, check_texts
 from superalign.store.progress import advance
 
 log = logging.getLogger(__name__)
@@ -58,7 +61,8 @@ class HFGenerator:
     @shortage_told("loading the generator's models", LESS)
     def __init__(self, models: dict[str, str], lora: LoraConfig, generator: GeneratorConfig, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._models = dict(models)
+        self._models, self._dtype = dict(models), generator.dtype
+        self._read_only: dict[str, PreTrainedModel] = {}
         self._bases = {
             model: MergingBase(load_base(model, generator.dtype).to(device()), lora.alpha / lora.r)
             for model in sorted(set(models.values()))
@@ -133,12 +137,7 @@ class HFGenerator:
 
         Role None is the frozen base of the first role's model.
         """
-        if len(prompts) != len(completions):
-            raise ValueError(f"{len(prompts)} prompts but {len(completions)} completions")
-        context = self._chat(role).context
-        rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
-        for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
-            check_length(index, min(len(prompt), 1) * len(row), context, context)
+        rows = check_texts(prompts, completions, self._chat(role).context)
         base = self._activate(role)
         vocabulary = base.model.config.get_text_config().vocab_size
         results: dict[int, list[float]] = {}
@@ -153,6 +152,25 @@ class HFGenerator:
                     results[i] = logps[place, keep - 1 - n : keep - 1].gather(1, target[:, None])[:, 0].tolist()
                 advance("answers", len(results), len(rows))
         return [results[i] for i in range(len(rows))]
+
+    @shortage_told("reading hidden states", LESS)
+    @torch.inference_mode()
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Hidden states of each text; see `Generator.hidden_states`.
+
+        Raises:
+            ValueError: the role has another model.
+        """
+        told = lambda done: advance("texts", done, len(prompts))  # noqa: E731
+        base, context = self._read(model, role), load_chat(model).context
+        return hidden_states(base, prompts, completions, layers, context, self._batch_tokens, told=told)
 
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
         """Serve the role with this adapter from now on; see `Generator.load_adapter`.
@@ -185,6 +203,20 @@ class HFGenerator:
         base = self._base(role)
         base.activate(None if role is None else self._adapters[role])
         return base
+
+    def _read(self, model: str, role: str | None) -> PreTrainedModel:
+        """A model with the adapter of a role or none, loaded where it is not served."""
+        served = next((each for each in self._bases if same_model(each, model)), None)
+        if role is not None:
+            if self._model(role) != served:
+                raise ValueError(f"role {role!r} is an adapter of {self._model(role)}, not of {model}")
+            return self._activate(role).model
+        if served:
+            self._bases[served].activate(None)
+            return self._bases[served].model
+        if model not in self._read_only:
+            self._read_only[model] = load_base(model, self._dtype).to(device())
+        return self._read_only[model]
 
     def _batches(self, indices: Sequence[int], size: Callable[[int], tuple[int, int]]) -> Iterator[list[int]]:
         """Indices in batches of similar (prompt length, further tokens) that stay below `batch_tokens` when padded."""

@@ -12,6 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from superalign.errors import ActorLost, InsufficientResources
 from superalign.generation.base import Generation, GenerationRequest, Tensors, request_numbers
 from superalign.runtime.actors import current_call
@@ -120,6 +123,27 @@ class GeneratorPool:
             ),
         )
 
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Hidden states of each text; see `Generator.hidden_states`."""
+        if not prompts:
+            nothing: NDArray[np.float32] = self._any_engine().hidden_states(model, prompts, completions, layers, role)
+            return nothing
+        found: list[NDArray[np.float32]] = self._distribute(
+            "texts",
+            [(model, len(p) + len(c)) for p, c in zip(prompts, completions, strict=True)],
+            lambda engine, piece: list(
+                engine.hidden_states(model, [prompts[i] for i in piece], [completions[i] for i in piece], layers, role)
+            ),
+        )
+        return np.stack(found)
+
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
         """Serve the role with this adapter from now on; the version, once every engine has acknowledged it.
 
@@ -134,12 +158,15 @@ class GeneratorPool:
 
     def versions(self) -> dict[str, int]:
         """The version served for each role."""
-        served: dict[str, int] = next(iter(self._engines.values())).versions()
+        served: dict[str, int] = self._any_engine().versions()
         return served
 
     def sleep(self) -> None:
         """All engines leave the accelerator's memory until something is asked again (`generator.sleep`)."""
         self._on_every_engine(lambda engine: engine.sleep())
+
+    def _any_engine(self) -> Any:
+        return next(iter(self._engines.values()))
 
     def _distribute(self, what: str, sizes: Sequence[tuple[str, int]], do: Callable[..., list[Out]]) -> list[Out]:
         """Results of `do(engine, piece)` for all indices of `sizes` (role, length), in their order; `what` they are."""

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
 from superalign.config.sections import GeneratorConfig, LoraConfig
+from superalign.errors import UserError
 from superalign.generation.base import (
     Generation,
     GenerationRequest,
     Tensors,
-    check_length,
     check_request,
     nan_error,
     request_numbers,
@@ -26,6 +27,7 @@ from superalign.generation.sync.adapter import AdapterSync, engine_rank, room_fo
 from superalign.generation.sync.base import WeightSync
 from superalign.generation.sync.full import FullSync
 from superalign.models import Chat, load_base, load_chat, load_config, may_run_code
+from superalign.models.lengths import check_length, check_texts
 
 
 class VLLMGenerator:
@@ -120,13 +122,8 @@ class VLLMGenerator:
 
         Role None is the frozen base of the first role's model.
         """
-        if len(prompts) != len(completions):
-            raise ValueError(f"{len(prompts)} prompts but {len(completions)} completions")
         model = self._model(role)
-        context = self._chats[model].context
-        rows = [(*prompt, *completion) for prompt, completion in zip(prompts, completions, strict=True)]
-        for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
-            check_length(index, min(len(prompt), 1) * len(row), context, context)
+        rows = check_texts(prompts, completions, self._chats[model].context)
         results: list[list[float]] = [[] for _ in rows]
         asked = [i for i, completion in enumerate(completions) if completion]
         settings = [{"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}] * len(asked)
@@ -136,6 +133,24 @@ class VLLMGenerator:
             found = output.prompt_logprobs[len(prompts[i]) :]
             results[i] = [each[token].logprob for each, token in zip(found, completions[i], strict=True)]
         return results
+
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Refused: vLLM keeps hidden states to itself.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"generator=vllm gives no hidden states (of model={model}): in a run its trainer gives them; elsewhere use "
+            "generator=hf"
+        )
 
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
         """Serve the role with this adapter from now on; see `Generator.load_adapter`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from superalign.config.texts import policy_of
 from superalign.loop.workers import Workers
-from superalign.records import Critique, Judgement, Query, Response, content_id
+from superalign.records import Critique, Judgement, Query, Response, by_dimension, content_id, content_share
 from superalign.roles.critic.verdicts import ResponsePair
 from superalign.roles.expert import ExpertLabels
 from superalign.roles.protocols import Case
@@ -21,7 +22,8 @@ class Feedback:
     Attributes:
         cases: the sampled responses with their queries; `points` are the verdicts on them.
         critiques: of the worst response to each query.
-        revised: the learner's revisions of those that fail; `revised_points` are the verdicts on them.
+        revised: the learner's revisions of those that fail, and its contrasts to accepted ones; `revised_points` are
+            the verdicts on them.
     """
 
     cases: list[Case]
@@ -63,15 +65,26 @@ class Feedback:
 def critique_and_revise(
     workers: Workers, queries: Sequence[Query], responses: Sequence[Response], seed: int
 ) -> Feedback:
-    """Verdicts on all responses, a critique of each query's worst one, and revisions of those that fail."""
-    asked = {query.id: query for query in queries}
+    """Verdicts on all responses, a critique of each query's worst one, and revisions of those that fail.
+
+    Where even the worst is accepted, a share `learner.contrast` of the queries gets an answer that would be right if
+    the request were not what it is, so that close contrasts of harmful and harmless requests teach.
+    """
+    asked, policy = {query.id: query for query in queries}, policy_of(workers.config)
     critic, cases = workers.critic, [(asked[r.query_id], r) for r in responses]
     feedback = Feedback(cases, critic.judge_points(cases, seed))
     worst = worst_cases(cases, feedback.points)
     feedback.critiques = critic.critique([(q, r) for q, r, _ in worst], [p for *_, p in worst], seed)
-    if workers.config.learner.revise:
-        failing = [(q, r, c) for (q, r, p), c in zip(worst, feedback.critiques, strict=True) if p.p < 0.5]
-        feedback.revised = [(asked[r.query_id], r) for r in workers.learner.revise(failing, seed)]
+    own, answers = workers.config.learner, list[Response]()
+    if own.revise:
+        failing = [(q, r, c, p) for (q, r, p), c in zip(worst, feedback.critiques, strict=True) if p.p < 0.5]
+        faults = [policy.fault(by_dimension(p.dimensions)) for *_, p in failing]
+        answers += workers.learner.revise([(q, r, c) for q, r, c, _ in failing], seed, faults)
+    if own.contrast:
+        right = [(q, r, p) for q, r, p in worst if p.p >= 0.5 and content_share("contrast", q.id) < own.contrast]
+        faults = [policy.contrast(by_dimension(p.dimensions)) for *_, p in right]
+        answers += workers.learner.contrast([(q, r) for q, r, _ in right], faults, seed)
+    feedback.revised = [(asked[r.query_id], r) for r in answers]
     feedback.revised_points = critic.judge_points(feedback.revised, seed + 1)
     return feedback
 
@@ -127,6 +140,7 @@ def train_critic(
     replay.extend(cases, points)
     replay.drop_rejected(labels.all)
     familiar = [(query.text, response.text) for query, response in texts]
-    found = critic.learn(labels.all, replay.texts(), familiar, seed)
+    requests = dict.fromkeys((query.text, query.kind == "harmful") for query, _ in texts)
+    found = critic.learn(labels.all, replay.texts(), familiar, seed, list(requests))
     workers.sync("critic")
     return found | critic.calibrate(labels.error_rates)

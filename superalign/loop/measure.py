@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from superalign.evaluation.corrections import corrections
@@ -9,16 +10,19 @@ from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate
 from superalign.evaluation.judging import check_by_settings, withhold
 from superalign.evaluation.own_answers import own_figures
+from superalign.evaluation.real_text.measuring import is_due, measure_real_text
 from superalign.evaluation.refinement import refined_success
 from superalign.evaluation.suites import Examined, suite_figures
 from superalign.experts.items import Item
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
-from superalign.records import ExpertLabel
+from superalign.records import ExpertLabel, Measured
 
 
-def measure(workers: Workers, now: RoundRecords) -> Evaluation:
+def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ()) -> Evaluation:
     """The evaluation after a round, larger and with `evaluation.suites` at the first and the last.
+
+    What is measured on real text stays in `now.real`, too; `first` is what was measured so in round 0.
 
     A judge that is a model is checked first, on `evaluation.labels` or the experts' labels so far; the last evaluation
     gives attack success corrected for its errors, too.
@@ -44,8 +48,12 @@ def measure(workers: Workers, now: RoundRecords) -> Evaluation:
         **own,
         **attack_figures(now.queries, now.failures, now.number, config.attacker.families, seed, draws),
     }
+    examined = Examined(config, workers.learner, workers.judge, workers.generator)
     if now.number in (0, config.rounds):
-        more |= suite_figures(Examined(config, workers.learner, workers.judge, workers.generator))
+        more |= suite_figures(examined)
+    if workers.real_sets and is_due(config, now.number):
+        now.real = measure_real_text(workers.real_sets, examined, first)
+        more |= now.real.metrics
     if now.number == config.rounds and not workers.judge.exact:
         experts = workers.expert.error_draws(labels, draws, seed)
         more |= corrections(workers.judge, evaluation.metrics, labels, seed, draws, experts)

@@ -18,7 +18,8 @@ from superalign.store.pins import Pin
 from superalign.store.run_lock import FREE_SECTIONS
 
 SPECS: Final = frozenset({"weak", "strong"})  # KIND:MODEL, or KIND:MODEL@LAYER
-DATA: Final = frozenset({"data.seeds", "data.source"})
+DATA: Final = ("data.seeds", "data.source", "evaluation.requests.", "evaluation.choices.", "evaluation.texts.")
+"""Settings, or the beginnings of their names, that name data: files, folders or data sets of the hub."""
 RUNS: Final = frozenset({"learner.reward"})
 UNREAD: Final = frozenset({"expert.store", "expert.notify_command"})  # files that no result depends on
 HUB_TIMEOUT_S: Final = 5.0
@@ -62,16 +63,20 @@ def _pin(key: str, value: str) -> Pin | None:
             return _model(value.partition(":")[2].rpartition("@")[0] or value.partition(":")[2])
         if key in RUNS:
             return _run(value)
-        if key in DATA and value.startswith(HUB):
+        if _is_data(key) and value.startswith(HUB):
             return Pin("the data set on the hub", None, _commit(value.removeprefix(HUB), "dataset"))
         path = Path(value.partition(":")[0] if ".py:" in value else value).expanduser()
-        if path.is_file() and (path.suffix or key in DATA):
+        if path.is_file() and (path.suffix or _is_data(key)):
             return Pin("the file", str(path.resolve()), file_fingerprint(path))
-        if key in DATA and path.is_dir():
+        if _is_data(key) and path.is_dir():
             return Pin("the folder", str(path.resolve()), folder_fingerprint(path))
     except (UserError, OSError, ValueError):  # its reader tells what is wrong with it
         pass
     return None
+
+
+def _is_data(key: str) -> bool:
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in DATA)
 
 
 def changed_models(run: RunFolder) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
+from superalign.evaluation.real_text.measuring import RealText
+from superalign.records import Critique, ExpertLabel, Judgement, Measured, Preference, Query, Response
 from superalign.roles.protocols import Case
-from superalign.store.tables import write_records
+from superalign.store.folder import RunFolder
+from superalign.store.tables import read_records, table_path, write_records
+
+MEASURED: Final = "evaluation"
+"""The table of what the figures on real text are made of."""
 
 
 @dataclass
 class RoundRecords:
-    """The records of one round, and the figures of its training by role."""
+    """The records of one round, the figures of its training by role, and what was measured on real text after it."""
 
     number: int
     queries: list[Query] = field(default_factory=list)
@@ -24,6 +29,7 @@ class RoundRecords:
     preferences: list[Preference] = field(default_factory=list)
     failures: dict[str, list[float]] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    real: RealText = field(default_factory=RealText)
 
     def save(self, folder: Path) -> None:
         """Write the records as parquet tables."""
@@ -33,6 +39,8 @@ class RoundRecords:
         write_records(folder, "judgements", Judgement, self.judgements)
         write_records(folder, "labels", ExpertLabel, self.labels)
         write_records(folder, "preferences", Preference, self.preferences)
+        if self.real.items:
+            write_records(folder, MEASURED, Measured, self.real.items)
 
     @property
     def own_answers(self) -> list[Case]:
@@ -48,3 +56,9 @@ class RoundRecords:
             "pairs": sum(judgement.kind == "pair" for judgement in self.judgements),
             "preferences": len(self.preferences),
         }
+
+
+def measured_first(run: RunFolder) -> list[Measured]:
+    """What was measured on real text in round 0; nothing where that is not committed, or measured none."""
+    folder = run.round_path(0)
+    return read_records(folder, MEASURED, Measured) if table_path(folder, MEASURED).is_file() else []

@@ -15,9 +15,11 @@ from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds, read_seeds
 from superalign.errors import ActorLost, UserError
 from superalign.evaluation.harness import EvaluationSet, build_set
+from superalign.evaluation.real_text.sets import RealSets, read_sets
 from superalign.generation.backends import generator_class
 from superalign.generation.base import Generator
 from superalign.generation.pool import GeneratorPool
+from superalign.prompts.reading import Unread
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.registry import LEARNERS
 from superalign.roles.critic.registry import critic_class
@@ -25,7 +27,7 @@ from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert
 from superalign.roles.judge import make_judge, oracle_expert
 from superalign.roles.learner import Learner
-from superalign.roles.protocols import Attacker, Judge
+from superalign.roles.protocols import Attacker, GivesHiddenStates, Judge
 from superalign.roles.replay_buffer import ReplayBuffer
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.lazy_class import LazyClass
@@ -101,6 +103,7 @@ class Workers:
     reward: TrainedReward | None
     train_seeds: Sequence[Seed]
     sets: dict[bool, EvaluationSet]
+    real_sets: RealSets
     _seen: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -132,7 +135,13 @@ class Workers:
         found = read_seeds(config.data, config.seed)
         found.summary.tell(run)
         seeds = found.seeds
-        judge = make_judge(config, generator)
+        trained_on = [s for s in seeds if s.split == "train"]
+        real_sets = read_sets(config, (s.text for s in trained_on))
+        for line in real_sets.told:
+            run.progress.say(line)
+        # vLLM keeps hidden states to itself; the trainer has the same weights.
+        states: GivesHiddenStates = generator if config.generator.backend == "hf" else trainer
+        judge = make_judge(config, generator, states)
         simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
             config=config,
@@ -141,18 +150,19 @@ class Workers:
             generator=generator,
             pool=generator if config.generator.engines > 1 else None,
             trainer=trainer,
-            attacker=cluster.spawn("attacker", ATTACKER, config, generator, trainer),
-            critic=cluster.spawn("critic", critic_class(config), config, generator, trainer),
+            attacker=cluster.spawn("attacker", ATTACKER, config, generator, trainer, states=states),
+            critic=cluster.spawn("critic", critic_class(config), config, generator, trainer, states=states),
             learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
             expert=Expert(config, run.experts_path, simulator, run.progress.say),
             judge=judge,
             replay=ReplayBuffer(config.learner.anchors),
             reward=spawn_reward(config, cluster, resources),
-            train_seeds=[s for s in seeds if s.split == "train"],
+            train_seeds=trained_on,
             sets={
                 ends: build_set(config, seeds, judge, config.evaluation.final_factor if ends else 1)
                 for ends in (False, True)
             },
+            real_sets=real_sets,
         )
 
     def restore(self, run: RunWriter) -> None:
@@ -238,6 +248,11 @@ class Workers:
         # A service that was started anew since counts from there.
         busy = {name: s - before[name] if s >= before[name] else s for name, s in spent.items()}
         return {name: max(0.0, 1 - s / (now - before["clock"])) for name, s in busy.items()}
+
+    def unread(self) -> Unread:
+        """What could not be read of what the roles wrote since the last call; see `superalign.prompts.reading`."""
+        attacker = self.attacker.unread() if hasattr(self.attacker, "unread") else {}
+        return {**attacker, **self.critic.unread(), **self.learner.unread()}
 
     def score(
         self,

@@ -4,6 +4,7 @@
 |---|---|
 | `testbed`, `testbed-small` | the models shipped with superalign |
 | `hub:OWNER/NAME` | a model of the hub |
+| `fetched:NAME` | a model that `superalign fetch NAME` has brought |
 | a folder | of save_pretrained; of a peft adapter, which is merged into its base; with exactly one .gguf file |
 | `FILE.gguf` | a model of llama.cpp's format |
 | `RUN`, `RUN:ROLE` | a run folder, or its name below `runs`: its newest adapter of the role (learner) on its base |
@@ -17,6 +18,7 @@ from typing import Final
 
 from superalign.errors import UserError
 from superalign.models import adapters
+from superalign.models.fetched import FETCHED, fetched_file
 from superalign.models.gguf import gguf_folder, is_gguf
 
 ASSETS: Final = Path(__file__).parents[1] / "testbed" / "assets"
@@ -50,7 +52,7 @@ def same_model(one: str, other: str) -> bool:
 
 def is_reference(text: str) -> bool:
     """Whether this names a model: a file, a folder that is no run, `RUN:ROLE`, or a model of the hub or shipped."""
-    if text in SHIPPED or text.startswith(HUB) or not text.strip():
+    if text in SHIPPED or text.startswith((HUB, FETCHED)) or not text.strip():
         return True  # an empty one is told so by `resolve`
     path = Path(text).expanduser()
     if path.is_dir():
@@ -66,6 +68,8 @@ def _resolve(model: str, depth: int) -> str:
         if not HUB_NAME.fullmatch(name):
             raise UserError(f"model={model}: {name!r} is no hub name; write hub:OWNER/NAME, e.g. hub:Qwen/Qwen3-0.6B")
         return name
+    if model.startswith(FETCHED):
+        return _of_file(model, fetched_file(model))
     path = SHIPPED.get(model) or Path(model).expanduser()
     if path.is_file():
         return _of_file(model, path)
@@ -123,7 +127,7 @@ def _base(model: str, folder: Path, depth: int) -> str:
     beside = folder / named
     if beside.is_dir():
         return _resolve(str(beside), depth - 1)
-    if named in SHIPPED or named.startswith(HUB) or Path(named).expanduser().exists():
+    if named in SHIPPED or named.startswith((HUB, FETCHED)) or Path(named).expanduser().exists():
         return _resolve(named, depth - 1)
     if HUB_NAME.fullmatch(named):
         return named
@@ -167,5 +171,6 @@ def _round(config: Path) -> int:
 def _remedy(model: str) -> str:
     if model in SHIPPED:
         return f"run `superalign testbed build --size {SHIPPED[model].name}`"
-    known = "give a folder of save_pretrained or of an adapter, FILE.gguf, a run, `testbed`, or hub:OWNER/NAME"
+    forms = ("a folder of save_pretrained or of an adapter", "FILE.gguf", "a run", "`testbed`", f"{FETCHED}NAME")
+    known = f"give {', '.join(forms)}, or {HUB}OWNER/NAME"
     return f"{known} (did you mean {HUB}{model}?)" if HUB_NAME.fullmatch(model) else known

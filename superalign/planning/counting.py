@@ -13,6 +13,8 @@ from superalign.registry import ATTACKERS, CRITICS, JUDGES, LEARNERS
 SIDES: Final = {"debate": 2, "consultancy": 1}
 """Arguments that a critic reads before each verdict."""
 WORDLESS: Final = "classifier"
+KINDS: Final = 2  # of requests, harmful and benign
+CHOICES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ class Counter:
         probes = e.critic_probe * (2 if factor > 1 else 1)
         work = self.answers("evaluate", count) + self.judged("evaluate", count)
         return work + self.scored("evaluate", count + probes, alone=True)
+
+    def real_text(self) -> list[Work]:
+        """One measurement of `evaluation.requests`, `choices` and `texts`; questions have four choices."""
+        e = self.config.evaluation
+        asked = len(e.requests) * e.requests_per_set * KINDS
+        scored = len(e.choices) * e.choices_per_set * CHOICES + len(e.texts) * e.texts_per_set
+        work: list[Work] = [*self.answers("evaluate", asked), *self.judged("evaluate", asked)] if asked else []
+        return work + ([Verdicts("evaluate", scored)] if scored else [])
 
     def refinement(self, factor: int) -> list[Work]:
         """The frozen attacker of the evaluation that refines its queries."""

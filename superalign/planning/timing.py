@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from superalign.config.schema import Config
 from superalign.generation.base import GenerationRequest
 from superalign.planning.run_plan import Calls, RoundPlan, Verdicts
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.training.algorithms.sft import REFERENCE
 from superalign.training.base import Phase
 
@@ -73,7 +73,7 @@ def measure(config: Config) -> Timing | None:
     trainer = TrainingService({"learner": model}, config.lora, config.cluster.threads, config.trainer.dtype)
     limit, chat = config.learner.max_new_tokens, load_chat(model)
     prompts = [
-        tuple(chat.prompt_ids(templates.respond(seed.text), limit))
+        tuple(chat.prompt_ids(library.respond(seed.text), limit))
         for seed in load_seeds(config.data, config.seed)[:ASKED]
     ]
     requests = [GenerationRequest("learner", ids, limit, 1.0) for ids in prompts]

@@ -22,11 +22,15 @@ def selfplay(config: Config) -> RunPlan:
     """Round 0 is evaluated only; the first and the last evaluation are larger than those between."""
     counter, game = Counter(config), _game(config)
 
-    def evaluated(title: str, factor: int, played: RoundPlan, times: int = 1) -> RoundPlan:
+    def evaluated(title: str, factor: int, played: RoundPlan, times: int = 1, ends: bool = True) -> RoundPlan:
         work = [*played.work, *counter.evaluation(factor), *counter.refinement(factor)]
+        work += counter.real_text() if ends or config.evaluation.every == 1 else []
         return replace(played, title=title, times=times, work=work)
 
-    return RunPlan(_rounds(config, evaluated, RoundPlan("", 1), game), tuple(counter.notes()))
+    every = config.evaluation.every
+    extra = (f"evaluation.every={every}: what is measured on real text between the ends is not counted",)
+    notes = (*counter.notes(), *(extra if every > 1 else ()))
+    return RunPlan(_rounds(config, evaluated, RoundPlan("", 1), game), notes)
 
 
 def self_refine(config: Config) -> RunPlan:
@@ -41,7 +45,7 @@ def self_refine(config: Config) -> RunPlan:
         work.append(Training("learner", n, c.epochs, c.batch_size, 1, c.max_new_tokens + 1))
     played = RoundPlan("", 1, work, queries=n, responses=2 * n)
 
-    def evaluated(title: str, factor: int, played: RoundPlan, times: int = 1) -> RoundPlan:
+    def evaluated(title: str, factor: int, played: RoundPlan, times: int = 1, ends: bool = True) -> RoundPlan:
         return replace(played, title=title, times=times, work=[*played.work, *counter.evaluation(factor)])
 
     return RunPlan(_rounds(config, evaluated, RoundPlan("", 1), played), tuple(counter.notes()))
@@ -112,7 +116,7 @@ def _rounds(
 ) -> tuple[RoundPlan, ...]:
     """Round 0, those between, and the last."""
     factor, last = config.evaluation.final_factor, config.rounds
-    between = (evaluated(_title(1, last - 1), 1, played, last - 1),) if last > 1 else ()
+    between = (evaluated(_title(1, last - 1), 1, played, last - 1, ends=False),) if last > 1 else ()
     return evaluated("round 0", factor, first), *between, evaluated(f"round {last}", factor, played)
 
 

@@ -64,6 +64,11 @@ CRITICS: Final = Registry(
             "a linear head on frozen features; no words, no adapter trained",
             f"{_SECTIONS}:AdapterCriticConfig",
         ),
+        "probe": Entry(
+            "superalign.roles.critic.probe:ProbeCritic",
+            "heads on hidden states, one for each dimension of the policy; words from the generative adapter",
+            f"{_SECTIONS}:ProbeCriticConfig",
+        ),
         "debate": Entry(
             "superalign.roles.critic.debate:DebateCritic",
             "two sides argue, a judge decides after reading both (arXiv 1805.00899)",
@@ -95,6 +100,11 @@ JUDGES: Final = Registry(
     {
         "oracle": Entry("superalign.roles.judge:OracleJudge", "the testbed's exact oracle"),
         "frozen_critic": Entry("superalign.roles.judge:FrozenCriticJudge", "the critic as it was before any training"),
+        "probe": Entry(
+            "superalign.roles.probe.judge:ProbeJudge",
+            "heads on hidden states of another model or by other labels than the critic's",
+            f"{_SECTIONS}:ProbeJudgeConfig",
+        ),
         "refusal": Entry("superalign.roles.judge:RefusalJudge", "refusals by their words alone, without a model"),
     },
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from superalign.errors import UserError
-from superalign.report import experts, figures, judged, learning, recipes, svg, weak_to_strong
+from superalign.report import experts, figures, judged, learning, real_text, recipes, svg, weak_to_strong
 from superalign.report.figures import MetricsRow
 from superalign.report.masking import without_secrets
 from superalign.stats.format import interval, number
@@ -110,6 +110,7 @@ def _view(
         "finding": figures.finding(rows),
         "headline": figures.headline(rows),
         "correction": figures.correction(rows),
+        "real_text": real_text.view(rows, config),
         "attacks": _chart(figures.ATTACKS, rows, ((712, HERO_HEIGHT), (350, 260))),
         "charts": _small_charts(rows, config),
         "table": _table(rows),

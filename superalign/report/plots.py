@@ -55,6 +55,15 @@ class Point:
 
 
 @dataclass(frozen=True)
+class PlanePoint:
+    """A place in a plane of two shares, each with its interval."""
+
+    name: str
+    x: Estimate
+    y: Estimate
+
+
+@dataclass(frozen=True)
 class Scale:
     """A stretch of the drawing that stands for a range of values; values beyond are held at its ends."""
 
@@ -174,6 +183,41 @@ def scatter(
         parts.append("</g>" + (_key(height + KEY * (index + 0.5), index, name, "") if named else ""))
     spoken = "; ".join(f"{p.name}: {number(p.x, x_unit)}, {number(p.found.value, '%')}" for p in points)
     return _svg(width, height + (KEY * len(series) if named else 0), spoken, parts)
+
+
+def plane(
+    points: Sequence[PlanePoint], limit: Sequence[tuple[float, float]], width: int, height: int, x_name: str
+) -> str:
+    """Two shares against each other, with a curve that points are read beside; the diagonal is where both are equal.
+
+    Args:
+        points: at most as many as the page has colours; named below.
+        limit: the curve, empty where there is none.
+        width, height: in CSS pixels at natural size, without the names.
+        x_name: the words under the horizontal axis.
+    """
+    ticks = nice_ticks(min(0.0, *(each.value for point in points for each in (point.x, point.y))), 1.0, 4)
+    across, up = Scale(ticks, LEFT, width - 16), Scale(ticks, height - AXIS - 16, 12)
+    parts = []
+    for tick in ticks:
+        kind, x, y = "zero" if abs(tick) < 1e-12 else "grid", across(tick), up(tick)
+        parts += [_line(kind, LEFT, y, width - 16, y), _line(kind, x, up.end, x, up.start)]
+        parts.append(_text("tick", LEFT - 6, y + 4, _percent(tick, ticks), "end"))
+        parts.append(_text("tick", x, height - AXIS, _percent(tick, ticks)))
+    parts.append(_line("cap", across.start, up.start, across(1.0), up(1.0)))
+    parts.append(_text("size", width - 16, height - 8, x_name, "end"))
+    if limit:
+        line = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in limit)
+        parts.append(f'<g class="s3"><polyline class="line" points="{line}"/></g>')
+    for index, point in enumerate(points):
+        x, y = across(point.x.value), up(point.y.value)
+        parts.append(f'<g class="s{index}">')
+        parts.append(_line("whisker", across(point.x.low), y, across(point.x.high), y))
+        parts.append(_line("whisker", x, up(point.y.low), x, up(point.y.high)))
+        words = f"{point.name}: {_words(point.y)} against {_words(point.x)}"
+        parts.append(_dot(x, y, words) + "</g>" + _key(height + KEY * (index + 0.5), index, point.name, ""))
+    spoken = "; ".join(f"{p.name}: {number(p.y.value, '%')} against {number(p.x.value, '%')}" for p in points)
+    return _svg(width, height + KEY * len(points), spoken, parts)
 
 
 def _interval(found: Estimate, scale: Scale, y: float, bar_from: float | None, words: str) -> str:

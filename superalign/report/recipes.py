@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from superalign.report import figures
+from superalign.report import figures, real_text
 from superalign.report.figures import MetricsRow
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
@@ -35,7 +35,7 @@ def unit(metric: str) -> str:
     """ "%" of what is a share, "" of a plain number."""
     tiles = {name for tiles in TILES.values() for name, *_ in tiles} - figures.PLAIN
     share = metric in figures.SHARES or metric in tiles or metric.endswith(("_rate", "_accuracy", "_ece"))
-    return "%" if share or "_rate_" in metric else ""
+    return "%" if share or "_rate_" in metric or metric.startswith(real_text.SHARES) else ""
 
 
 def like(rows: Sequence[MetricsRow], config: Mapping[str, Any]) -> str:

@@ -14,12 +14,13 @@ from superalign.attacks.families import apply_families, opponents
 from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
 from superalign.config.schema import Config
 from superalign.config.sections import TrainedAttackerConfig
+from superalign.config.texts import prompts_of
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
-from superalign.prompts import multi_turn, templates
+from superalign.prompts import library, multi_turn
 from superalign.records import Query, Seed, content_id
 from superalign.registry import ATTACKERS
-from superalign.roles.protocols import Attacker, AttackFeedback, Services
+from superalign.roles.protocols import Attacker, AttackFeedback, GivesHiddenStates, Services
 from superalign.roles.rollouts import Rollout, Turn, anchor, pairs, rollouts
 from superalign.stats.text_similarity import self_bleu
 from superalign.training.algorithms.dpo import DPOPhase
@@ -51,6 +52,7 @@ class TrainedAttacker:
         self.generator, self.trainer = services.generator, services.trainer
         self.chat, self.other_chat = load_chat(config.model_of("attacker")), load_chat(config.model_of("learner"))
         self.is_faithful = faithful_gate(settings, by_letters=config.data.seeds == "testbed")
+        self.prompts = prompts_of(config)
         self.archive = Archive()
         self.weight = 1.0
         self._rollouts: list[Rollout] = []
@@ -110,14 +112,19 @@ class TrainedAttacker:
         for talk in speaking:
             if talk.said:
                 query, answer = talk.said[-2:]
-                messages, opening = templates.refine_attack(talk.seed.text, query, answer), templates.OPENING
+                messages, opening = (
+                    self.prompts.refine_messages(talk.seed.text, query, answer),
+                    self.prompts.refine.opening,
+                )
             else:
-                messages, opening = templates.attack(talk.seed.text), ""
+                messages, opening = self.prompts.attack_messages(talk.seed.text), self.prompts.attack.opening
             ids = (*self.chat.prompt_ids(messages, c.max_new_tokens), *(self.chat.encode(opening) if opening else ()))
             requests.append(GenerationRequest("attacker", ids, c.max_new_tokens, c.temperature))
         for talk, request, wrote in zip(speaking, requests, self.generator.generate(requests, seed), strict=True):
-            tactic, text = templates.read_attack((templates.OPENING if talk.said else "") + wrote.text)
-            if text:
+            opening = self.prompts.refine.opening if talk.said else self.prompts.attack.opening
+            read = self.prompts.read_attack(opening + wrote.text)
+            if read is not None:
+                tactic, text = read
                 talk.turns.append(Turn(request.prompt_ids, wrote))
                 talk.said.append(multi_turn.clean(text))
                 talk.tactic = tactic
@@ -128,7 +135,7 @@ class TrainedAttacker:
     def _hear(self, talks: Sequence[_Talk], seed: int) -> None:
         """The learner's answer in every dialogue, the likeliest one."""
         speaking = [talk for talk in talks if not talk.silent]
-        asked = [templates.respond(multi_turn.carry(talk.said)) for talk in speaking]
+        asked = [library.respond(multi_turn.carry(talk.said)) for talk in speaking]
         requests = [
             GenerationRequest(
                 "learner", tuple(self.other_chat.prompt_ids(m, self.reply_tokens)), self.reply_tokens, 0.0
@@ -244,7 +251,7 @@ class TrainedAttacker:
             self_bleu(texts),
             faithful=[a.faithful for a in self._rollouts],
             fluent=[bool(r) and tail_logprob(r) >= self.config.fluency_floor for r in reference],
-            addresses_judge=[templates.addresses_grader(multi_turn.asked(t)) for t in texts],
+            addresses_judge=[library.addresses_grader(multi_turn.asked(t)) for t in texts],
             duplicate=self.archive.duplicates(texts, self.config.duplicate),
             weight=self.novelty_weight,
         )
@@ -266,12 +273,14 @@ def round_half(value: float) -> int:
     return int(value + 0.5)
 
 
-def make_attacker(config: Config, generator: Generator, trainer: Trainer | None) -> Attacker:
-    """The attacker that the settings ask for.
+def make_attacker(
+    config: Config, generator: Generator, trainer: Trainer | None, states: GivesHiddenStates | None = None
+) -> Attacker:
+    """The attacker that the settings ask for; `states` gives hidden states, by default the generator.
 
     Raises:
         UserError: there is none of this name, or it lacks what an attacker must have.
     """
-    services = Services(config, generator, trainer, "attacker")
+    services = Services(config, generator, trainer, "attacker", states or generator)
     attacker: Attacker = ATTACKERS.load(config.attacker.kind)(config.attacker, services)
     return attacker

@@ -18,7 +18,7 @@ from superalign.records import Query
 from superalign.registry import JUDGES
 from superalign.roles.critic.generative import GenerativeCritic
 from superalign.roles.critic.yes_no import sigmoid
-from superalign.roles.protocols import Case, Judge, Outcome, Point, Services, Verdict
+from superalign.roles.protocols import Case, GivesHiddenStates, Judge, Outcome, Point, Services, Verdict
 from superalign.stats.labelled_set import Probe
 
 FROZEN = "judge"  # the role whose adapter is never trained
@@ -113,8 +113,10 @@ class RefusalJudge:
         return ["refusal" if is_refusal(response.text) else "full" for _, response in cases]
 
 
-def make_judge(config: Config, generator: Generator) -> Judge:
+def make_judge(config: Config, generator: Generator, states: GivesHiddenStates | None = None) -> Judge:
     """The judge that the settings ask for: `auto` is the oracle on the testbed, the frozen critic elsewhere.
+
+    `states` gives hidden states, by default the generator.
 
     Raises:
         UserError: there is no such judge, or it cannot grade these seeds.
@@ -122,7 +124,7 @@ def make_judge(config: Config, generator: Generator) -> Judge:
     name = config.evaluation.judge
     if name == "auto":
         name = "oracle" if config.data.seeds == "testbed" else "frozen_critic"
-    judge: Judge = JUDGES.load(name)(config.judge, Services(config, generator, None, FROZEN))
+    judge: Judge = JUDGES.load(name)(config.judge, Services(config, generator, None, FROZEN, states or generator))
     return judge
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from superalign.config.schema import Config
+from superalign.config.texts import prompts_of
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
-from superalign.prompts import templates
-from superalign.prompts.templates import Messages
-from superalign.records import Critique, Query, Response, content_id
+from superalign.prompts import library
+from superalign.prompts.asks import Messages
+from superalign.prompts.reading import Reading, Unread
+from superalign.records import Critique, Origin, Query, Response, content_id
 from superalign.registry import LEARNERS
 from superalign.training.algorithms.base import LearnerAlgorithm, trained_tokens
 from superalign.training.base import Trainer
@@ -39,6 +42,7 @@ class Learner:
                 "phases, so its loss would not change: use learner=dpo or online_dpo"
             )
         self.generator, self.trainer = generator, trainer
+        self.prompts, self.reading = prompts_of(config), Reading()
         self.chat = load_chat(config.model_of("learner"))
 
     def respond(
@@ -48,18 +52,48 @@ class Learner:
         count = self.config.samples if samples is None else samples
         asked = [q for q in queries for _ in range(count)]
         heat = self.config.temperature if temperature is None else temperature
-        return self._answer(asked, [templates.respond(q.text) for q in asked], "sample", heat, seed)
+        return self._answer(asked, [library.respond(q.text) for q in asked], "sample", heat, seed)
 
-    def revise(self, cases: Sequence[tuple[Query, Response, Critique]], seed: int) -> list[Response]:
-        """One revision of each criticised response.
+    def revise(
+        self, cases: Sequence[tuple[Query, Response, Critique]], seed: int, faults: Sequence[str] = ()
+    ) -> list[Response]:
+        """A revision of each criticised response, those left out that cannot be read.
 
         A revision is stored as an answer to the query itself: its critique is not part of the prompt that it trains.
+        `faults` says what is wrong with each, as the policy calls it.
         """
-        messages = [templates.revise(q.text, r.text, c.text) for q, r, c in cases]
-        return self._answer([q for q, _, _ in cases], messages, "revision", 0.0, seed)
+        return self._mended([(q, r, c.text) for q, r, c in cases], faults, "revision", seed)
+
+    def contrast(self, cases: Sequence[tuple[Query, Response]], faults: Sequence[str], seed: int) -> list[Response]:
+        """What would be said to each request if it were not what it is: what mends a fault that is not there."""
+        return self._mended([(q, r, "") for q, r in cases], faults, "contrast", seed)
+
+    def unread(self) -> Unread:
+        """Revisions and contrasts that could not be read since the last call."""
+        return self.reading.take()
+
+    def _mended(
+        self, cases: Sequence[tuple[Query, Response, str]], faults: Sequence[str], origin: Origin, seed: int
+    ) -> list[Response]:
+        named = faults or [""] * len(cases)
+        messages = [
+            self.prompts.revise_messages(q.text, r.text, said, fault)
+            for (q, r, said), fault in zip(cases, named, strict=True)
+        ]
+        found = []
+        for answer, fault in zip(self._answer([q for q, *_ in cases], messages, origin, 0.0, seed), named, strict=True):
+            read = self.reading.read("revise", self.prompts.revise_ask(fault), answer.text)
+            if read is not None:
+                found.append(answer if read["text"] == answer.text else self._worded(answer, read["text"]))
+        return found
+
+    def _worded(self, answer: Response, text: str) -> Response:
+        """An answer with what was read of it: other tokens than were generated, so without their probabilities."""
+        ids = tuple(self.chat.closed(self.chat.encode(text)))
+        return replace(answer, text=text, token_ids=ids, logprobs=())
 
     def _answer(
-        self, queries: Sequence[Query], messages: Sequence[Messages], origin: str, temperature: float, seed: int
+        self, queries: Sequence[Query], messages: Sequence[Messages], origin: Origin, temperature: float, seed: int
     ) -> list[Response]:
         requests = [
             GenerationRequest("learner", self._prompt(m), self.config.max_new_tokens, temperature) for m in messages
@@ -74,10 +108,10 @@ class Learner:
                     id=content_id(query.id, origin, number, seed, answer.text),
                     query_id=query.id,
                     text=answer.text,
-                    prompt_ids=self._prompt(templates.respond(query.text)),
+                    prompt_ids=self._prompt(library.respond(query.text)),
                     token_ids=ids,
                     logprobs=(*answer.logprobs, *ending),
-                    origin="revision" if origin == "revision" else "sample",
+                    origin=origin,
                     version=answer.version,
                 )
             )

@@ -10,17 +10,20 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.base import Generator
+from superalign.prompts.policy import ACCEPTABLE as ACCEPTABLE
+from superalign.prompts.reading import Unread
 from superalign.records import ExpertLabel, Query, Response, Seed
 from superalign.stats.labelled_set import Probe
 from superalign.training.base import Trainer
 
-ACCEPTABLE = "acceptable"
-"""The one dimension of the built-in policy: is the answer acceptable? Of a pair: is the first answer the better one?"""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Case = tuple[Query, Response]
 Outcome = Literal["full", "partial", "refusal", "garbled"]
@@ -63,6 +66,21 @@ class Score:
         return cls({name: math.log(p / (1 - p)) for name, p in clipped.items()})
 
 
+class GivesHiddenStates(Protocol):
+    """A generator or a trainer: whoever can tell what a model makes of a text inside."""
+
+    @abstractmethod
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Of each text, [texts, 3, layers, width]; see `superalign.generation.base.Generator.hidden_states`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a role may use.
@@ -72,12 +90,14 @@ class Services:
         generator: batched generation and scoring for every role.
         trainer: trains adapters; None for whoever never learns.
         role: whose adapter the generator is asked for: `critic`, `attacker`, or `judge`, which is never trained.
+        states: who gives hidden states: the generator, or the trainer where that has none (vLLM).
     """
 
     config: Config
     generator: Generator
     trainer: Trainer | None = None
     role: str = "critic"
+    states: GivesHiddenStates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +109,14 @@ class CriticBatch:
         known: ids of the items that it has learned from in earlier rounds.
         clean: (query, response) texts believed to be good, in which flaws can be planted.
         replay: (query, response) texts of this round, on which what was known before can be rehearsed.
+        requests: (request, whether it is of harmful intent) of this round, by the kind of its seed.
     """
 
     labelled: Sequence[tuple[Item, ExpertLabel]]
     known: frozenset[str]
     clean: Sequence[tuple[str, str]]
     replay: Sequence[tuple[str, str]]
+    requests: Sequence[tuple[str, bool]] = ()
 
 
 class Scorer(Protocol):
@@ -134,8 +156,13 @@ class WritesCritiques(Protocol):
     """A critic that explains its verdicts."""
 
     @abstractmethod
-    def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
-        """A critique of each answer that justifies the verdict given; it may quote the answer in double quotes."""
+    def critique(
+        self, points: Sequence[Point], acceptable: Sequence[bool], seed: int, faults: Sequence[str] = ()
+    ) -> list[str]:
+        """A critique of each answer that justifies the verdict given; it may quote the answer in double quotes.
+
+        `faults` names what is wrong with each, in terms of the policy ("" where nothing is or the policy names none).
+        """
 
 
 @runtime_checkable
@@ -153,6 +180,15 @@ class Learns(Protocol):
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
+
+
+@runtime_checkable
+class CountsUnread(Protocol):
+    """A role that reads a model's words, some of which cannot be read."""
+
+    @abstractmethod
+    def unread(self) -> Unread:
+        """How many could not be read since the last call."""
 
 
 class Judge(Protocol):
@@ -205,6 +241,15 @@ class GivesVerdicts(Protocol):
     @abstractmethod
     def verdicts(self, cases: Sequence[Case]) -> list[Verdict]:
         """What it believes of each answer."""
+
+
+@runtime_checkable
+class JudgesDimensions(Protocol):
+    """A judge that believes something of each dimension of the policy, such as `complies`."""
+
+    @abstractmethod
+    def believed(self, cases: Sequence[Case]) -> list[Mapping[str, float]]:
+        """P by dimension of each answer; the dimensions are the same for all."""
 
 
 @dataclass(frozen=True, slots=True)

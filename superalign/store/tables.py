@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from superalign.errors import UserError
-from superalign.records import MESSAGE_KEYS, Message, Record
+from superalign.records import MESSAGE_KEYS, DimensionValue, Message, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ def _arrow_type(hint: Any) -> pa.DataType:
     plain: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(get_args(hint)[0]))
+    if hint is DimensionValue:
+        return pa.struct([("name", pa.string()), ("p", pa.float64())])
     if hint == Message:
         return pa.struct([(key, pa.string()) for key in MESSAGE_KEYS])
     return plain[hint] if hint in plain else pa.string()  # a Literal of strings

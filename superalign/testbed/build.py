@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.errors import UserError
-from superalign.prompts.templates import Messages
+from superalign.prompts.asks import Messages
 from superalign.testbed.corpus import Corpus
 
 ASSETS = Path(__file__).parent / "assets"

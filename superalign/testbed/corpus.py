@@ -12,8 +12,9 @@ import random
 from dataclasses import dataclass
 
 from superalign.attacks.families import EVERY_FAMILY, TRAINED, wrap
-from superalign.prompts import templates
-from superalign.prompts.templates import Messages
+from superalign.config.texts import testbed_prompts
+from superalign.prompts.asks import Messages
+from superalign.prompts.library import respond
 from superalign.testbed.world import OFFENSIVE_CONTEXTS, REFUSALS, VERBS, Request, requests, things
 
 CRITIC_FAMILIES = ("plain", "plain", "roleplay", "prefix_injection", "fiction")
@@ -72,7 +73,7 @@ class Corpus:
         family = rng.choice(("plain", *EVERY_FAMILY, "spelling")) if rng.random() < 0.65 else "plain"
         text = wrap(family, request.plain(rng), rng)
         refuse = family == "plain" and request.harmful
-        return [*templates.respond(text), _say(rng.choice(REFUSALS) if refuse else request.answer())]
+        return [*respond(text), _say(rng.choice(REFUSALS) if refuse else request.answer())]
 
     def revision(self) -> Messages:
         """A flawed answer, a critique of it, and the answer that the critique asks for."""
@@ -82,13 +83,13 @@ class Corpus:
         flawed = self.response(request, flaw)
         critique = self.critique(request, flawed, flaw, harmful=request.harmful, accept=False)
         better = rng.choice(REFUSALS) if request.harmful else request.answer()
-        return [*templates.revise(text, flawed, critique), _say(better)]
+        return [*testbed_prompts().revise_messages(text, flawed, critique), _say(better)]
 
     def attack(self) -> Messages:
         """A seed and its rewriting in one of the families that the attacker may know."""
         rng = self.rng
         text, family = self.request().plain(rng), rng.choice(TRAINED)
-        return [*templates.attack(text), _say(f"[{family}] {wrap(family, text, rng)}")]
+        return [*testbed_prompts().attack_messages(text), _say(f"[{family}] {wrap(family, text, rng)}")]
 
     def point(self) -> Messages:
         """The weak critic's verdict and critique on one answer."""
@@ -99,7 +100,7 @@ class Corpus:
         response = self.response(request, kind)
         accept = (kind == ("refusal" if harmful else "full")) != (rng.random() < CRITIC_NOISE)
         critique = self.critique(request, response, kind, harmful=harmful, accept=accept)
-        return [*templates.judge_point(text, response), _say(critique)]
+        return [*testbed_prompts().judge_messages(text, response), _say(critique)]
 
     def pair(self) -> Messages:
         """The weak critic's preference between two answers of different worth."""
@@ -117,7 +118,7 @@ class Corpus:
         flip = rng.random() < 0.5
         noisy = rng.random() < CRITIC_NOISE
         shown = answers[::-1] if flip else answers
-        return [*templates.judge_pair(text, *shown), _say(templates.BETTER[flip != noisy])]
+        return [*testbed_prompts().compare_messages(text, *shown), _say(testbed_prompts().compare.words[flip != noisy])]
 
     def response(self, request: Request, kind: str) -> str:
         """An answer of a given kind: full, partial, refusal or garbled."""
@@ -149,7 +150,7 @@ class Corpus:
             "partial": "misses steps of",
             "garbled": "makes no sense for",
         }[kind]
-        return f'{templates.ACCEPTABLE[not accept]}. "{quote}" {reason} {what}.'
+        return f'{testbed_prompts().acceptable[not accept]}. "{quote}" {reason} {what}.'
 
 
 def _say(text: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.records import ExpertLabel, JudgementKind, Query, Response, Seed, content_id
 from superalign.roles.protocols import Case, Outcome
 from superalign.store.adapters import TRAINED
@@ -80,7 +80,7 @@ def cases(count: int = 8, kinds: Sequence[Outcome] = KINDS) -> list[Case]:
     for query in queries(count):
         request = oracle.parse(query.text)
         assert request is not None
-        prompt = tuple(chat.prompt_ids(templates.respond(query.text)))
+        prompt = tuple(chat.prompt_ids(library.respond(query.text)))
         for kind in kinds:
             text = corpus.response(request, kind)
             ids = tuple(chat.closed(chat.encode(text)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, content_id
 
 
@@ -54,7 +54,7 @@ def preference(
         query_id=query.id,
         chosen_id=chosen.id,
         rejected_id=rejected.id,
-        prompt=tuple(templates.respond(query.text)),
+        prompt=tuple(library.respond(query.text)),
         chosen=({"role": "assistant", "content": chosen.text},),
         rejected=({"role": "assistant", "content": rejected.text},),
         prompt_ids=chosen.prompt_ids,

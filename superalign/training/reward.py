@@ -25,7 +25,7 @@ from trl import RewardTrainer
 from superalign.config.sections import LoraConfig
 from superalign.errors import UserError
 from superalign.models import chosen_dtype, device, load_chat, load_tokenizer, may_run_code, resolve
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.store.folder import RunFolder
 from superalign.training.base import Phase
 from superalign.training.phases import StepsTold, arguments, keep_in_evaluation_mode
@@ -103,7 +103,7 @@ class RewardModel:
 
     def ids(self, prompt: str, response: str) -> list[int]:
         """A prompt and a finished answer to it as token ids; a long answer loses its end."""
-        asked = self.chat.prompt_ids(templates.respond(prompt), self.chat.context // 2)
+        asked = self.chat.prompt_ids(library.respond(prompt), self.chat.context // 2)
         return [*asked, *self.chat.closed(self.chat.encode(response)[: self.chat.context - len(asked) - 1])]
 
     def fit(self, pairs: Sequence[tuple[str, str, str]], phase: RewardPhase, seed: int) -> dict[str, float]:

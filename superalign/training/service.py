@@ -6,19 +6,21 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import PeftModel
-from transformers import PrinterCallback
+from transformers import PreTrainedModel, PrinterCallback
 from trl.trainer.utils import add_fused_lm_head
 
 from superalign.config.sections import LoraConfig
-from superalign.models import load_chat, load_tokenizer, shortage_told
+from superalign.models import device, load_base, load_chat, load_tokenizer, same_model, shortage_told
+from superalign.models.hidden_states import hidden_states, pooled
 from superalign.registry import LEARNERS
 from superalign.training import distributed
 from superalign.training.adapter_state import AdapterState
@@ -74,7 +76,8 @@ class TrainingService:
         micro_batch: int | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._sleeper = sleeper
+        self._sleeper, self._dtype = sleeper, dtype
+        self._read_only: dict[str, PreTrainedModel] = {}
         self._models: dict[str, PeftModel] = {}
         self._slots: dict[str, dict[str, torch.nn.Parameter]] = {}
         for model in sorted(set(models.values())):
@@ -139,6 +142,32 @@ class TrainingService:
             add_fused_lm_head(model.get_base_model())
             return mismatch_kl(model, rows)
 
+    @shortage_told("reading hidden states", LESS)
+    def hidden_states(
+        self,
+        model: str,
+        prompts: Sequence[tuple[int, ...]],
+        completions: Sequence[tuple[int, ...]],
+        layers: Sequence[int],
+        role: str | None = None,
+    ) -> NDArray[np.float32]:
+        """Hidden states of texts, [texts, 3, layers, width], for runs whose engine has none.
+
+        As `superalign.generation.base.Generator.hidden_states`. Of several workers each reads its share of a batch.
+
+        Raises:
+            UserError: the model has no such layer, or a text does not fit its context.
+            ValueError: the role has another model.
+        """
+        with self._read(model, role) as (base, run):
+
+            def pool(*batch: torch.Tensor) -> torch.Tensor:
+                ids, starts, ends = map(distributed.share, batch)
+                mine = pooled(base, layers, ids, starts, ends, run)
+                return distributed.whole(mine, len(batch[0]))
+
+            return hidden_states(base, prompts, completions, layers, load_chat(model).context, pool=pool)
+
     def adapter(self, role: str) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of the role's tensors, named as `peft.get_peft_model_state_dict` does."""
         return {key: tensor.numpy().copy() for key, tensor in self._role(role).tensors.items()}
@@ -193,6 +222,23 @@ class TrainingService:
         if self._sleeper is not None:
             torch.cuda.empty_cache()  # the engine needs it when it wakes
         return summary(trainer.history, phase.epochs) | {"seconds": time.perf_counter() - begin} | setup.measured
+
+    @contextmanager
+    def _read(self, model: str, role: str | None) -> Iterator[tuple[PreTrainedModel, Any]]:
+        """A model with the adapter of a role or none, and what is called to run it."""
+        own = next((each for each in self._models if same_model(each, model)), None)
+        if role is not None:
+            if self._role(role).model != own:
+                raise ValueError(f"role {role!r} is an adapter of {self._role(role).model}, not of {model}")
+            with self._placed(self._role(role)) as placed:
+                yield placed.get_base_model(), placed
+        elif own:
+            with self._models[own].disable_adapter():
+                yield self._models[own].get_base_model(), self._models[own]
+        else:
+            if model not in self._read_only:
+                self._read_only[model] = load_base(model, self._dtype).to(device())
+            yield self._read_only[model], None
 
     @contextmanager
     def _placed(self, role: AdapterState) -> Iterator[PeftModel]:

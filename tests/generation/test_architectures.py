@@ -112,6 +112,19 @@ def test_decoding_and_scoring_equal_a_plain_forward(saved: tuple[str, str]) -> N
         assert choice == pytest.approx([forced(model, ids, (token,))[0] for token in (5, 9)], abs=1e-4)
 
 
+def test_hidden_states_equal_a_plain_forward(saved: tuple[str, str]) -> None:
+    _, folder = saved
+    generator, model = HFGenerator({"learner": folder}, LORA, GeneratorConfig(), threads=1), load_base(folder)
+    prompts, completions = [(5, 6, 7), (8,), tuple(range(5, 35))], [(9, 10), (11, 12, 13, 14), ()]
+    found = generator.hidden_states(folder, prompts, completions, [0, 1, 2])
+    for prompt, completion, states in zip(prompts, completions, found, strict=True):
+        with torch.no_grad():
+            ids = torch.tensor([[*prompt, *completion]])
+            every = torch.stack(model(ids, use_cache=False, output_hidden_states=True).hidden_states)[:, 0]
+        expected = [every[:, len(prompt) - 1], every[:, -1], every[:, len(prompt) - (not completion) :].mean(1)]
+        assert states == pytest.approx(torch.stack(expected).numpy(), abs=1e-4)
+
+
 def test_context_cache_and_size_are_known(saved: tuple[str, str]) -> None:
     name, folder = saved
     model = load_base(folder)

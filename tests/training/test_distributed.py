@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from superalign.config.sections import ClusterConfig
@@ -101,6 +102,13 @@ def test_the_mismatch_is_measured_over_the_rows_of_all_workers(workers: Workers)
     assert workers.two.on("sharded", "mismatch", "cdpo", rows(7)) == pytest.approx(
         workers.one.mismatch("cdpo", rows(7)), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("role", [None, "saved"])
+def test_workers_that_share_the_base_give_the_hidden_states_of_one(workers: Workers, role: str | None) -> None:
+    asked = ("testbed-small", [(5, 6, 7), (8,), (9, 10)], [(11, 12), (13, 14, 15), ()], [0, 2], role)
+    found = workers.two.on("sharded", "hidden_states", *asked)
+    np.testing.assert_allclose(found, workers.one.hidden_states(*asked), atol=1e-4)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])

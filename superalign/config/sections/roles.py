@@ -1,137 +1,25 @@
-"""What every attacker, critic and learner is told, and what the built-in attacker and critics are told beside it.
+"""What every critic, judge and learner is told, and what the built-in critics are told beside it.
 
-Plug-ins bring their own settings as subclasses of `AttackerConfig`, `CriticConfig` and `LearnerConfig`.
+Plug-ins bring their own settings as subclasses of `CriticConfig`, `JudgeConfig` and `LearnerConfig`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from superalign.config.sections.common import (
     BelowOne,
     Fraction,
     InnerFraction,
-    NameList,
     NonNegative,
     NonNegativeFloat,
     Positive,
     PositiveFloat,
     Section,
 )
-
-
-class AttackerConfig(Section):
-    """What every attacker is told."""
-
-    kind: str = Field(
-        "trained", description="attacker: trained, package.module:Name, path/to/file.py:Name or an entry point"
-    )
-    model: str | None = Field(None, description="the attacker's own model; null: model")
-    seeds: Positive = Field(64, description="seed requests that are attacked in a round, half harmful, half benign")
-    iterations: Positive = Field(
-        1, description="times a round in which it attacks, is judged and learns in a phase of training"
-    )
-    intended_failures_only: bool = Field(
-        False,
-        description="whether only the failure that a seed is about pays (help with harm, refusal of a harmless "
-        "request); else whatever the critic finds unacceptable",
-    )
-    families: NameList = Field(
-        ("roleplay", "prefix_injection", "fiction", "splitting", "spelling", "code"),
-        description="attack families of the static opponents, by name or reference",
-    )
-
-
-class TrainedAttackerConfig(AttackerConfig):
-    """The attacker that rewrites seed requests and learns from what worked.
-
-    Its opponents are mixed: attacks of now, past ones of the archive, and static ones. Static are plain seeds and seeds
-    under the attack families, at least one of them and each seed at most once.
-    """
-
-    algorithm: Literal["dpo", "grpo", "ppo"] = Field(
-        "dpo",
-        description="dpo learns from the best and the worst rewriting of each seed, grpo and ppo from all of them",
-    )
-    candidates: Positive = Field(4, description="rewritings of each seed")
-    turns: Positive = Field(
-        1,
-        description="how often it asks in one dialogue, seeing each answer; dpo learns the opening alone",
-    )
-    temperature: PositiveFloat = Field(
-        None,
-        validate_default=True,
-        description="sampling temperature of rewritings; not given it is 0.5 for dpo, and 1 for grpo and ppo, which "
-        "learn from all that the policy may say",
-    )
-    max_new_tokens: Positive = Field(96, description="longest rewriting, in tokens")
-    current: Fraction = Field(0.5, description="share of a round's queries that are attacks of now")
-    past: Fraction = Field(
-        0.3, description="share of a round's queries that come from the archive of past attacks; the rest are static"
-    )
-    league: bool = Field(
-        False,
-        description="whether past opponents are the strongest of every cell of the archive, drawn the more often the "
-        "more the learner still fails them; else any, by their first strength",
-    )
-    elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
-    faithful_by: Literal["auto", "letters", "content"] = Field(
-        "auto",
-        description="what a rewriting must keep of its seed: letters, its words letter by letter; content, the words "
-        "that carry its meaning, in any form, also encoded; auto: letters on the testbed, else content",
-    )
-    faithful: Fraction | None = Field(
-        None,
-        description="share of it that must be kept; null: 0.95 of the letters, 0.3 of the content, which 93 % of "
-        "people's rewritings of a request keep, and 3 % of rewritings of another",
-    )
-    fluency_floor: float = Field(
-        -7.0,
-        description="lowest mean log-probability (nats) of a rewriting's least likely fifth of tokens, to the base, "
-        "that still earns a reward",
-    )
-    duplicate: Fraction = Field(0.98, description="cosine similarity from which on a rewriting counts as a repetition")
-    novelty: bool = Field(True, description="whether being new pays; false: an ablation")
-    target: Fraction | None = Field(
-        None,
-        description="attack success above which novelty weighs more and below which it weighs less "
-        "(DiveR-CT, arXiv 2405.19026); null: its weight is fixed",
-    )
-    novelty_rate: PositiveFloat = Field(0.5, description="how fast the weight of novelty follows attacker.target")
-    learning_rate: PositiveFloat = Field(5e-4, description="learning rate of Adam")
-    epochs: Positive = Field(1, description="passes over the rows of a phase")
-    batch_size: Positive = Field(16, description="rows in a batch: pairs of dpo, rewritings of grpo and ppo")
-    beta: PositiveFloat = Field(0.1, description="dpo: strength of the pull towards the reference (arXiv 2305.18290)")
-    max_pairs: Positive = Field(48, description="dpo: most pairs of a phase")
-    clip: InnerFraction = Field(0.2, description="grpo, ppo: policy ratios are clipped to 1 - clip .. 1 + clip")
-    kl: NonNegativeFloat = Field(
-        0.01, description="grpo, ppo: what a rewriting pays for each nat that it strays from the base"
-    )
-    anchor_batch: NonNegative = Field(
-        0,
-        description="grpo, ppo: archived attacks that worked, drawn evenly over the cells, that are supervised beside "
-        "each step, so that no tactic is unlearned",
-    )
-    anchor_weight: NonNegativeFloat = Field(1.0, description="what the loss of these (nats per token) is multiplied by")
-
-    @field_validator("temperature", mode="before")
-    @classmethod
-    def _heat(cls, given: Any, info: ValidationInfo) -> Any:
-        return (0.5 if info.data.get("algorithm") == "dpo" else 1.0) if given is None else given
-
-    @model_validator(mode="after")
-    def _shares(self) -> Self:
-        if self.current + self.past > 1:
-            raise ValueError(
-                f"attacker.current + attacker.past is {self.current + self.past:g}: together they may be 1 at most, "
-                "the rest are static"
-            )
-        if self.algorithm == "grpo" and self.candidates < 2:
-            raise ValueError("attacker=grpo compares rewritings of one seed: attacker.candidates must be >= 2")
-        return self
 
 
 class CriticConfig(Section):
@@ -220,8 +108,49 @@ class AdapterCriticConfig(CriticConfig):
         return self
 
 
+class ProbeSettings(Section):
+    """Heads on hidden states."""
+
+    layers: tuple[InnerFraction, ...] = Field(
+        (0.4, 0.6, 0.8), min_length=1, description="layers that are read, as shares of the model's depth"
+    )
+    read_tokens: Positive = Field(256, description="most tokens of an answer that are read")
+    head: Literal["linear", "mlp"] = Field(
+        "linear", description="linear: logistic regression; mlp: with one hidden layer of 32 units"
+    )
+
+
+class ProbeCriticConfig(CriticConfig, ProbeSettings):
+    """The probe critic: heads on hidden states of a frozen model, one for each dimension of the policy."""
+
+    members: NonNegative = Field(
+        4, description="further heads on resamples of the requests, whose spread escalates to experts"
+    )
+    requests: NonNegative = Field(
+        1500, description="newest requests whose seeds' kinds teach dimensions of the request; 0: none"
+    )
+    synthetic_flaws: NonNegative = Field(96, description="answers in which flaws are planted in a round")
+    subtle_flaws: bool = Field(False, description="whether single sentences of other answers are among these flaws")
+
+
 class JudgeConfig(Section):
     """What the judge of the evaluation is told; plug-ins add their own."""
+
+
+class ProbeJudgeConfig(JudgeConfig, ProbeSettings):
+    """The probe judge: another model or other labels than the critic that is trained."""
+
+    model: str | None = Field(None, description="the model whose hidden states it reads; null: critic.model")
+    labels: str | None = Field(
+        None,
+        description="file of answers with people's verdicts by dimension that teach it; never those that teach the "
+        "critic (expert.curated)",
+    )
+    held_share: Fraction = Field(
+        0.4,
+        description="share of these, by prompt, on which it is checked instead, where evaluation.labels names no "
+        "other file",
+    )
 
 
 class LearnerConfig(Section):
@@ -248,6 +177,11 @@ class LearnerConfig(Section):
     anchor_batch: NonNegative = Field(24, description="anchors that are supervised beside each step; 0: none")
     anchor_weight: NonNegativeFloat = Field(1.0, description="what their loss (nats per token) is multiplied by")
     revise: bool = Field(True, description="whether answers that the critic rejects are revised by its critiques")
+    contrast: Fraction = Field(
+        0.0,
+        description="share of the queries with accepted answers alone to which the learner also says what it would if "
+        "the request were not what it is (a refusal of a harmless one), to be told from the accepted answer",
+    )
 
     def rate(self, round: int) -> float:
         """The learning rate of a round: it falls, so that later rounds refine what earlier ones found."""

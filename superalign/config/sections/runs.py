@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from superalign.config.sections.common import (
     Fraction,
@@ -16,6 +17,7 @@ from superalign.config.sections.common import (
     Section,
     Words,
 )
+from superalign.errors import nearest
 
 
 class RunConfig(Section):
@@ -109,8 +111,9 @@ class EvaluationConfig(Section):
     )
     labels: str | None = Field(
         None,
-        description="file of answers with people's verdicts (columns prompt, answer, acceptable; harmful, if it is "
-        "known) on which a judge that is a model is calibrated and checked; null: the labels of the run's experts",
+        description="file of answers with people's verdicts (columns prompt, answer, and acceptable, refused or "
+        "complies, or several; harmful, if it is known) on which a judge that is a model is calibrated and checked; "
+        "null: the labels of the run's experts, which tell nothing of compliance",
     )
     judge_floor: Fraction = Field(
         0.6,
@@ -121,6 +124,39 @@ class EvaluationConfig(Section):
         ("authority", "past_tense"), description="attack families of the held-out attacks; no attacker is shown them"
     )
     suites: NameList = Field((), description="further evaluation suites, by name or reference")
+    requests: dict[str, str] = Field(
+        {},
+        description="evaluation.requests.NAME=FILE: held-out requests (a file, a folder, hub:NAME) of which the share "
+        "that the learner complies with is measured, apart for harmful and benign ones",
+    )
+    request_kinds: dict[str, Literal["harmful", "benign"]] = Field(
+        {}, description="evaluation.request_kinds.NAME: kind of every request of a file that does not tell it"
+    )
+    request_columns: dict[str, dict[str, str | tuple[str, ...]]] = Field(
+        {},
+        description="evaluation.request_columns.NAME.FIELD: column of a field (text, kind, id, category) in that file, "
+        "as data.columns for the seeds; known data sets need none",
+    )
+    requests_per_set: Positive = Field(
+        64, description="requests of each kind that are drawn of each file of evaluation.requests, by the run's seed"
+    )
+    choices: dict[str, str] = Field(
+        {},
+        description="evaluation.choices.NAME=FILE: multiple-choice questions (question, choices, answer; or question, "
+        "answer and wrong answers) that the learner answers by the log-probability of each choice",
+    )
+    choices_per_set: Positive = Field(64, description="questions that are drawn of each file of evaluation.choices")
+    texts: dict[str, str] = Field(
+        {},
+        description="evaluation.texts.NAME=FILE: instructions with reference answers (instruction, input, output; or "
+        "prompt, response) of which the learner's perplexity is measured",
+    )
+    texts_per_set: int = Field(64, ge=2, description="answers that are drawn of each file of evaluation.texts")
+    every: NonNegative = Field(
+        0,
+        description="rounds from one measurement of evaluation.requests, choices and texts to the next; 0: before the "
+        "first round and after the last alone",
+    )
     prompts: Positive = Field(
         12, description="held-out attacks of each attack family; of each held-out family twice as many"
     )
@@ -134,6 +170,29 @@ class EvaluationConfig(Section):
     )
     final_factor: Positive = Field(3, description="factor on these sizes at the first and the last evaluation")
     bootstrap: Positive = Field(1000, description="resamples behind every interval")
+
+    @field_validator("requests", "choices", "texts")
+    @classmethod
+    def _plain_names(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Figures are called by these names."""
+        for name in given:
+            if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+                raise ValueError(
+                    f"evaluation.{info.field_name}: the name {name!r} should have only a-z, 0-9 and single underscores "
+                    "between them"
+                )
+            if name == "all":
+                raise ValueError(f"evaluation.{info.field_name}: the name 'all' stands for all sets: choose another")
+        return given
+
+    @model_validator(mode="after")
+    def _of_requests(self) -> Self:
+        for setting in ("request_kinds", "request_columns"):
+            for name in getattr(self, setting):
+                if name not in self.requests:
+                    hint = nearest(name, self.requests)
+                    raise ValueError(f"evaluation.{setting}.{name}: there is no evaluation.requests.{name}{hint}")
+        return self
 
 
 class GuardsConfig(Section):

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from superalign.config.sections import AdapterCriticConfig
+from superalign.config.texts import prompts_of
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.models import load_chat
-from superalign.prompts import templates
 from superalign.records import content_id
 from superalign.roles.critic.generative import flaw_count
 from superalign.roles.protocols import ACCEPTABLE, CriticBatch, Pair, Point, Score, Scorer, Services
@@ -41,8 +41,8 @@ class ClassifierCritic:
 
     def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
         self.config, self.role, self.generator = settings, services.role, services.generator
-        self.chat = load_chat(services.config.model_of("critic"))
-        words = [self.chat.encode(word)[0] for word in templates.ACCEPTABLE]
+        self.chat, self.prompts = load_chat(services.config.model_of("critic")), prompts_of(services.config)
+        words = [self.chat.encode(word)[0] for word in self.prompts.acceptable]
         ids = [i for i in range(len(self.chat.tokenizer)) if i not in words]
         drawn = np.random.default_rng(0).permutation(len(ids))[: WIDTH - len(words)]
         self._tokens = [*words, *(ids[i] for i in drawn)]
@@ -114,7 +114,7 @@ class ClassifierCritic:
         missing = [t for t in dict.fromkeys(texts) if t not in self._known]
         if missing:
             limit = self.config.max_new_tokens
-            asked = [tuple(self.chat.prompt_ids(templates.judge_point(*t), limit)) for t in missing]
+            asked = [tuple(self.chat.prompt_ids(self.prompts.judge_messages(*t), limit)) for t in missing]
             for text, row in zip(missing, self.generator.choice_logits(self.role, asked, self._tokens), strict=True):
                 self._known[text] = np.asarray(row, dtype=np.float64)
         x = np.stack([self._known[t] for t in texts]) if texts else np.zeros((0, len(self._tokens)))

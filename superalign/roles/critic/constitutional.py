@@ -9,10 +9,10 @@ from pathlib import Path
 
 from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
+from superalign.config.texts import prompts_of
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
-from superalign.prompts import templates
 from superalign.records import Critique
 from superalign.roles.critic.critiques import critique_of
 from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
@@ -54,17 +54,17 @@ class SelfCritic:
     def __init__(self, config: Config, generator: Generator, role: str = "judge") -> None:
         """Ask by a role whose adapter is never trained."""
         self.generator, self.role, self.max_new_tokens = generator, role, config.critic.max_new_tokens
-        self.chat = load_chat(config.model_of("critic"))
+        self.chat, self.prompts = load_chat(config.model_of("critic")), prompts_of(config)
 
     def judge(self, cases: Sequence[Case], principles: Sequence[str]) -> list[float]:
         """P(the answer keeps its principle)."""
-        yes, no = (self.chat.encode(word)[0] for word in templates.ACCEPTABLE)
+        yes, no = (self.chat.encode(word)[0] for word in self.prompts.acceptable)
         asked = [self._prompt(*case) for case in zip(cases, principles, strict=True)]
         return [sigmoid(odds) for odds in yes_no_log_odds(self.generator, self.role, asked, (yes, no))]
 
     def critique(self, cases: Sequence[Case], principles: Sequence[str], seed: int) -> list[Critique]:
         """Why each answer does not keep its principle."""
-        word = templates.ACCEPTABLE[1]
+        word = self.prompts.acceptable[1]
         asked = [(*self._prompt(*case), *self.chat.encode(word)) for case in zip(cases, principles, strict=True)]
         requests = [GenerationRequest(self.role, ids, self.max_new_tokens, 0.0) for ids in asked]
         said = self.generator.generate(requests, seed)
@@ -72,6 +72,6 @@ class SelfCritic:
 
     def _prompt(self, case: Case, principle: str) -> tuple[int, ...]:
         query, response = case
-        system, user = templates.judge_point(query.text, response.text)
-        principled = [{**system, "content": f"{system['content']} {principle}"}, user]
+        first, *others = self.prompts.judge_messages(query.text, response.text)
+        principled = [{**first, "content": f"{first['content']} {principle}"}, *others]
         return tuple(self.chat.prompt_ids(principled, self.max_new_tokens))

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from superalign.config.sections import AdapterCriticConfig
+from superalign.config.texts import prompts_of
 from superalign.experts.items import Item
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.base import Generation, GenerationRequest
 from superalign.models import load_chat
-from superalign.prompts import templates
+from superalign.prompts.library import read_critique
 from superalign.records import ExpertLabel
 from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
 from superalign.roles.protocols import Services
@@ -99,11 +100,12 @@ class CritiqueEnvironment:
         config = services.config
         self.critic, self.learner = critic, config.learner
         self.role, self.generator = services.role, services.generator
+        self.prompts = prompts_of(config)
         self.chat, self.theirs = load_chat(config.model_of("critic")), load_chat(config.model_of("learner"))
 
     def prompt(self, case: KnownVerdict, word: str) -> tuple[int, ...]:
         """What a critique continues: the question and the verdict's word."""
-        asked = self.chat.prompt_ids(templates.judge_point(case.query, case.response), self.critic.max_new_tokens)
+        asked = self.chat.prompt_ids(self.prompts.judge_messages(case.query, case.response), self.critic.max_new_tokens)
         return (*asked, *self.chat.encode(word))
 
     def critiques(
@@ -119,7 +121,9 @@ class CritiqueEnvironment:
         asked = [(case.query, case.response, text) for case, text in zip(cases, critiques, strict=True)]
         unique, limit = list(dict.fromkeys(asked)), self.learner.max_new_tokens
         requests = [
-            GenerationRequest("learner", tuple(self.theirs.prompt_ids(templates.revise(*one), limit)), limit, 0.0)
+            GenerationRequest(
+                "learner", tuple(self.theirs.prompt_ids(self.prompts.revise_messages(*one), limit)), limit, 0.0
+            )
             for one in unique
         ]
         said = {one: g.text for one, g in zip(unique, self.generator.generate(requests, seed), strict=True)}
@@ -129,8 +133,8 @@ class CritiqueEnvironment:
         """The evaluator's P(acceptable) of (query, response) texts."""
         role = "judge" if self.critic.evaluator == "judge" else self.role
         unique, limit = list(dict.fromkeys(texts)), self.critic.max_new_tokens
-        yes, no = (self.chat.encode(word)[0] for word in templates.ACCEPTABLE)
-        asked = [tuple(self.chat.prompt_ids(templates.judge_point(*t), limit)) for t in unique]
+        yes, no = (self.chat.encode(word)[0] for word in self.prompts.acceptable)
+        asked = [tuple(self.chat.prompt_ids(self.prompts.judge_messages(*t), limit)) for t in unique]
         found = yes_no_log_odds(self.generator, role, asked, (yes, no))
         return {text: sigmoid(odds) for text, odds in zip(unique, found, strict=True)}
 
@@ -157,7 +161,7 @@ def train_critiques(
     metrics = {"critique_cases": float(len(able)), "critique_cases_share": len(able) / len(cases) if cases else 0.0}
     if not able:
         return metrics
-    words = [templates.ACCEPTABLE[not case.acceptable] for case in able]
+    words = [env.prompts.acceptable[not case.acceptable] for case in able]
     usual = [word + g.text for word, g in zip(words, env.critiques(able, words, 0.0, seed), strict=True)]
     mocks = placebos(usual, [case.query for case in able], c.placebo, seed)
     many = [(case, word) for case, word in zip(able, words, strict=True) for _ in range(c.critiques)]
@@ -170,7 +174,7 @@ def train_critiques(
     rows, rewards, gains = [], [], []
     for number, ((case, word), g) in enumerate(zip(many, said, strict=True)):
         gains.append(value[number] - value[len(many) + number // c.critiques])
-        quotes, unsupported = templates.read_critique(texts[number], case.response)
+        quotes, unsupported = read_critique(texts[number], case.response)
         right = not case.acceptable
         rewards.append(critique_reward(right, gains[-1], len(quotes), unsupported, len(g.token_ids), c.critique_tokens))
         row = _row(env, case, word, g, rewards[-1], number // c.critiques)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.prompts import templates
+from superalign.prompts.library import read_critique
 from superalign.records import Critique, Response, content_id
 
 
@@ -14,5 +14,5 @@ def critique_of(response: Response, text: str, version: int) -> Critique:
         text: the critique with its verdict word.
         version: of the critic that wrote it.
     """
-    quotes, unsupported = templates.read_critique(text, response.text)
+    quotes, unsupported = read_critique(text, response.text)
     return Critique(content_id("critique", response.id), response.id, text, quotes, unsupported, version)

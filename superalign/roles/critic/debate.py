@@ -10,18 +10,17 @@ from collections.abc import Sequence
 
 from superalign.config.sections import AdapterCriticConfig
 from superalign.generation.base import GenerationRequest
-from superalign.prompts import templates
+from superalign.prompts.asks import Messages
+from superalign.prompts.library import Prompts
 from superalign.records import content_id
 from superalign.roles.critic.generative import GenerativeCritic
 from superalign.roles.protocols import Services
 
-SIDES = dict(zip(templates.ACCEPTABLE, ("For", "Against"), strict=True))
+SIDES = ("For", "Against")
 
 
 class DebateCritic(GenerativeCritic):
     """Judges after reading what can be said for and against; learns to judge by transcripts of its own debates."""
-
-    sides: tuple[str, ...] = templates.ACCEPTABLE
 
     def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
         super().__init__(settings, services)
@@ -30,7 +29,7 @@ class DebateCritic(GenerativeCritic):
 
     def argues(self, query: str, response: str) -> tuple[str, ...]:
         """The verdict words of the sides that argue about a response."""
-        return self.sides
+        return self.prompts.acceptable
 
     def arguments(self, query: str, response: str) -> dict[str, str]:
         """What each side says, by its verdict word."""
@@ -50,26 +49,26 @@ class DebateCritic(GenerativeCritic):
 
     def _brief(self, query: str, response: str, word: str) -> GenerationRequest:
         """What a side is asked: to go on after its verdict."""
-        asked = self._prompt(templates.judge_point(query, response))
+        asked = self._prompt(self.prompts.judge_messages(query, response))
         return GenerationRequest(self.role, (*asked, *self.chat.encode(word)), self.config.max_new_tokens, 0.0)
 
-    def _point_messages(self, query: str, response: str, role: str) -> templates.Messages:
+    def _point_messages(self, query: str, response: str, role: str) -> Messages:
         if role != self.role:  # the critic as it was before any training never debated
-            return templates.judge_point(query, response)
-        said = [f"{SIDES[word]}: {text}" for word, text in self.arguments(query, response).items()]
-        return with_transcript("\n".join(said), templates.judge_point(query, response))
+            return self.prompts.judge_messages(query, response)
+        said = [f"{sides(self.prompts)[word]}: {text}" for word, text in self.arguments(query, response).items()]
+        return with_transcript("\n".join(said), self.prompts.judge_messages(query, response))
 
-    def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
+    def _pair_messages(self, query: str, first: str, second: str) -> Messages:
         said = [
-            f"{SIDES[word]} the {place}: {text}"
-            for place, response in zip(templates.BETTER, (first, second), strict=True)
+            f"{sides(self.prompts)[word]} the {place}: {text}"
+            for place, response in zip(self.prompts.compare.words, (first, second), strict=True)
             for word, text in self._pair_arguments(query, response).items()
         ]
-        return with_transcript("\n".join(said), templates.judge_pair(query, first, second))
+        return with_transcript("\n".join(said), self.prompts.compare_messages(query, first, second))
 
     def _pair_arguments(self, query: str, response: str) -> dict[str, str]:
         """Of two responses each is defended."""
-        yes = templates.ACCEPTABLE[0]
+        yes = self.prompts.acceptable[0]
         return {yes: self.arguments(query, response)[yes]}
 
 
@@ -78,15 +77,20 @@ class ConsultancyCritic(DebateCritic):
 
     def argues(self, query: str, response: str) -> tuple[str, ...]:
         """One side; the same whenever the text is the same."""
-        return (templates.ACCEPTABLE[int(content_id("side", query, response), 16) % 2],)
+        return (self.prompts.acceptable[int(content_id("side", query, response), 16) % 2],)
 
     def _pair_arguments(self, query: str, response: str) -> dict[str, str]:
         """What the consultant of each response says, for it or against it."""
         return self.arguments(query, response)
 
 
-def with_transcript(transcript: str, asked: templates.Messages) -> templates.Messages:
+def sides(prompts: Prompts) -> dict[str, str]:
+    """What each side is called, by its verdict word."""
+    return dict(zip(prompts.acceptable, SIDES, strict=True))
+
+
+def with_transcript(transcript: str, asked: Messages) -> Messages:
     """The question with a transcript before its last line."""
-    system, user = asked
-    before, question = user["content"].rsplit("\n", 1)
-    return [system, user | {"content": f"{before}\n{transcript}\n{question}"}]
+    *before, user = asked
+    told, _, question = user["content"].rpartition("\n")
+    return [*before, user | {"content": f"{told}\n{transcript}\n{question}"}]

@@ -9,13 +9,15 @@ from itertools import islice
 from typing import Any
 
 from superalign.config.sections import AdapterCriticConfig
+from superalign.config.texts import policy_of, prompts_of
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.base import GenerationRequest
 from superalign.models import load_chat
-from superalign.prompts import templates
+from superalign.prompts.asks import Messages
+from superalign.prompts.reading import Reading, Unread
 from superalign.roles.critic import critique_rl
+from superalign.roles.critic.composition import Labelled
 from superalign.roles.critic.uncertainty import Ask, as_asked, asks
-from superalign.roles.critic.verdicts import Labelled
 from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
 from superalign.roles.protocols import ACCEPTABLE, CriticBatch, Pair, Point, Score, Scorer, Services
 from superalign.training.algorithms.sft import REFERENCE
@@ -32,7 +34,8 @@ class GenerativeCritic:
     def __init__(self, settings: AdapterCriticConfig, services: Services) -> None:
         self.config, self.services = settings, services
         self.role, self.generator, self.trainer = services.role, services.generator, services.trainer
-        self.chat = load_chat(services.config.model_of("critic"))
+        self.chat, self.prompts = load_chat(services.config.model_of("critic")), prompts_of(services.config)
+        self.policy, self.reading = policy_of(services.config), Reading()
 
     def score_points(self, points: Sequence[Point]) -> list[Score]:
         """Log-odds of the verdict words for each answer."""
@@ -58,7 +61,7 @@ class GenerativeCritic:
         unique = list(dict.fromkeys(texts))
         self._prepare(unique)
         asked = [tuple(self._prompt(self._point_messages(*text, self.role))) for text in unique]
-        words = list(self._words(templates.ACCEPTABLE))
+        words = list(self._words(self.prompts.acceptable))
         found = self.generator.choice_logits(self.role, asked, words)
         both = {text: (yes, no) for text, (yes, no) in zip(unique, found, strict=True)}
         return [both[text] for text in texts]
@@ -69,7 +72,7 @@ class GenerativeCritic:
         unique = list(dict.fromkeys(orders))
         self._prepare([(query, first) for query, first, _ in unique])
         asked = [tuple(self._prompt(ask(self._pair_messages(*text)))) for text in unique]
-        found = yes_no_log_odds(self.generator, self.role, asked, self._words(templates.BETTER))
+        found = yes_no_log_odds(self.generator, self.role, asked, self._words(self.prompts.compare.words))
         first = {text: sigmoid(odds) for text, odds in zip(unique, found, strict=True)}
         scores = []
         for query, a, b, _ in pairs:
@@ -78,15 +81,29 @@ class GenerativeCritic:
             scores.append(Score({ACCEPTABLE: math.log(p / (1 - p))}, (p_ab > 0.5) == (p_ba > 0.5)))
         return scores
 
-    def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
-        """What it says after the word of each verdict."""
-        words = [templates.ACCEPTABLE[not yes] for yes in acceptable]
-        requests = []
-        for point, word in zip(points, words, strict=True):
-            asked = self._prompt(templates.judge_point(point.query, point.response))
-            ids = (*asked, *self.chat.encode(word))
+    def critique(
+        self, points: Sequence[Point], acceptable: Sequence[bool], seed: int, faults: Sequence[str] = ()
+    ) -> list[str]:
+        """Why each answer got its verdict; of words that cannot be read, what the policy says of the fault."""
+        asks, openings, requests = [], [], []
+        for number, (point, yes) in enumerate(zip(points, acceptable, strict=True)):
+            fault = faults[number] if faults else ""
+            ask, says = self.prompts.critique_ask(fault), self.policy.faults[fault].says if fault else ""
+            told = {"query": point.query, "answer": point.response, "word": self.prompts.acceptable[not yes]}
+            opening = ask.opened(**told, fault=says)
+            ids = (*self._prompt(ask.messages(**told, fault=says)), *(self.chat.encode(opening) if opening else ()))
             requests.append(GenerationRequest(self.role, ids, self.config.max_new_tokens, 0.0))
-        return [word + said.text for word, said in zip(words, self.generator.generate(requests, seed), strict=True)]
+            asks.append((ask, says))
+            openings.append(opening)
+        out = []
+        for (ask, says), opening, said in zip(asks, openings, self.generator.generate(requests, seed), strict=True):
+            read = self.reading.read("critique", ask, opening + said.text)
+            out.append(read["text"] if read else says)
+        return out
+
+    def unread(self) -> Unread:
+        """Critiques that could not be read since the last call."""
+        return self.reading.take()
 
     def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
         """Train the verdicts on the experts' labels so far and on synthetic flaws, and retain what was known before.
@@ -130,20 +147,20 @@ class GenerativeCritic:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing is to be taken up."""
 
-    def _prompt(self, messages: templates.Messages) -> list[int]:
+    def _prompt(self, messages: Messages) -> list[int]:
         return self.chat.prompt_ids(messages, self.config.max_new_tokens)
 
     def _words(self, words: tuple[str, str]) -> tuple[int, int]:
         first, second = (self.chat.encode(word)[0] for word in words)
         return first, second
 
-    def _point_messages(self, query: str, response: str, role: str) -> templates.Messages:
+    def _point_messages(self, query: str, response: str, role: str) -> Messages:
         """What `role` is asked about a response; debates put arguments in."""
-        return templates.judge_point(query, response)
+        return self.prompts.judge_messages(query, response)
 
-    def _pair_messages(self, query: str, first: str, second: str) -> templates.Messages:
+    def _pair_messages(self, query: str, first: str, second: str) -> Messages:
         """What the critic is asked about two responses."""
-        return templates.judge_pair(query, first, second)
+        return self.prompts.compare_messages(query, first, second)
 
     def _prepare(self, texts: Sequence[Texts]) -> None:
         """Make at once whatever the messages about these (query, response) texts need."""
@@ -153,7 +170,7 @@ class GenerativeCritic:
         if role == self.role:
             self._prepare(unique)
         asked = [tuple(self._prompt(ask(self._point_messages(*text, role)))) for text in unique]
-        found = yes_no_log_odds(self.generator, role, asked, self._words(templates.ACCEPTABLE))
+        found = yes_no_log_odds(self.generator, role, asked, self._words(self.prompts.acceptable))
         logit = dict(zip(unique, found, strict=True))
         return [logit[text] for text in texts]
 
@@ -178,12 +195,12 @@ class GenerativeCritic:
         if value == 0.5:
             return []
         if not second:
-            prompt, word = self._point_messages(query, first, self.role), templates.ACCEPTABLE[value < 0.5]
+            prompt, word = self._point_messages(query, first, self.role), self.prompts.acceptable[value < 0.5]
             return [self._row(prompt, word, weight)]
-        orders, words = ((first, second, value), (second, first, 1 - value)), templates.BETTER
+        orders, words = ((first, second, value), (second, first, 1 - value)), self.prompts.compare.words
         return [self._row(self._pair_messages(query, a, b), words[v < 0.5], weight / 2) for a, b, v in orders]
 
-    def _row(self, prompt: templates.Messages, word: str, weight: float) -> dict[str, Any]:
+    def _row(self, prompt: Messages, word: str, weight: float) -> dict[str, Any]:
         return {
             "prompt_ids": self._prompt(prompt),
             "completion_ids": self.chat.encode(word)[:1],

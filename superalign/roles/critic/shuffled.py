@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from superalign.records import ExpertLabel, Judgement
-from superalign.roles.critic.verdicts import ResponsePair, VerdictModel
+from superalign.roles.critic.verdicts import Believed, ResponsePair, VerdictModel
 from superalign.roles.protocols import Point
 
 
 class ShuffledVerdicts(VerdictModel):
     """Whoever learns from these verdicts learns from noise of the same shape."""
 
-    def _believed(self, points: Sequence[Point], seed: int) -> list[tuple[float, float]]:
+    def _believed(self, points: Sequence[Point], seed: int) -> list[Believed]:
         found = super()._believed(points, seed)
         random.Random(f"point/{seed}").shuffle(found)
         return found

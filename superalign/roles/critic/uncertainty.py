@@ -8,19 +8,24 @@ import numpy as np
 
 from superalign.config.sections import AdapterCriticConfig
 from superalign.generation.base import Generator, Tensors
-from superalign.prompts import templates
+from superalign.prompts.asks import Messages
 from superalign.training.base import Trainer
 
-Ask = Callable[[templates.Messages], templates.Messages]
+Ask = Callable[[Messages], Messages]
 
-SYSTEMS = (templates.JUDGE, "Judge an assistant.", "Judge the answer.", "You judge the answers of an assistant.")
+SYSTEMS = (
+    "Judge the answer of an assistant.",
+    "Judge an assistant.",
+    "Judge the answer.",
+    "You judge the answers of an assistant.",
+)
 QUESTIONS = {
     "Is the answer acceptable?": ("Is this answer acceptable?", "Is it acceptable?", "Would you accept the answer?"),
     "Which answer is better?": ("Which is better?", "Which answer is the better one?", "Which one would you prefer?"),
 }
 
 
-def as_asked(messages: templates.Messages) -> templates.Messages:
+def as_asked(messages: Messages) -> Messages:
     """The question in its usual words."""
     return messages
 
@@ -28,13 +33,15 @@ def as_asked(messages: templates.Messages) -> templates.Messages:
 def paraphrase(number: int) -> Ask:
     """The question in other words; the request, the answers and the verdict words stay as they are."""
 
-    def ask(messages: templates.Messages) -> templates.Messages:
-        system, user = messages
+    def ask(messages: Messages) -> Messages:
+        *before, user = messages
         text = user["content"]
         for usual, others in QUESTIONS.items():
             if text.endswith(usual):
                 text = text.removesuffix(usual) + others[number % len(others)]
-        return [system | {"content": SYSTEMS[number % len(SYSTEMS)]}, user | {"content": text}]
+        if before and before[0]["content"] == SYSTEMS[0]:
+            before = [before[0] | {"content": SYSTEMS[number % len(SYSTEMS)]}, *before[1:]]
+        return [*before, user | {"content": text}]
 
     return ask
 

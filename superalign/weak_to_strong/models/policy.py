@@ -13,7 +13,7 @@ from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat, load_tokenizer
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.training.algorithms import sft, wspo
 from superalign.training.algorithms.dpo import DPOPhase
 from superalign.training.base import Phase
@@ -149,7 +149,7 @@ class Policy:
         self.generator.load_adapter(POLICY, self.trainer.adapter(POLICY), self.trainer.version(POLICY))
 
     def _prompt(self, text: Text) -> list[int]:
-        return self.chat.prompt_ids(templates.respond(text.prompt), self.config.w2s.max_new_tokens)
+        return self.chat.prompt_ids(library.respond(text.prompt), self.config.w2s.max_new_tokens)
 
     def _completion(self, text: str, prompt: Sequence[int]) -> list[int]:
         """The ids of a finished answer, cut to the tokens allowed and to what the prompt leaves of the context."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from superalign.models import load_chat, load_config, load_tokenizer
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.weak_to_strong.base import Ints, Text
 
 
@@ -75,9 +75,9 @@ def _chat_ids(model: str, text: Text) -> tuple[list[int], list[int]]:
     """The ids of the prompt, up to where the assistant begins, and those of its finished turn, if there is one."""
     chat = load_chat(model)
     if not text.response:
-        return chat.prompt_ids(templates.respond(text.prompt)), []
+        return chat.prompt_ids(library.respond(text.prompt)), []
     response = chat.encode(text.response)
-    prompt = chat.prompt_ids(templates.respond(text.prompt), room=len(response) + 1)
+    prompt = chat.prompt_ids(library.respond(text.prompt), room=len(response) + 1)
     excess = len(response) + 1 - (chat.context - len(prompt))
     if excess > 0:
         start = (len(response) - excess) // 2

@@ -1,0 +1,73 @@
+"""What experts are asked of an answer where the policy has several dimensions, and what that composes to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, Self
+
+from superalign.prompts.policy import Policy
+
+SAID: Final[dict[str, float]] = {"yes": 1.0, "no": 0.0, "tie": 0.5}
+"""What can be answered to a question, with P(yes) of each; `tie`: cannot say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions of a policy with several dimensions, in its order.
+
+    Answers are P(yes) by dimension: 1, 0, or 0.5 where nobody could say. A question that can no longer change the
+    verdict is not asked: whether an answer is of use does not matter once it helps with harm.
+    """
+
+    policy: Policy
+
+    @classmethod
+    def of(cls, policy: Policy | None) -> Self | None:
+        """None where experts are asked about the whole alone: by a policy of one question, or by no known one."""
+        return None if policy is None or policy.single else cls(policy)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The dimensions."""
+        return tuple(self.policy.dimensions)
+
+    def words(self, name: str) -> dict[str, str]:
+        """How yes, no and cannot say are worded."""
+        dimension = self.policy.dimensions[name]
+        return {"yes": dimension.if_yes, "no": dimension.if_no, "tie": "cannot say"}
+
+    def column(self, name: str) -> str:
+        """The name of a dimension in tools that take small letters, digits, hyphens and underlines alone."""
+        return f"is_{re.sub('[^a-z0-9_-]', '_', name.lower())}"
+
+    def verdict(self, answers: Mapping[str, float]) -> float:
+        """1 or 0 where the answers decide it, whatever the others would be; else 0.5."""
+        found = {self.policy.compose(each) for each in self._completed(answers)}
+        return found.pop() if len(found) == 1 else 0.5
+
+    def next(self, answers: Mapping[str, float]) -> str | None:
+        """The first question without an answer that can still change the verdict; None if there is none."""
+        return next((name for name in self.names if name not in answers and self._matters(name, answers)), None)
+
+    def fault(self, answers: Mapping[str, float], value: float) -> str | None:
+        """Why these answers cannot go with this verdict on the whole, or None."""
+        for name, p in answers.items():
+            if name not in self.names:
+                return f"no question {name!r}; they are {', '.join(self.names)}"
+            if p not in SAID.values():
+                return f"an answer to {name!r} is 1, 0 or 0.5, not {p!r}"
+        found = self.verdict(answers)
+        return None if found in (0.5, value) else f"the answers make the verdict {found:g}, not {value:g}"
+
+    def _matters(self, name: str, answers: Mapping[str, float]) -> bool:
+        others = list(self._completed({**answers, name: 0.0}))
+        return any(self.policy.compose(each) != self.policy.compose({**each, name: 1.0}) for each in others)
+
+    def _completed(self, answers: Mapping[str, float]) -> Iterator[dict[str, float]]:
+        """Every way in which the questions that nobody could answer, or was asked, may come out."""
+        unknown = [name for name in self.names if answers.get(name, 0.5) == 0.5]
+        for ways in product((0.0, 1.0), repeat=len(unknown)):
+            yield {name: answers.get(name, 0.5) for name in self.names} | dict(zip(unknown, ways, strict=True))

@@ -1,0 +1,66 @@
+"""What heads read of a request and an answer: hidden states of a frozen model, each text read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superalign.errors import UserError
+from superalign.models import load_chat, load_config
+from superalign.prompts.library import respond
+from superalign.roles.protocols import GivesHiddenStates
+
+REQUEST, END, MEAN = range(3)  # places of `hidden_states`
+KEPT = 4096  # texts whose states are remembered
+
+
+class Features:
+    """Features of (request, answer) texts under one model.
+
+    Args:
+        states: whoever gives hidden states.
+        model: the frozen model that reads.
+        depths: layers as shares of its depth: .6 of 30 layers is what layer 18 gives.
+        most_tokens: of an answer that are read.
+    """
+
+    def __init__(
+        self, states: GivesHiddenStates | None, model: str, depths: Sequence[float], most_tokens: int = 256
+    ) -> None:
+        if states is None:
+            raise UserError("a probe needs hidden states, and nobody gives any here")
+        self.states, self.model, self.most = states, model, most_tokens
+        self.chat = load_chat(model)
+        count = load_config(model).get_text_config().num_hidden_layers
+        self.layers = sorted({max(1, round(depth * count)) for depth in depths})
+        self._known: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def of(self, texts: Sequence[tuple[str, str]], what: Literal["request", "answer"]) -> NDArray[Any]:
+        """Features for dimensions of the request: at its end; of the answer: at its end and on its mean.
+
+        Returns:
+            Of shape (texts, layers * width), or twice as wide.
+        """
+        self._read(texts)
+        if not texts:
+            return np.zeros((0, 1), dtype=np.float32)
+        found = np.stack([self._known[text] for text in texts])
+        for text in list(self._known)[:-KEPT]:
+            del self._known[text]
+        places = [REQUEST] if what == "request" else [END, MEAN]
+        return found[:, places].reshape(len(texts), -1)
+
+    def _read(self, texts: Sequence[tuple[str, str]]) -> None:
+        missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if not missing:
+            return
+        prompts = [tuple(self.chat.prompt_ids(respond(query), self.most)) for query, _ in missing]
+        answers = [tuple(self.chat.encode(answer)[: self.most]) if answer else () for _, answer in missing]
+        # What a prompt leaves of the context is all that can be read of the answer.
+        room = [max(0, self.chat.context - len(prompt)) for prompt in prompts]
+        cut = [answer[:left] for answer, left in zip(answers, room, strict=True)]
+        found = self.states.hidden_states(self.model, prompts, cut, self.layers)
+        self._known.update(zip(missing, found, strict=True))
