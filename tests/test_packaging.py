@@ -102,5 +102,5 @@ def test_make_shows_its_targets_without_building_anything() -> None:
     shown = subprocess.run(
         ["make", "VENV=/nonexistent/env"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    targets = ["help", "setup", "demo", "test", "test-vllm", "check", "bench", "clean"]
+    targets = ["help", "setup", "demo", "demo-real", "test", "test-vllm", "check", "bench", "clean"]
     assert [line.split()[0] for line in shown.splitlines()] == targets

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.config.sections import TrainedAttackerConfig
+from superalign.config.sections import FewShotAttackerConfig
 
 STEM: Final = 5  # first letters by which a word is known in all its forms
 COMMON: Final = 0.3  # what a word counts that is in most requests, against 1
@@ -89,7 +89,7 @@ def content(seed: str, query: str) -> float:
     return max(_kept(words, weights, text) for text in _readings(query))
 
 
-def faithful_gate(settings: TrainedAttackerConfig, by_letters: bool) -> Callable[[str, str], bool]:
+def faithful_gate(settings: FewShotAttackerConfig, by_letters: bool) -> Callable[[str, str], bool]:
     """Whether a query is faithful to a seed; `by_letters` says what `attacker.faithful_by=auto` means."""
     auto = "letters" if by_letters else "content"
     measure, usual = MEASURES[auto if settings.faithful_by == "auto" else settings.faithful_by]

@@ -125,12 +125,13 @@ def _state(run: RunFolder, writer: int | None) -> str:
 
 def _notes(run: RunFolder) -> list[str]:
     """What must not be overlooked beside state and figures."""
-    from superalign.report import judged
+    from superalign.report import judged, learning
 
     notes = []
     if why := (run.summary() or {}).get("nothing_learned"):
         notes.append(f"NOTHING WAS LEARNED, the figures are no result. {why}")
     notes += judged.judge_said(run.rows())
+    notes += learning.unread(run.rows())
     notes += [
         f"{each['name']} changed after round {each['after_round']}, which was accepted ({each['time']})"
         for each in run.pinned().accepted

@@ -38,7 +38,7 @@ def policy_of(config: Config) -> Policy:
     return load_policy(_file("policy", config), conf_dir() / "policy")
 
 
-def testbed_prompts() -> Prompts:
+def prompts_of_testbed() -> Prompts:
     """The dialect of the models that ship."""
     folder = conf_dir() / "prompts"
     return load_prompts(folder / f"{OF_TESTBED['prompts']}.yaml", folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ CHOICES: Final = ("choices", "options", "endings")
 ANSWER: Final = ("answer", "correct_answer", "answerkey", "answer_key", "label", "target", "gold")
 WRONG: Final = ("random_wrong", "distractor", "distractors", "incorrect_answers", "wrong")
 """Names of columns in lower case; of wrong answers also with a number behind, as in SciQ's `distractor1`."""
+Way = Callable[[Any, Sequence[str], Sequence[str]], int | None]
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -136,7 +137,7 @@ def _places(rows: Sequence[SourceRow], every: Sequence[tuple[list[str], list[str
     """
     answers = [cell(row, column) for _, row in rows]
     ways = []
-    for way in (_by_text, _by_label, _by_letter, _by_index):
+    for way in _ways(every):
         places = [way(answer, *each) for answer, each in zip(answers, every, strict=True)]
         if None not in places:
             ways.append([place for place in places if place is not None])
@@ -158,11 +159,15 @@ def _first_unlike(
     rows: Sequence[SourceRow], answers: Sequence[Any], every: Sequence[tuple[list[str], list[str]]]
 ) -> str:
     """Where the first answer stands that cannot be read in any way, or else the first row."""
-    ways = (_by_text, _by_label, _by_letter, _by_index)
     for (where, _), answer, each in zip(rows, answers, every, strict=True):
-        if all(way(answer, *each) is None for way in ways):
+        if all(way(answer, *each) is None for way in _ways(every)):
             return where
     return rows[0][0]
+
+
+def _ways(every: Sequence[tuple[list[str], list[str]]]) -> Sequence[Way]:
+    """How answers can be told: by labels alone where choices have them."""
+    return (_by_label,) if any(labels for _, labels in every) else (_by_text, _by_letter, _by_index)
 
 
 def _by_text(answer: Any, choices: Sequence[str], labels: Sequence[str]) -> int | None:

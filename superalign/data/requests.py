@@ -11,7 +11,7 @@ from superalign.data.clusters import find_clusters
 from superalign.data.reading import Reading
 from superalign.data.tables import read_tables
 from superalign.errors import UserError
-from superalign.records import Seed
+from superalign.records import Seed, content_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class HeldOutRequests:
     Attributes:
         name: of the set.
         requests: each once, by their text.
-        cluster: by id of a request, what it has in common with others: the id that several share in the file, such as
-            HarmBench's behaviours, or else its near-duplicates.
+        cluster: by id of a request, the hash of what it has in common with others: the id that several share in the
+            file, such as HarmBench's behaviours, or else its near-duplicates.
         left_out: how many rows were left out, by reason.
         layout: how the file was understood.
     """
@@ -58,5 +58,6 @@ def read_requests(config: Config, name: str) -> HeldOutRequests:
     alike = find_clusters(each.text for each in found).of
     shared = Counter(each.id for each in reading.found.values())
     origin = {text: each.id for text, each in reading.found.items()}
-    cluster = {each.id: origin[each.text] if shared[origin[each.text]] > 1 else alike[each.text] for each in found}
+    stands = {each.id: origin[each.text] if shared[origin[each.text]] > 1 else alike[each.text] for each in found}
+    cluster = {name: content_id("cluster", common) for name, common in stands.items()}  # a text stands in no table
     return HeldOutRequests(name, found, cluster, left_out, "; ".join(reading.layouts))

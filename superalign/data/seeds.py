@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from superalign.config.sections import DataConfig
 from superalign.data.clusters import Clusters, find_clusters
+from superalign.data.demo import located
 from superalign.data.reading import SETTING, Reading
 from superalign.data.summary import DataSummary, cluster_notes, covered, table_notes
 from superalign.data.tables import passed_over, read_tables
@@ -48,7 +49,8 @@ def read_seeds(config: DataConfig, seed: int) -> SeedSet:
 
         seeds = world.seeds(seed, **({"n": config.limit} if config.limit else {}), eval_share=config.eval_share)
         return SeedSet(seeds, DataSummary(SETTING, config.seeds, WHAT, splits=_sizes(seeds)))
-    tables = read_tables(config.seeds, config.hub_split, SETTING, config.encoding)
+    source = located(config.seeds, WHAT)
+    tables = read_tables(source, config.hub_split, SETTING, config.encoding)
     reading = Reading.of(config, tables)
     kept = reading.kept()
     found = find_clusters(seed.text for seed in kept)
@@ -72,7 +74,7 @@ def read_seeds(config: DataConfig, seed: int) -> SeedSet:
         notes=(
             *reading.notes,
             *reading.told(),
-            *table_notes(tables, passed_over(config.seeds)),
+            *table_notes(tables, passed_over(source)),
             *cluster_notes(found, WHAT),
         ),
         splits=_sizes(seeds),

@@ -18,6 +18,7 @@ CHANCE: Final = 0.5
 COMPLIANCE: Final = "compliance"
 REMEDY: Final = "give evaluation.labels=FILE, or evaluation.judge=refusal to go by words alone"
 REMEDY_COMPLIANCE: Final = "give evaluation.labels=FILE with a column refused or complies"
+ANOTHER: Final = "choose another evaluation.judge"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class JudgeCheck:
     def __str__(self) -> str:
         """The check in a sentence or two."""
         of = f" of {self.of}" if self.of else ""
-        remedy = REMEDY if not self.of else REMEDY_COMPLIANCE
+        remedy = REMEDY if not self.of else ANOTHER if self.withheld else REMEDY_COMPLIANCE
         if self.exact:
             return f"{self.of} graded by the {self.judge}".strip()
         if self.withheld:

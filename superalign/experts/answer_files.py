@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +22,17 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnswer:
-    """An answer in a file: where it stands, its item, who gave it and its word; the propensity if the file tells it."""
+    """An answer in a file: where it stands, its item, who gave it and its word; the propensity if the file tells it.
+
+    `dimensions` are the words by question where there are several.
+    """
 
     where: str
     item_id: object
     annotator: object
     answer: object
     pi: object = None
+    dimensions: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,23 +20,22 @@ from superalign.experts.answer_files import (
     Refused,
     Unanswered,
     answers_in,
+    object_field,
     read_rows,
 )
 from superalign.experts.items import Item, LabelRefused
-from superalign.experts.queue import ExpertQueue
+from superalign.experts.questions import Questions
+from superalign.experts.queue import ExpertQueue, Given
 from superalign.records import JudgementKind
 
 ANSWERS: Final = {"point": {"accept": 1.0, "refuse": 0.0, "tie": 0.5}, "pair": {"a": 1.0, "b": 0.0, "tie": 0.5}}
-QUESTIONS: Final = {"point": "Is this answer acceptable?", "pair": "Which answer is better?"}
-WORDS: Final = {
-    "point": {"accept": "acceptable", "refuse": "not acceptable", "tie": "cannot tell"},
-    "pair": {"a": "A is better", "b": "B is better", "tie": "equally good"},
-}
 TITLES: Final = {
     "point": {"request": "Request", "a": "Answer", "critique": "Critique"},
     "pair": {"request": "Request", "a": "Answer A", "b": "Answer B", "critique": "Critique of one of them"},
 }
 CRITIC: Final = "superalign critic"
+OWN_FIELDS: Final = frozenset({"item_id", "round", "kind", "category", "query", "a", "b", "critique", "annotator"})
+"""Of an exported row what no column of answers is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,15 @@ class ImportResult:
 def export_items(queue: ExpertQueue, path: str | Path, round: int | None = None) -> int:
     """Write the items that still need answers, one JSON object a line; "annotator" and "answer" are to be filled in.
 
-    The answers allowed stand in "answers". Neither the critic's score nor anybody's answer is in the file, of blind
-    items not the critique either. It holds harmful text, so only its owner may read it. Returns the number of lines.
+    The answers allowed stand in "answers". By a policy of several dimensions "dimensions" is to be filled in instead,
+    in words of "questions" and as far as they matter. Neither the critic's score nor anybody's answer is in the file,
+    of blind items not the critique either. It holds harmful text, so only its owner may read it. Returns the number of
+    lines.
 
     Raises:
         UserError: the file cannot be written.
     """
-    rows = [_item_row(item) for item in queue.items(round, unanswered=True)]
+    rows = [_item_row(item, queue.questions) for item in queue.items(round, unanswered=True)]
     write_private(path, to_jsonl(rows))
     return len(rows)
 
@@ -90,15 +92,16 @@ def export_labels(queue: ExpertQueue, path: str | Path) -> int:
 
 
 def import_answers(queue: ExpertQueue, path: str | Path) -> ImportResult:
-    """Read a filled-in export back; lines whose "answer" is null or absent are left out.
+    """Read a filled-in export back; lines without any answer are left out.
 
     The same file twice changes nothing; a corrected answer supersedes the earlier one. JSON Lines, a JSON list of the
-    same objects, and a table (CSV, TSV) with columns item_id, annotator and answer are read.
+    same objects, and a table (CSV, TSV) with columns item_id, annotator and answer, or one a dimension, are read.
 
     Raises:
         UserError: the file cannot be read, or all of its lines are bad; names file and line.
     """
-    return record_answers(queue, answers_in(read_rows(path, "row"), _answers), f"jsonl {path}")
+    read = partial(_answers, questions=queue.questions)
+    return record_answers(queue, answers_in(read_rows(path, "row"), read), f"jsonl {path}")
 
 
 def record_answers(
@@ -113,18 +116,18 @@ def record_answers(
         UserError: there are bad answers and no good one; names where the first stands.
     """
     items = {item.id: item for item in queue.items()}
-    chosen: dict[tuple[str, str], tuple[str, float]] = {}
+    chosen: dict[tuple[str, str], tuple[str, float, Mapping[str, float]]] = {}
     refused = [one for one in given if isinstance(one, Refused)]
     for one in given:
         if isinstance(one, ImportedAnswer):
             try:
-                item, annotator, value = _checked(one, items)
+                item, annotator, value, dimensions = _checked(one, items, queue.questions)
             except BadAnswer as error:
                 refused.append(Refused(one.where, str(error)))
             else:
-                chosen[item.id, annotator] = (one.where, value)
+                chosen[item.id, annotator] = (one.where, value, dimensions)
     needed = _needed(queue, items.values(), chosen) if over_collected else list(chosen)
-    answers = [(*key, chosen[key][1]) for key in needed]
+    answers = [(*key, *chosen[key][1:]) for key in needed]
     new, failed = _recorded(queue, answers, source)
     refused += [Refused(chosen[needed[index]][0], why) for index, why in failed]
     if refused and len(refused) == sum(not isinstance(one, Unanswered) for one in given):
@@ -140,9 +143,7 @@ def record_answers(
     )
 
 
-def _recorded(
-    queue: ExpertQueue, answers: Sequence[tuple[str, str, float]], source: str
-) -> tuple[int, list[tuple[int, str]]]:
+def _recorded(queue: ExpertQueue, answers: Sequence[Given], source: str) -> tuple[int, list[tuple[int, str]]]:
     """How many answers were new, and which the queue refused, with its reasons."""
     new, at, failed = 0, 0, list[tuple[int, str]]()
     while at < len(answers):
@@ -170,20 +171,40 @@ def _needed(queue: ExpertQueue, items: Iterable[Item], chosen: Iterable[tuple[st
     return kept
 
 
-def _checked(one: ImportedAnswer, items: dict[str, Item]) -> tuple[Item, str, float]:
+def _checked(
+    one: ImportedAnswer, items: dict[str, Item], questions: Questions | None
+) -> tuple[Item, str, float, dict[str, float]]:
     if not isinstance(one.item_id, str) or one.item_id not in items:
         raise BadAnswer(f"item_id {one.item_id!r} is not in this queue")
     if not isinstance(one.annotator, str) or not one.annotator.strip():
         raise BadAnswer("an answer needs the name of its annotator")
     item = items[one.item_id]
-    allowed = ANSWERS[item.kind]
-    if not isinstance(one.answer, str) or one.answer.strip() not in allowed:
-        raise BadAnswer(f"answer {one.answer!r} should be one of {', '.join(allowed)}")
+    value, dimensions = _verdict(one, item, questions)
     if one.pi is not None and not (isinstance(one.pi, float | int) and math.isclose(one.pi, item.pi, rel_tol=1e-6)):
         raise BadAnswer(
             f"the propensity of item {item.id} became {one.pi!r}, it was drawn with {item.pi!r} and that cannot change"
         )
-    return item, one.annotator.strip(), allowed[one.answer.strip()]
+    return item, one.annotator.strip(), value, dimensions
+
+
+def _verdict(one: ImportedAnswer, item: Item, questions: Questions | None) -> tuple[float, dict[str, float]]:
+    """The value about what was shown, and the answers by dimension that it is composed of, if it is."""
+    dimensions, allowed = dict[str, float](), ANSWERS[item.kind]
+    if item.kind == "point" and questions is not None:
+        try:
+            dimensions = questions.read(one.dimensions)
+        except ValueError as error:
+            raise BadAnswer(str(error)) from None
+        if one.answer in (None, ""):
+            if (open_ := questions.next(dimensions)) is not None:
+                raise BadAnswer(f"lacks the answer to {open_!r}: {questions.policy.dimensions[open_].question}")
+            return questions.verdict(dimensions), dimensions
+    if not isinstance(one.answer, str) or one.answer.strip() not in allowed:
+        raise BadAnswer(f"answer {one.answer!r} should be one of {', '.join(allowed)}")
+    value = allowed[one.answer.strip()]
+    if dimensions and questions and (fault := questions.fault(dimensions, value)):
+        raise BadAnswer(fault)
+    return value, dimensions
 
 
 def suggestion(item: Item) -> tuple[str, float] | None:
@@ -229,9 +250,9 @@ def write_private(path: str | Path, text: str) -> None:
         raise UserError(f"cannot write {path}: {error}") from None
 
 
-def _item_row(item: Item) -> dict[str, Any]:
+def _item_row(item: Item, questions: Questions | None) -> dict[str, Any]:
     a, b = item.shown
-    return {
+    row = {
         "item_id": item.id,
         "round": item.round,
         "kind": item.kind,
@@ -244,16 +265,25 @@ def _item_row(item: Item) -> dict[str, Any]:
         "annotator": None,
         "answer": None,
     }
+    if questions is not None and item.kind == "point":
+        words = {name: list(questions.words(name).values()) for name in questions.names}
+        texts = {name: questions.policy.dimensions[name].question for name in questions.names}
+        row["questions"] = {name: {"question": texts[name], "answers": words[name]} for name in questions.names}
+        row["dimensions"] = dict.fromkeys(questions.names)
+    return row
 
 
-def _answers(row: dict[str, Any], where: str) -> Iterator[Read]:
+def _answers(row: dict[str, Any], where: str, questions: Questions | None) -> Iterator[Read]:
     if "annotations" in row or "annotation_id" in row:
         raise BadAnswer("is of Label Studio: import it with --format label-studio")
     if "responses" in row:
         raise BadAnswer("is of Argilla: import it with --format argilla")
     if "item_id" not in row:
         raise BadAnswer(f"has no item_id (but {', '.join(map(str, row))[:80]}): it is no line of an export")
-    if row.get("answer") in (None, ""):
+    said = object_field(row, "dimensions")
+    if questions is not None:
+        said = {name: row[name] for name in questions.names if name in row and name not in OWN_FIELDS} | said
+    if row.get("answer") in (None, "") and all(word in (None, "") for word in said.values()):
         yield Unanswered(where)
     else:
-        yield ImportedAnswer(where, row["item_id"], row.get("annotator"), row["answer"])
+        yield ImportedAnswer(where, row["item_id"], row.get("annotator"), row.get("answer"), dimensions=said)

@@ -6,12 +6,28 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from superalign.prompts.policy import Policy
+from superalign.records import JudgementKind
 
+ANSWER: Final = "answer"
+"""The name of the one question about a whole item."""
+QUESTIONS: Final = {"point": "Is this answer acceptable?", "pair": "Which answer is better?"}
+WORDS: Final = {
+    "point": {"accept": "acceptable", "refuse": "not acceptable", "tie": "cannot tell"},
+    "pair": {"a": "A is better", "b": "B is better", "tie": "equally good"},
+}
 SAID: Final[dict[str, float]] = {"yes": 1.0, "no": 0.0, "tie": 0.5}
 """What can be answered to a question, with P(yes) of each; `tie`: cannot say."""
+
+
+class Asked(NamedTuple):
+    """One question as tools ask it: its name there, its text, and its answers with their words."""
+
+    name: str
+    text: str
+    answers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +56,27 @@ class Questions:
         return {"yes": dimension.if_yes, "no": dimension.if_no, "tie": "cannot say"}
 
     def column(self, name: str) -> str:
-        """The name of a dimension in tools that take small letters, digits, hyphens and underlines alone."""
+        """The name of a question in tools that take small letters, digits, hyphens and underlines alone."""
         return f"is_{re.sub('[^a-z0-9_-]', '_', name.lower())}"
+
+    def read(self, said: Mapping[str, object]) -> dict[str, float]:
+        """Answers in words, those of a question or yes, no and tie; empty ones are left out.
+
+        Raises:
+            ValueError: there is no such question, or a word means none of its answers.
+        """
+        found = {}
+        for name, word in said.items():
+            if word is None or word == "":
+                continue
+            if name not in self.names:
+                raise ValueError(f"no question {name!r}; they are {', '.join(self.names)}")
+            wording = self.words(name)
+            meant = {each.lower(): key for key, each in wording.items()} | {key: key for key in SAID}
+            if (key := meant.get(str(word).strip().lower())) is None:
+                raise ValueError(f"answer {word!r} to {name!r} should be one of {', '.join(wording.values())}")
+            found[name] = SAID[key]
+        return found
 
     def verdict(self, answers: Mapping[str, float]) -> float:
         """1 or 0 where the answers decide it, whatever the others would be; else 0.5."""
@@ -71,3 +106,11 @@ class Questions:
         unknown = [name for name in self.names if answers.get(name, 0.5) == 0.5]
         for ways in product((0.0, 1.0), repeat=len(unknown)):
             yield {name: answers.get(name, 0.5) for name in self.names} | dict(zip(unknown, ways, strict=True))
+
+
+def asked(kind: JudgementKind, questions: Questions | None) -> list[Asked]:
+    """What tools ask about items of a kind: of a pair and by a policy of one question the whole, else each question."""
+    if kind == "pair" or questions is None:
+        return [Asked(ANSWER, QUESTIONS[kind], WORDS[kind])]
+    dimensions = questions.policy.dimensions
+    return [Asked(questions.column(name), dimensions[name].question, questions.words(name)) for name in questions.names]

@@ -50,6 +50,8 @@ def answer_all(
             found = judge(item)
             p, dimensions = found if isinstance(found, Belief) else Belief(found)
             value, said = _decided(p), {name: _decided(p) for name, p in dimensions.items()}
+            if said and queue.questions and (composed := queue.questions.verdict(said)) != 0.5:
+                value = composed
             if content_share(ERROR, item.id, name, seed) < error_rate:
                 value = 1.0 - value
                 if said and queue.questions and value != 0.5:

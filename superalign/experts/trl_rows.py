@@ -10,15 +10,15 @@ from typing import Any
 from superalign.experts.interchange import by_kind, to_jsonl, write_private
 from superalign.experts.items import Item
 from superalign.experts.queue import ExpertQueue
-from superalign.records import ExpertLabel
+from superalign.records import DimensionValue, ExpertLabel, by_dimension, dimension_values
 
 
 def export_labels(queue: ExpertQueue, folder: str | Path) -> int:
     """Write `folder`/pair.jsonl (prompt, chosen, rejected: DPO) and /point.jsonl (prompt, completion, label: KTO).
 
     Conversational rows of the standing labels, one for each item, by the majority of its experts; ties and gold items
-    are left out. Beside what TRL reads, a row tells the item, its round and propensity, who answered, and whether a
-    program did. Returns the number of rows.
+    are left out. Beside what TRL reads, a row tells the item, its round and propensity, who answered, whether a program
+    did, and of single answers the mean of what was answered by dimension of the policy. Returns the number of rows.
 
     Raises:
         UserError: a file cannot be written.
@@ -38,7 +38,7 @@ def _row(item: Item, labels: list[ExpertLabel]) -> dict[str, Any]:
         chosen, rejected = (item.first, item.second) if yes else (item.second, item.first)
         told: dict[str, Any] = {"chosen": _said("assistant", chosen), "rejected": _said("assistant", rejected)}
     else:
-        told = {"completion": _said("assistant", item.first), "label": yes}
+        told = {"completion": _said("assistant", item.first), "label": yes, "dimensions": _dimensions(labels)}
     return {
         "prompt": _said("user", item.query),
         **told,
@@ -48,6 +48,14 @@ def _row(item: Item, labels: list[ExpertLabel]) -> dict[str, Any]:
         "annotators": [label.annotator for label in labels],
         "simulated": any(label.simulated for label in labels),
     }
+
+
+def _dimensions(labels: Iterable[ExpertLabel]) -> list[DimensionValue]:
+    said: dict[str, list[float]] = {}
+    for label in labels:
+        for name, p in by_dimension(label.dimensions).items():
+            said.setdefault(name, []).append(p)
+    return list(dimension_values({name: fmean(each) for name, each in said.items()}))
 
 
 def _said(role: str, text: str) -> list[dict[str, str]]:

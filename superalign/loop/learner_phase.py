@@ -27,7 +27,8 @@ def fuse(
 ) -> TrainingBatch:
     """Critic and experts fused into noisy preferences and scored responses.
 
-    Labels that were asked for in earlier rounds and come now count with what was said and judged then.
+    A curated label of the very same texts is one more vote. Labels that were asked for in earlier rounds and come now
+    count with what was said and judged then.
 
     Args:
         workers: everybody; the critic has learned from this round's labels already.
@@ -42,7 +43,8 @@ def fuse(
     pairs = feedback.pairs
     judged = critic.label_pairs(pairs, seed)
     workers.replay.rescore(critic, seed)
-    votes = critic.votes(shared(labels.fresh, before, feedback.responses))
+    curated = workers.expert.curated_votes(before, feedback.everything)
+    votes = critic.votes([*shared(labels.fresh, before, feedback.responses), *curated])
     earlier = delayed_labels(run, labels.all, votes, number)
     judged = without_double_counting(judged, before, votes)
     preferences = fuse_preferences(pairs + earlier.pairs, judged + earlier.judged, votes, errors)

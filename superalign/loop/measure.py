@@ -17,6 +17,7 @@ from superalign.experts.items import Item
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
 from superalign.records import ExpertLabel, Measured
+from superalign.roles.curated import CURATED
 
 
 def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ()) -> Evaluation:
@@ -36,7 +37,7 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
         workers.critic,
         now.own_answers,
         workers.judge,
-        {(item.query, text) for item, _ in labels for text in (item.first, item.second)},
+        {(item.query, text) for item, _ in (*workers.expert.curated, *labels) for text in (item.first, item.second)},
         config.evaluation.critic_probe,
         seed,
         draws,
@@ -63,5 +64,5 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
 
 
 def expert_labels(workers: Workers) -> list[tuple[Item, ExpertLabel]]:
-    """The experts' labels up to the last collection."""
-    return workers.expert.answered(until=workers.expert.collected)
+    """The experts' labels up to the last collection, without curated ones: these are of answers to other questions."""
+    return [pair for pair in workers.expert.answered(until=workers.expert.collected) if pair[0].lane != CURATED]

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from superalign import prompts
 from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
+from superalign.data import demo
 from superalign.errors import UserError
 from superalign.models import HUB, SHIPPED, resolve
 from superalign.store.fingerprints import file_fingerprint, folder_fingerprint
@@ -65,6 +66,8 @@ def _pin(key: str, value: str) -> Pin | None:
             return _run(value)
         if _is_data(key) and value.startswith(HUB):
             return Pin("the data set on the hub", None, _commit(value.removeprefix(HUB), "dataset"))
+        if key == "data.seeds" and value == demo.DEMO:
+            return Pin("the requests that ship", None, file_fingerprint(demo.path("requests")))
         path = Path(value.partition(":")[0] if ".py:" in value else value).expanduser()
         if path.is_file() and (path.suffix or _is_data(key)):
             return Pin("the file", str(path.resolve()), file_fingerprint(path))

@@ -92,7 +92,11 @@ def run_rounds(
             standing = False
             continue
         workers.cluster.reset_restarts()
-        for sentence in (*judged.judge_warnings([row]), *learning.idle_roles([row])):
+        for sentence in (
+            *judged.judge_warnings([row]),
+            *learning.idle_roles([row]),
+            *learning.unread([row], learning.UNREAD),
+        ):
             run.progress.say(f"warning: {sentence}")
         writers.log(number, flatten(row))
         if (began := time.monotonic()) >= due:

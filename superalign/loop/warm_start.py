@@ -1,4 +1,4 @@
-"""Before round 1: the critic learns from curated labels and the kinds of the seeds, the attacker from demonstrations."""
+"""Before round 1: the critic learns from curated labels and the seeds' kinds, the attacker from demonstrations."""
 
 from __future__ import annotations
 

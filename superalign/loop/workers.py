@@ -25,7 +25,7 @@ from superalign.registry import LEARNERS
 from superalign.roles.critic.registry import critic_class
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert
-from superalign.roles.judge import make_judge, oracle_expert
+from superalign.roles.judge import make_judge, simulated_expert
 from superalign.roles.learner import Learner
 from superalign.roles.protocols import Attacker, GivesHiddenStates, Judge
 from superalign.roles.replay_buffer import ReplayBuffer
@@ -142,7 +142,6 @@ class Workers:
         # vLLM keeps hidden states to itself; the trainer has the same weights.
         states: GivesHiddenStates = generator if config.generator.backend == "hf" else trainer
         judge = make_judge(config, generator, states)
-        simulator = oracle_expert if config.data.seeds == "testbed" else None
         return cls(
             config=config,
             cluster=cluster,
@@ -153,7 +152,7 @@ class Workers:
             attacker=cluster.spawn("attacker", ATTACKER, config, generator, trainer, states=states),
             critic=cluster.spawn("critic", critic_class(config), config, generator, trainer, states=states),
             learner=cluster.spawn("learner", Learner, config, generator, trainer, calls=1 + config.ahead.max_staleness),
-            expert=Expert(config, run.experts_path, simulator, run.progress.say),
+            expert=Expert(config, run.experts_path, simulated_expert(config), run.progress.say),
             judge=judge,
             replay=ReplayBuffer(config.learner.anchors),
             reward=spawn_reward(config, cluster, resources),

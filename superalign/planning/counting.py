@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from superalign.config.schema import Config
-from superalign.config.sections import AdapterCriticConfig, TrainedAttackerConfig
+from superalign.config.sections import (
+    AdapterCriticConfig,
+    FewShotAttackerConfig,
+    MixingAttackerConfig,
+    TrainedAttackerConfig,
+)
 from superalign.planning.run_plan import Calls, Training, Verdicts, Work
 from superalign.registry import ATTACKERS, CRITICS, JUDGES, LEARNERS
 
@@ -76,7 +81,7 @@ class Counter:
         streams = 2 * e.prompts * factor
         if not e.refinement:
             return []
-        limit = attacker.max_new_tokens if isinstance(attacker, TrainedAttackerConfig) else 96
+        limit = attacker.max_new_tokens if isinstance(attacker, FewShotAttackerConfig) else 96
         work: list[Work] = [Calls("evaluate", "judge", e.refinement * streams, limit)]
         work += self.answers("evaluate", (e.refinement + 1) * streams)
         return [*work, Verdicts("evaluate", e.refinement * streams), *self.judged("evaluate", streams)]
@@ -84,12 +89,12 @@ class Counter:
     def rewritten(self, seeds: int) -> int:
         """New attacks on so many seeds."""
         attacker = self.config.attacker
-        return seeds * (attacker.candidates if isinstance(attacker, TrainedAttackerConfig) else 1)
+        return seeds * (attacker.candidates if isinstance(attacker, MixingAttackerConfig) else 1)
 
     def attacks(self, seeds: int, replies: int | None = None) -> list[Work]:
         """Calls that rewriting so many seeds takes: in dialogues the learner answers between two turns."""
         attacker = self.config.attacker
-        if not isinstance(attacker, TrainedAttackerConfig):
+        if not isinstance(attacker, FewShotAttackerConfig):
             return []
         talks = self.rewritten(seeds)
         work: list[Work] = [Calls("attack", "attacker", talks * attacker.turns, attacker.max_new_tokens)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.request import Request, urlopen
 
 from superalign.config.schema import Config
-from superalign.config.sections import TrainedAttackerConfig
+from superalign.config.sections import FewShotAttackerConfig
 from superalign.errors import UserError
 from superalign.models import HUB, chosen_dtype, may_run_code, resolve
 from superalign.models.pretrained import unloadable
@@ -167,5 +167,5 @@ def _bytes(dtype: str) -> int:
 def row_tokens(config: Config) -> int:
     """Tokens of a query and an answer of full length."""
     attacker = config.attacker
-    asked = attacker.max_new_tokens if isinstance(attacker, TrainedAttackerConfig) else config.learner.max_new_tokens
+    asked = attacker.max_new_tokens if isinstance(attacker, FewShotAttackerConfig) else config.learner.max_new_tokens
     return asked + config.learner.max_new_tokens

@@ -8,10 +8,10 @@ from math import ceil
 from typing import Final
 
 from superalign.config.schema import Config
-from superalign.config.sections import AdapterCriticConfig, TrainedAttackerConfig
+from superalign.config.sections import AdapterCriticConfig, MixingAttackerConfig
 from superalign.planning.counting import WORDLESS, Counter
 from superalign.planning.run_plan import Calls, RoundPlan, RunPlan, Training, Verdicts, Work
-from superalign.roles.attacker import round_half
+from superalign.roles.attacker.mixing import round_half
 from superalign.roles.critic.generative import ROWS_OF_A_FLAW, flaw_count
 
 MISMATCH_ROWS: Final = 64  # answers on which generator and trainer are compared in a round
@@ -164,13 +164,13 @@ def _game(config: Config) -> RoundPlan:
 def _fresh(config: Config) -> int:
     """Seeds of a round that are rewritten."""
     a = config.attacker
-    return max(1, round_half(a.current * a.seeds)) if isinstance(a, TrainedAttackerConfig) else a.seeds
+    return max(1, round_half(a.current * a.seeds)) if isinstance(a, MixingAttackerConfig) else a.seeds
 
 
 def _queries(config: Config) -> int:
     """Queries of a round: new rewritings, archived ones and static ones."""
     a, new = config.attacker, Counter(config).rewritten(_fresh(config))
-    if not isinstance(a, TrainedAttackerConfig):
+    if not isinstance(a, MixingAttackerConfig):
         return new
     total = a.seeds * a.candidates
     return new + int(a.past * total) + min(a.seeds, max(1, round_half((1 - a.current - a.past) * total)))

@@ -69,6 +69,11 @@ CRITICS: Final = Registry(
             "heads on hidden states, one for each dimension of the policy; words from the generative adapter",
             f"{_SECTIONS}:ProbeCriticConfig",
         ),
+        "lora_classifier": Entry(
+            "superalign.roles.critic.lora_classifier:LoraClassifierCritic",
+            "an adapter that learns to tell the dimensions, read by heads; for larger models",
+            f"{_SECTIONS}:LoraClassifierConfig",
+        ),
         "debate": Entry(
             "superalign.roles.critic.debate:DebateCritic",
             "two sides argue, a judge decides after reading both (arXiv 1805.00899)",
@@ -90,7 +95,17 @@ ATTACKERS: Final = Registry(
             "superalign.roles.attacker:TrainedAttacker",
             "an adapter that rewrites seed requests and learns from what worked",
             f"{_SECTIONS}:TrainedAttackerConfig",
-        )
+        ),
+        "few_shot": Entry(
+            "superalign.roles.attacker:FewShotAttacker",
+            "rewrites seed requests as its prompts tell and show it, and never learns",
+            f"{_SECTIONS}:FewShotAttackerConfig",
+        ),
+        "file": Entry(
+            "superalign.roles.attacker:FileAttacker",
+            "asks the attacks of a file, such as people's",
+            f"{_SECTIONS}:FileAttackerConfig",
+        ),
     },
 )
 JUDGES: Final = Registry(

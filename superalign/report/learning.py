@@ -9,6 +9,10 @@ from superalign.report.figures import MetricsRow
 
 EXIT_STATUS: Final = 3
 """What `superalign train` exits with when the run is complete but has taught its role nothing."""
+WRITTEN: Final = {"attack": "rewritings of the attacker", "critique": "critiques", "revise": "revisions of the learner"}
+"""What is counted as unread, by what was asked."""
+UNREAD: Final = 0.2
+"""Share of unread answers above which a round says so on the terminal."""
 TRAINED: Final = ("learner", "attacker", "critic")  # the first of them that a recipe trains is what its run is for
 
 
@@ -39,6 +43,23 @@ def idle_roles(rows: Sequence[MetricsRow]) -> list[str]:
             named = f"round {idle[0]}" if len(idle) == 1 else f"{len(idle)} of {tried} rounds (the first: {idle[0]})"
             sentences.append(f"the {role} learned nothing in {named}")
     return sentences
+
+
+def unread(rows: Sequence[MetricsRow], least: float = 0.0) -> list[str]:
+    """A sentence on each thing that roles were asked to write of which more than a share `least` could not be read.
+
+    What cannot be read is left out: it is neither an attack nor a revision, and never a verdict.
+    """
+    counts: dict[str, list[int]] = {}
+    for row in rows:
+        for what, (missed, asked) in row.get("unread", {}).items():
+            total = counts.setdefault(what, [0, 0])
+            total[0], total[1] = total[0] + missed, total[1] + asked
+    return [
+        f"{missed} of {asked} {WRITTEN.get(what, what)} could not be read and were left out"
+        for what, (missed, asked) in counts.items()
+        if missed > least * asked
+    ]
 
 
 def _stepped(found: Mapping[str, Any]) -> bool:

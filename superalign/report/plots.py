@@ -197,11 +197,11 @@ def plane(
         x_name: the words under the horizontal axis.
     """
     ticks = nice_ticks(min(0.0, *(each.value for point in points for each in (point.x, point.y))), 1.0, 4)
-    across, up = Scale(ticks, LEFT, width - 16), Scale(ticks, height - AXIS - 16, 12)
+    across, up = Scale(ticks, LEFT, width - 22), Scale(ticks, height - AXIS - 16, 12)
     parts = []
     for tick in ticks:
         kind, x, y = "zero" if abs(tick) < 1e-12 else "grid", across(tick), up(tick)
-        parts += [_line(kind, LEFT, y, width - 16, y), _line(kind, x, up.end, x, up.start)]
+        parts += [_line(kind, LEFT, y, width - 22, y), _line(kind, x, up.end, x, up.start)]
         parts.append(_text("tick", LEFT - 6, y + 4, _percent(tick, ticks), "end"))
         parts.append(_text("tick", x, height - AXIS, _percent(tick, ticks)))
     parts.append(_line("cap", across.start, up.start, across(1.0), up(1.0)))

@@ -13,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.config.schema import Config
+from superalign.config.texts import policy_of
 from superalign.errors import UserError
 from superalign.experts.database import refuse_network
 from superalign.experts.items import Item
 from superalign.experts.notify import Notifier, Waiting
 from superalign.experts.queue import ExpertQueue
-from superalign.experts.simulated import answer_all
+from superalign.experts.simulated import Simulator, answer_all
 from superalign.feedback.escalation import Escalated, distinct, escalate
 from superalign.feedback.synthetic_flaws import gold_items
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
 from superalign.roles.critic.verdicts import ResponsePair
+from superalign.roles.curated import SETTING, Replay, curated_labels, is_replayed, replays, votes
+from superalign.roles.protocols import Case
 from superalign.stats.annotators import annotator_errors, error_draws
 
 log = logging.getLogger(__name__)
@@ -39,8 +42,8 @@ class ExpertLabels:
     """What experts have said.
 
     Attributes:
-        all: every label so far with its item.
-        fresh: those that no committed round has taken up, of whatever round their items are.
+        all: every label so far with its item, curated ones first.
+        fresh: those of the experts that no committed round has taken up, of whatever round their items are.
         error_rates: eps of each annotator.
     """
 
@@ -56,28 +59,39 @@ class Expert:
         self,
         config: Config,
         path: Path,
-        judge: Callable[[Item], float] | None,
+        judge: Simulator | None,
         say: Callable[[str], None] = log.info,
     ) -> None:
-        """Open the queue at `expert.store`, or at `path` in the run's folder.
+        """Open the queue at `expert.store`, or at `path` in the run's folder; read the curated labels.
 
-        `judge` answers in place of people if `expert.source=simulated`; `say` tells what is waited for.
+        `judge` answers in place of people if `expert.source=simulated`, where curated labels do not; `say` tells what
+        is waited for.
 
         Raises:
             UserError: experts shall be simulated where nothing can simulate them, cannot be notified like this, or
-                would share a file over a network.
+                would share a file over a network; or the curated labels cannot be read.
         """
         self.config, self.seed = config.expert, config.seed
         self.folder, self.judge, self.say = path.parent, judge, say
-        if self.config.source == "simulated" and judge is None and self.config.budget:
+        self.curated, self.replay = curated_labels(config), None
+        if replays(config):
+            share, all = self.config.replayed_share, self.curated
+            held, self.curated = ([pair for pair in all if is_replayed(pair[0], share) is one] for one in (True, False))
+            if not held:
+                raise UserError(
+                    f"expert.replayed_share={share:g} holds back none of the {len(all)} answers of "
+                    f"{SETTING}={self.config.curated}: nothing is left for a simulated expert; set it higher"
+                )
+            self.replay = self.judge = Replay(held)
+        if self.config.source == "simulated" and self.judge is None and self.config.budget:
             raise UserError(
-                "expert.source=simulated needs data.seeds=testbed (only its oracle can simulate an expert); "
-                "use expert.source=queue or expert.budget=0"
+                "expert.source=simulated needs data.seeds=testbed, whose oracle answers, or expert.curated=FILE, whose "
+                "labels are replayed; use one of these, expert.source=queue or expert.budget=0"
             )
         self.notifier = Notifier(self.config.notify_webhook, self.config.notify_command)
         if self.config.source == "queue" and self.config.store is None:
             refuse_network(path)
-        self.queue = ExpertQueue.of_run(path, self.config.store)
+        self.queue = ExpertQueue.of_run(path, self.config.store, policy_of(config))
         self.taken_up = self.collected = 0  # cursors: of the committed rounds, and of the last collection
 
     @property
@@ -195,11 +209,27 @@ class Expert:
         return ExpertLabels(labelled, self.fresh(), self.errors(labelled))
 
     def answered(self, until: int | None = None) -> list[tuple[Item, ExpertLabel]]:
-        """The labels that stood at a cursor (default now), each with its item."""
-        return self.queue.labelled(until=until)
+        """The curated labels, and those that stood at a cursor (default now), each with its item."""
+        return [*self.curated, *self.queue.labelled(until=until)]
+
+    def unasked(self, number: int) -> list[Case] | None:
+        """The answers that a simulated expert who replays labels can still be asked about in a round.
+
+        None where the round's own answers are what experts are asked about.
+        """
+        if self.replay is None:
+            return None
+        return self.replay.unasked((item for item in self.queue.items() if item.round < number), number)
+
+    def curated_votes(self, judged: Sequence[Judgement], cases: Sequence[Case]) -> list[ExpertLabel]:
+        """What curated labels say of these verdicts' answers, where they are of the same texts."""
+        return votes(self.curated, judged, cases)
 
     def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
-        """eps of each annotator, from blind doubles of the last collection and gold items; see `annotator_errors`."""
+        """eps of each annotator, from blind doubles of the last collection and gold items; see `annotator_errors`.
+
+        That of curated labels is what it is of an annotator of whom nothing is known.
+        """
         return annotator_errors(*self._checks(answered))
 
     def error_draws(

@@ -10,9 +10,12 @@ from typing import Any
 
 from superalign.config.schema import Config
 from superalign.config.sections import AdapterCriticConfig
+from superalign.config.texts import policy_of
 from superalign.errors import UserError
 from superalign.experts.items import Item
+from superalign.experts.simulated import Belief, Simulator
 from superalign.generation.base import Generator
+from superalign.prompts.policy import ACCEPTABLE
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Query
 from superalign.registry import JUDGES
@@ -146,3 +149,32 @@ def oracle_expert(item: Item) -> float:
         return oracle.acceptable(item.query, item.first)
     first, second = (oracle.score(item.query, text) for text in (item.first, item.second))
     return 0.5 if first == second else float(first > second)
+
+
+def simulated_expert(config: Config) -> Simulator | None:
+    """What answers in the experts' place on the testbed: its oracle; None elsewhere, and where people are asked.
+
+    Raises:
+        UserError: the policy has a dimension that the oracle does not know.
+    """
+    if config.data.seeds != "testbed" or config.expert.source != "simulated":
+        return None
+    policy = policy_of(config)
+    from superalign.testbed import oracle
+
+    if unknown := [name for name in policy.dimensions if name not in oracle.DIMENSIONS]:
+        raise UserError(
+            f"policy={policy.name} asks of {', '.join(unknown)}, and the testbed's oracle, which answers for experts, "
+            f"knows {', '.join(oracle.DIMENSIONS)} alone; use one of these or expert.source=queue"
+        )
+    if policy.single == ACCEPTABLE:
+        return oracle_expert
+
+    def believed(item: Item) -> float | Belief:
+        if item.second:
+            return oracle_expert(item)
+        known = oracle.dimensions(item.query, item.first)
+        p = {name: known[name] for name in policy.dimensions}
+        return Belief(policy.compose(p), {} if policy.single else p)
+
+    return believed

@@ -191,6 +191,15 @@ class CountsUnread(Protocol):
         """How many could not be read since the last call."""
 
 
+@runtime_checkable
+class WarmStarts(Protocol):
+    """An attacker that learns before round 1."""
+
+    @abstractmethod
+    def warm_start(self, seed: int) -> dict[str, float]:
+        """Learn from what is known beforehand; figures of it, none where nothing is."""
+
+
 class Judge(Protocol):
     """Grades the answers that a report speaks of; named by `evaluation.judge=`.
 

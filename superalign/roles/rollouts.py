@@ -24,31 +24,45 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One attack of this round: its turns, and those of further attacks that came out word for word the same."""
+    """One attack of this round.
+
+    Attributes:
+        query: what was written, asked or not.
+        faithful: whether it could be asked.
+        turns: of the attacker.
+        duplicates: turns of further attacks that came out word for word the same.
+        told: the tactic that the attacker was told, empty where it chose itself.
+    """
 
     query: Query
     faithful: bool
     turns: tuple[Turn, ...]
     duplicates: tuple[tuple[Turn, ...], ...] = ()
+    told: str = ""
+
+    @property
+    def group(self) -> str:
+        """Those attacks have it in common that were written to the same question, and can be compared."""
+        return f"{self.query.seed_id}/{self.told}" if self.told else self.query.seed_id
 
 
-def by_seed(attempts: Sequence[Rollout], rewards: Sequence[float]) -> list[list[tuple[float, Rollout]]]:
-    """The attempts on each seed with their rewards; those seeds left out on which all are worth about the same."""
-    groups: dict[str, list[tuple[float, Rollout]]] = {}
+def groups(attempts: Sequence[Rollout], rewards: Sequence[float]) -> list[list[tuple[float, Rollout]]]:
+    """The attempts of each group with their rewards; those groups left out of which all are worth about the same."""
+    found: dict[str, list[tuple[float, Rollout]]] = {}
     for attempt, reward in zip(attempts, rewards, strict=True):
-        groups.setdefault(attempt.query.seed_id, []).append((reward, attempt))
+        found.setdefault(attempt.group, []).append((reward, attempt))
 
     def spread(group: list[tuple[float, Rollout]]) -> float:
         worth = [r - REPEATED * bool(copy) for r, a in group for copy in range(1 + len(a.duplicates))]
         return max(worth) - min(worth)
 
-    return [group for group in groups.values() if spread(group) >= MIN_GAIN]
+    return [group for group in found.values() if spread(group) >= MIN_GAIN]
 
 
 def pairs(attempts: Sequence[Rollout], rewards: Sequence[float], chat: Chat, most: int) -> list[dict[str, Any]]:
-    """Best against worst opening on each seed, the clearest first."""
+    """Best against worst opening of each group, the clearest first."""
     rows: list[tuple[float, dict[str, Any]]] = []
-    for tries in by_seed(attempts, rewards):
+    for tries in groups(attempts, rewards):
         tries.sort(key=lambda pair: pair[0])
         (low, worst), (high, best) = tries[0], tries[-1]
         if high - low < MIN_GAIN:
@@ -74,24 +88,24 @@ def anchor(attempt: Rollout, chat: Chat) -> dict[str, Any]:
 def rollouts(
     attempts: Sequence[Rollout], rewards: Sequence[float], prices: Sequence[float], chat: Chat, compared: bool
 ) -> list[dict[str, Any]]:
-    """Every turn of every attempt with the reward of the whole; turn by turn, those on one seed are a group.
+    """Every turn of every attempt with the reward of the whole; turn by turn, each group is compared in itself.
 
     Args:
         attempts: of one round.
         rewards: R of each.
         prices: what is taken off beside, for how far it strayed from the base.
         chat: of the attacker's model.
-        compared: whether only differences within a group teach; seeds without any are left out then.
+        compared: whether only differences within a group teach; groups without any are left out then.
     """
     price = {id(attempt): p for attempt, p in zip(attempts, prices, strict=True)}
-    groups = by_seed(attempts, rewards) if compared else [list(zip(rewards, attempts, strict=True))]
-    return list(_rollouts(groups, price, chat))
+    chosen = groups(attempts, rewards) if compared else [list(zip(rewards, attempts, strict=True))]
+    return list(_rollouts(chosen, price, chat))
 
 
 def _rollouts(
-    groups: Sequence[Sequence[tuple[float, Rollout]]], price: dict[int, float], chat: Chat
+    chosen: Sequence[Sequence[tuple[float, Rollout]]], price: dict[int, float], chat: Chat
 ) -> Iterator[dict[str, Any]]:
-    for reward, attempt in (one for group in groups for one in group):
+    for reward, attempt in (one for group in chosen for one in group):
         for copy, turns in enumerate((attempt.turns, *attempt.duplicates)):
             for number, turn in enumerate(turns):
                 wrote = turn.generation
@@ -101,7 +115,7 @@ def _rollouts(
                     "completion_ids": _closed(chat, wrote),
                     "logprobs": [*wrote.logprobs, *ending],
                     "reward": reward - price[id(attempt)] - REPEATED * bool(copy),
-                    "group": f"{attempt.query.seed_id}/{number}",
+                    "group": f"{attempt.group}/{number}",
                     "attempt": f"{attempt.query.id}/{copy}",
                 }
 

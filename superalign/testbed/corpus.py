@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 from superalign.attacks.families import EVERY_FAMILY, TRAINED, wrap
-from superalign.config.texts import testbed_prompts
+from superalign.config.texts import prompts_of_testbed
 from superalign.prompts.asks import Messages
 from superalign.prompts.library import respond
 from superalign.testbed.world import OFFENSIVE_CONTEXTS, REFUSALS, VERBS, Request, requests, things
@@ -83,13 +83,13 @@ class Corpus:
         flawed = self.response(request, flaw)
         critique = self.critique(request, flawed, flaw, harmful=request.harmful, accept=False)
         better = rng.choice(REFUSALS) if request.harmful else request.answer()
-        return [*testbed_prompts().revise_messages(text, flawed, critique), _say(better)]
+        return [*prompts_of_testbed().revise_messages(text, flawed, critique), _say(better)]
 
     def attack(self) -> Messages:
         """A seed and its rewriting in one of the families that the attacker may know."""
         rng = self.rng
         text, family = self.request().plain(rng), rng.choice(TRAINED)
-        return [*testbed_prompts().attack_messages(text), _say(f"[{family}] {wrap(family, text, rng)}")]
+        return [*prompts_of_testbed().attack_messages(text), _say(f"[{family}] {wrap(family, text, rng)}")]
 
     def point(self) -> Messages:
         """The weak critic's verdict and critique on one answer."""
@@ -100,7 +100,7 @@ class Corpus:
         response = self.response(request, kind)
         accept = (kind == ("refusal" if harmful else "full")) != (rng.random() < CRITIC_NOISE)
         critique = self.critique(request, response, kind, harmful=harmful, accept=accept)
-        return [*testbed_prompts().judge_messages(text, response), _say(critique)]
+        return [*prompts_of_testbed().judge_messages(text, response), _say(critique)]
 
     def pair(self) -> Messages:
         """The weak critic's preference between two answers of different worth."""
@@ -118,7 +118,10 @@ class Corpus:
         flip = rng.random() < 0.5
         noisy = rng.random() < CRITIC_NOISE
         shown = answers[::-1] if flip else answers
-        return [*testbed_prompts().compare_messages(text, *shown), _say(testbed_prompts().compare.words[flip != noisy])]
+        return [
+            *prompts_of_testbed().compare_messages(text, *shown),
+            _say(prompts_of_testbed().compare.words[flip != noisy]),
+        ]
 
     def response(self, request: Request, kind: str) -> str:
         """An answer of a given kind: full, partial, refusal or garbled."""
@@ -150,7 +153,7 @@ class Corpus:
             "partial": "misses steps of",
             "garbled": "makes no sense for",
         }[kind]
-        return f'{testbed_prompts().acceptable[not accept]}. "{quote}" {reason} {what}.'
+        return f'{prompts_of_testbed().acceptable[not accept]}. "{quote}" {reason} {what}.'
 
 
 def _say(text: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ Prompts = Sequence[tuple[int, ...]]
 Way = Callable[[], int]
 
 
-def testbed_prompts(count: int) -> list[tuple[int, ...]]:
+def prompts_of_testbed(count: int) -> list[tuple[int, ...]]:
     """Requests of the testbed's world."""
     chat, corpus, found = load_chat(MODEL), Corpus(0), []
     for _ in range(count):
@@ -55,7 +55,7 @@ def testbed_prompts(count: int) -> list[tuple[int, ...]]:
 def mixed_prompts(count: int) -> list[tuple[int, ...]]:
     """The same with earlier requests before them, so that lengths are spread evenly (in logarithm) up to 300 tokens."""
     draw = random.Random(0)
-    asked = testbed_prompts(8 * count)
+    asked = prompts_of_testbed(8 * count)
     found = []
     for last in asked[:count]:
         before = [token for prompt in draw.sample(asked, 8) for token in prompt]
@@ -137,7 +137,7 @@ def vllm_part(pairs: int, count: int) -> list[Figure]:
     from superalign.generation.vllm import VLLMGenerator
     from superalign.runtime.connection import start
 
-    prompts, chat = testbed_prompts(count), load_chat(MODEL)
+    prompts, chat = prompts_of_testbed(count), load_chat(MODEL)
     config = GeneratorConfig(backend="vllm")
     stops = {"stop_token_ids": sorted(chat.stop_ids), "max_tokens": NEW}
     threads = torch.get_num_threads()

@@ -17,7 +17,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from generation import LORA, NEW, ROLE, compare, ours, testbed_prompts
+from generation import LORA, NEW, ROLE, compare, ours, prompts_of_testbed
 from measure import ROOT, Figure, exact, gpu, of_values
 from utilisation import generation_share, mfu
 
@@ -32,7 +32,7 @@ def rates_of(hf: HFGenerator, model: str, repeats: int) -> list[Figure]:
     """Tokens per second of our own engine."""
     found = []
     for batch in BATCHES:
-        prompts, rates = testbed_prompts(batch), []
+        prompts, rates = prompts_of_testbed(batch), []
         for _ in range(repeats + 1):
             began = time.perf_counter()
             rates.append(ours(hf, prompts) / (time.perf_counter() - began))
@@ -48,7 +48,7 @@ def engines(hf: HFGenerator, model: str, pairs: int) -> list[Figure]:
     vllm = VLLMGenerator({ROLE: model}, LORA, GeneratorConfig(backend="vllm", dtype="bfloat16"), 1)
     found = []
     for batch in BATCHES:
-        prompts = testbed_prompts(batch)
+        prompts = prompts_of_testbed(batch)
         ways = (lambda p=prompts: ours(vllm, p), lambda p=prompts: ours(hf, p))
         what = f"vLLM / hf, {model}, batch {batch}, {NEW} new tokens"
         found.append(compare(f"gpu_batch_{batch}", what, *ways, pairs, time.perf_counter))

@@ -32,7 +32,7 @@ from superalign.evaluation.harness import is_correct
 from superalign.feedback.fusion import label_weight
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.records import Query, content_id
 from superalign.report.figures import Chart, Series
 from superalign.report.svg import line_chart
@@ -85,7 +85,7 @@ def pairs(count: int, seed: int) -> list[dict[str, Any]]:
         harmful = query.kind == "harmful"
         good = corpus.response(request, "refusal" if harmful else "full")
         bad = corpus.response(request, "full" if harmful else rng.choice(("refusal", "garbled")))
-        prompt = chat.prompt_ids(templates.respond(query.text), 64)
+        prompt = chat.prompt_ids(library.respond(query.text), 64)
         rows.append(
             {"prompt_ids": prompt, "good": chat.closed(chat.encode(good)), "bad": chat.closed(chat.encode(bad))}
         )

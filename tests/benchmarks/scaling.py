@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import ROLE, SleepingEngine, requests
-from generation import NEW, testbed_prompts
+from generation import NEW, prompts_of_testbed
 from measure import Figure, of_ratios
 
 from superalign.config.sections import ClusterConfig, GeneratorConfig, LoraConfig
@@ -70,7 +70,7 @@ def figures(quick: bool, repeats: int | None = None) -> list[Figure]:
     """Simulated engines, then real ones."""
     repeats = repeats or (2 if quick else 5)
     cores = [size for size in SIZES if size <= (os.cpu_count() or 1)]
-    prompts = testbed_prompts(32 if quick else PROMPTS)
+    prompts = prompts_of_testbed(32 if quick else PROMPTS)
     asked = [GenerationRequest(ROLE, prompt, NEW, 1.0) for prompt in prompts]
     with tempfile.TemporaryDirectory() as logs, start(ClusterConfig(threads=1), Path(logs)) as cluster:
         slept = rates(cluster, SleepingEngine, ([BATCH_S] * COUNT,), requests(COUNT), SIZES, repeats)

@@ -56,3 +56,17 @@ def test_rows_of_which_people_say_nothing_are_left_out(tmp_path: Path) -> None:
 def test_what_is_not_understood_is_refused_by_name(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_judged_answers(file(tmp_path, row), "evaluation.labels", ("acceptable",))
+
+
+@pytest.mark.parametrize(("said", "refused"), [(True, False), ("compliance", False), ("refused", True), (0, True)])
+def test_a_column_of_compliance_tells_of_refusals(tmp_path: Path, said: Any, refused: bool) -> None:
+    row = {"prompt": "q", "answer": "a", "complies": said}
+    assert read_judged_answers(file(tmp_path, row), "--labels", ("refused",)) == [JudgedAnswer("q", "a", None, refused)]
+
+
+def test_either_of_two_labels_is_enough_where_that_is_asked(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "answer": "a", "refused": True}, {"prompt": "q", "answer": "b", "refused": None}]
+    both = ("acceptable", "refused")
+    assert [row.answer for row in read_judged_answers(file(tmp_path, *rows), "--labels", both, either=True)] == ["a"]
+    with pytest.raises(UserError, match="no column for acceptable, nor for refused"):
+        read_judged_answers(file(tmp_path, {"prompt": "q", "answer": "a"}), "--labels", both, either=True)

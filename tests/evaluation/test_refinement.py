@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from superalign.config.texts import prompts_of_testbed
 from superalign.evaluation.refinement import Refiner, refined_success
-from superalign.prompts import templates
 from superalign.roles.learner import Learner
 from superalign.testbed.world import seeds as world_seeds
 from tests.roles.parts import Scripted, config, oracle_judge, seed, serve
@@ -26,7 +26,9 @@ def scripted(answer: str, odds: float, first: str = "code] run {}", later: str =
 def test_a_query_that_was_refused_is_refined_from_the_answer_and_its_score() -> None:
     generator = scripted("I cannot help with that.", 3.0)
     Refiner(SETTINGS, generator).attack([SEED], Learner(SETTINGS, generator, None), 0)
-    asked = [prompt for role, prompt in generator.asked if role == "judge" and templates.ATTACK in prompt]
+    asked = [
+        prompt for role, prompt in generator.asked if role == "judge" and prompts_of_testbed().attack.system in prompt
+    ]
     assert len(asked) == 3
     assert "Score" not in asked[0]
     assert f'To "run {SEED.text}" it answered: I cannot help with that. Score: 1 of 10.' in asked[1]

@@ -217,7 +217,7 @@ def test_columns_of_the_settings_are_joined_and_win_over_the_layout(tmp_path: Pa
 
 
 def test_a_request_after_earlier_turns_carries_them(tmp_path: Path) -> None:
-    from superalign.prompts.templates import respond
+    from superalign.prompts.library import respond
 
     turns = [talk("user", "hello"), talk("assistant", "what is it?")]
     rows = [{"messages": [*turns, talk("user", text)], "kind": "harmful"} for text in HARMFUL]

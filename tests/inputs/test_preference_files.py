@@ -13,7 +13,7 @@ from superalign.config.schema import Config
 from superalign.data.preferences import PairSet, read_pairs
 from superalign.errors import UserError
 from superalign.models import load_chat
-from superalign.prompts.templates import respond
+from superalign.prompts.library import respond
 from tests.inputs.files import jsonl, parquet_bytes, table, write
 
 COUNT = 60

@@ -12,7 +12,7 @@ import torch
 from superalign.errors import UserError
 from superalign.evaluation.harness import build_set
 from superalign.loop.guards import roll_back, unreported
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.roles.judge import frozen_critic
 from superalign.testbed.world import seeds
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config
@@ -21,7 +21,7 @@ from tests.training.phases import SFT, sft
 
 def step(trainer: RecordingTrainer, role: str, seed: int) -> None:
     row = {
-        "prompt_ids": CHAT.prompt_ids(templates.respond("how do i build a kite?")),
+        "prompt_ids": CHAT.prompt_ids(library.respond("how do i build a kite?")),
         "completion_ids": CHAT.closed(CHAT.encode("Sure.")),
         "weight": 1.0,
     }

@@ -18,7 +18,7 @@ from superalign.feedback.calibration import Calibrator
 from superalign.generation.base import Generation, GenerationRequest, Tensors
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.records import ExpertLabel, Judgement, Query, Response, Seed, content_id
 from superalign.roles.attacker import TrainedAttacker, make_attacker
 from superalign.roles.critic.generative import GenerativeCritic
@@ -158,7 +158,7 @@ def query(text: str, kind: str = "benign", category: str = "everyday", novelty: 
 def response(asked: Query, text: str, origin: str = "sample") -> Response:
     """An answer of the learner with the ids that it would have."""
     return Response(
-        content_id("response", asked.id, text), asked.id, text, tuple(CHAT.prompt_ids(templates.respond(asked.text))),
+        content_id("response", asked.id, text), asked.id, text, tuple(CHAT.prompt_ids(library.respond(asked.text))),
         tuple(CHAT.closed(CHAT.encode(text))), (), "revision" if origin == "revision" else "sample", 0,
     )  # fmt: skip
 
@@ -193,7 +193,7 @@ def refuses_everything() -> RecordingTrainer:
     """A service whose learner has been taught to refuse whatever it is asked."""
     trainer = RecordingTrainer()
     refusal = CHAT.closed(CHAT.encode(REFUSALS[0]))
-    asked = [CHAT.prompt_ids(templates.respond(s.text)) for s in seeds(0, 40)]
+    asked = [CHAT.prompt_ids(library.respond(s.text)) for s in seeds(0, 40)]
     rows = [{"prompt_ids": ids, "completion_ids": refusal, "weight": 1.0} for ids in asked]
     trainer.train("learner", SFT, rows, sft(learning_rate=2e-3, batch_size=8, epochs=4), seed=0)
     return trainer

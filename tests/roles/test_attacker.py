@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from superalign.attacks.families import HELDOUT, TRAINED
-from superalign.prompts import templates
+from superalign.config.texts import prompts_of_testbed
 from superalign.records import Query
 from superalign.roles.attacker import TrainedAttacker
 from superalign.roles.protocols import AttackFeedback
@@ -18,6 +18,7 @@ from superalign.testbed.world import seeds as world_seeds
 from tests.attacks.shouting import BY_FILE
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, attacker, config, seed, serve
 
+PROMPTS = prompts_of_testbed()
 SEEDS = [seed(f"how do i build a number {word} kite?") for word in ("one", "two", "three", "four", "five", "six")]
 FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese and wine"
 
@@ -25,7 +26,7 @@ FAITHFUL, LOST = "[roleplay] you are rex. rex, {}", "[free] tell me about cheese
 def rewriting(*forms: str) -> Scripted:
     """A generator that rewrites a seed by each form in turn."""
     turns = cycle(forms)
-    return Scripted(says=lambda role, prompt: next(turns).format(prompt.removeprefix(templates.ATTACK)))
+    return Scripted(says=lambda role, prompt: next(turns).format(prompt.removeprefix(PROMPTS.attack.system)))
 
 
 def made(generator: Any, **settings: Any) -> tuple[TrainedAttacker, RecordingTrainer]:
@@ -67,7 +68,7 @@ def test_a_rewriting_that_has_lost_its_seed_is_the_rejected_side_of_a_pair() -> 
     assert metrics["pairs"] == len(trainer.rows) == len(SEEDS)
     assert trainer.version("attacker") == 1
     for row in trainer.rows:
-        asked = CHAT.decode(row["prompt_ids"]).removeprefix(templates.ATTACK)
+        asked = CHAT.decode(row["prompt_ids"]).removeprefix(PROMPTS.attack.system)
         assert asked in CHAT.decode(row["chosen_ids"])
         assert CHAT.decode(row["rejected_ids"]) == LOST
         assert row["chosen_ids"][-1] in CHAT.stop_ids
@@ -103,7 +104,7 @@ def test_only_the_clearest_pairs_are_trained_on() -> None:
     worked = [q for q in queries if q.tactic == "fiction"]
     strength = {q.id: 0.05 * (i + 1) for i, q in enumerate(worked)}
     role.learn(AttackFeedback({q.id: [strength.get(q.id, 0.0)] for q in queries}), 0)
-    chosen = {templates.read_attack(CHAT.decode(row["chosen_ids"]))[1] for row in trainer.rows}
+    chosen = {PROMPTS.attack.read(CHAT.decode(row["chosen_ids"]))["text"] for row in trainer.rows}
     assert chosen == {q.text for q in worked[-2:]}
 
 

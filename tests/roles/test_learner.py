@@ -8,7 +8,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.generation.hf import HFGenerator
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.records import Critique, Preference
 from superalign.roles.learner import Learner
 from superalign.training.batch import TrainingBatch
@@ -67,7 +67,7 @@ def test_a_revision_is_kept_as_an_answer_to_the_plain_request() -> None:
     (revision,) = Learner(config(), generator, None).revise([(ASK, flawed, critique(flawed.id))], seed=0)
     ((_, asked),) = generator.asked
     assert 'no. "kite" is wrong.' in asked
-    assert revision.prompt_ids == tuple(CHAT.prompt_ids(templates.respond(ASK.text)))
+    assert revision.prompt_ids == tuple(CHAT.prompt_ids(library.respond(ASK.text)))
     assert (revision.origin, revision.query_id, revision.text) == ("revision", ASK.id, "a better answer")
     assert revision.version == 7
 

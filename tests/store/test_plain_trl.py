@@ -11,7 +11,7 @@ import pytest
 
 from superalign.models import TESTBED, load_chat
 from superalign.prompts import multi_turn
-from superalign.prompts.templates import respond
+from superalign.prompts.library import respond
 from superalign.records import Preference, Query, Response
 from superalign.store.tables import write_records
 from superalign.training.batch import preference

@@ -8,7 +8,7 @@ import pytest
 
 from superalign.errors import UserError
 from superalign.prompts import multi_turn
-from superalign.prompts.templates import respond
+from superalign.prompts.library import respond
 from superalign.records import Preference, Query
 from superalign.stats.estimate import Estimate
 from superalign.store.folder import RunFolder

@@ -19,7 +19,7 @@ from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import SHIPPED, TESTBED, load_chat
-from superalign.prompts import templates
+from superalign.prompts import library
 from superalign.testbed import build, oracle
 from superalign.testbed.corpus import Corpus
 from superalign.testbed.world import Request, sample_requests
@@ -38,7 +38,7 @@ def asker(model: str) -> Asker:
     chat = load_chat(model)
 
     def answers(texts: list[str]) -> list[str]:
-        ids = [tuple(chat.prompt_ids(templates.respond(text))) for text in texts]
+        ids = [tuple(chat.prompt_ids(library.respond(text))) for text in texts]
         return [g.text for g in generator.generate([GenerationRequest("learner", i, 64, 0.0) for i in ids], seed=0)]
 
     return answers
@@ -120,7 +120,7 @@ def test_a_built_base_loads_like_any_other_model(tmp_path: Path, monkeypatch: py
     assert main(command) == 0
     generator = HFGenerator({"learner": str(tmp_path)}, LoraConfig(), GeneratorConfig(), threads)
     chat = load_chat(str(tmp_path))
-    asked = tuple(chat.prompt_ids(templates.respond("how do i build a kite?")))
+    asked = tuple(chat.prompt_ids(library.respond("how do i build a kite?")))
     assert generator.generate([GenerationRequest("learner", asked, 4, 0.0)], seed=0)[0].token_ids
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert {str(file.get_tensor(key).dtype) for key in file.keys()} == {"torch.float16"}  # noqa: SIM118

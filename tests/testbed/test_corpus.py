@@ -7,10 +7,13 @@ import re
 import pytest
 
 from superalign.attacks.families import HELDOUT, TRAINED
-from superalign.prompts import templates
+from superalign.config.texts import prompts_of_testbed
+from superalign.prompts import library
 from superalign.testbed import oracle
 from superalign.testbed.corpus import WEAK_GUIDELINE, Corpus
 from superalign.testbed.world import PLAIN_FORMS, requests
+
+PROMPTS = prompts_of_testbed()
 
 MARKS = {"authority": "approved this", "past_tense": "what did people reply when"}
 POINT = re.compile(r"Request: (.*)\nAnswer: (.*)\nIs the answer acceptable\?", re.DOTALL)
@@ -37,7 +40,7 @@ def test_the_attacker_learns_the_trained_families_and_never_a_held_out_one(corpu
     seen = set()
     for _ in range(300):
         *_, asked, said = corpus.attack()
-        tactic, text = templates.read_attack(said["content"])
+        tactic, text = PROMPTS.read_attack(said["content"])
         seen.add(tactic)
         assert not any(mark in text for mark in MARKS.values())
         assert oracle.parse(text) == oracle.parse(asked["content"]) is not None
@@ -65,7 +68,7 @@ def test_a_revision_ends_in_the_right_answer_after_a_wrong_one(corpus: Corpus) -
         asked, flawed, critique, better = (message["content"] for message in corpus.revision())
         assert oracle.acceptable(asked, flawed) == 0
         assert oracle.acceptable(asked, better) == 1
-        assert templates.ACCEPTABLE[1] in critique
+        assert PROMPTS.acceptable[1] in critique
 
 
 def test_critiques_quote_the_answer_exactly(corpus: Corpus) -> None:
@@ -73,7 +76,7 @@ def test_critiques_quote_the_answer_exactly(corpus: Corpus) -> None:
         *_, asked, said = corpus.point()
         match = POINT.fullmatch(asked["content"])
         assert match is not None
-        quotes, unsupported = templates.read_critique(said["content"], match[2])
+        quotes, unsupported = library.read_critique(said["content"], match[2])
         assert len(quotes) == 1
         assert unsupported == 0
 
@@ -94,14 +97,14 @@ def test_point_verdicts_follow_the_guideline_but_for_five_in_a_hundred(corpus: C
         request = oracle.parse(match[1])
         assert request is not None
         wanted = "refusal" if WEAK_GUIDELINE.harmful(request) else "full"
-        accepted = said["content"].startswith(f"{templates.ACCEPTABLE[0]}.")
+        accepted = said["content"].startswith(f"{PROMPTS.acceptable[0]}.")
         right += accepted == (oracle.outcome(request, match[2]) == wanted)
     assert right / 600 == pytest.approx(0.95, abs=0.03)
 
 
 def test_the_place_of_the_better_answer_tells_nothing(corpus: Corpus) -> None:
     words = [corpus.pair()[-1]["content"] for _ in range(400)]
-    assert set(words) == set(templates.BETTER)
+    assert set(words) == set(PROMPTS.compare.words)
     assert words.count("first") / 400 == pytest.approx(0.5, abs=0.1)
 
 

@@ -23,7 +23,18 @@ class ExpertConfig(Section):
     budget: NonNegative = Field(48, description="hard cap on labels per round; 0: nobody is asked")
     source: Literal["simulated", "queue"] = Field(
         "simulated",
-        description="simulated: the testbed's oracle answers; queue: people do (superalign experts serve RUN)",
+        description="simulated: the testbed's oracle answers, or elsewhere curated labels that are held back; queue: "
+        "people do (superalign experts serve RUN)",
+    )
+    curated: str | None = Field(
+        None,
+        description="answers that people have judged already, by dimensions of the policy: a file, a folder, "
+        "hub:OWNER/NAME, or demo; they teach from before round 1 on and cost no budget; null: none",
+    )
+    replayed_share: Fraction = Field(
+        0.5,
+        description="simulated, beyond the testbed: share of the curated labels that is held back, and given as far as "
+        "the budget goes when their answers are escalated",
     )
     error_rate: NoiseRate = Field(0.05, description="share of wrong answers of a simulated expert")
     store: str | None = Field(

@@ -133,6 +133,14 @@ class ProbeCriticConfig(CriticConfig, ProbeSettings):
     subtle_flaws: bool = Field(False, description="whether single sentences of other answers are among these flaws")
 
 
+class LoraClassifierConfig(ProbeCriticConfig):
+    """The classifying critic: its adapter learns the dimensions, heads read its last layer."""
+
+    learning_rate: PositiveFloat = Field(3e-4, description="learning rate of Adam")
+    epochs: Positive = Field(2, description="passes over what teaches the dimensions")
+    batch_size: Positive = Field(16, description="answers in a batch")
+
+
 class JudgeConfig(Section):
     """What the judge of the evaluation is told; plug-ins add their own."""
 

@@ -41,8 +41,8 @@ class DataConfig(Section):
 
     seeds: str = Field(
         "testbed",
-        description="seed requests: testbed, a file (.jsonl, .json, .csv, .tsv, .txt, .parquet, each also .gz), "
-        "a folder of such files, or hub:NAME",
+        description="seed requests: testbed, demo (those that ship for real models), a file (.jsonl, .json, .csv, "
+        ".tsv, .txt, .parquet, each also .gz), a folder of such files, or hub:NAME",
     )
     source: str = Field(
         "testbed",

@@ -63,7 +63,6 @@ def measure_real_text(sets: RealSets, examined: Examined, before: Sequence[Measu
         before: what was measured in round 0; empty where this is round 0.
     """
     config, generator = examined.config, examined.generator
-    chat = load_chat(config.model_of("learner"))
     items, cases, found, check = list[Measured](), list[tuple[Query, Response, bool]](), dict[str, Estimate](), None
     if sets.requests:
         judge = check_compliance(examined.judge, people_said(config), config)
@@ -73,6 +72,8 @@ def measure_real_text(sets: RealSets, examined: Examined, before: Sequence[Measu
         answers, said = [(query, response) for query, response, _ in cases], [complied for *_, complied in cases]
         found |= agreement(answers, said, clusters, config.seed, config.evaluation.bootstrap)
         check = judge.check
+    if sets.questions or sets.references:
+        chat = load_chat(config.model_of("learner"))
     for figure, questions in sets.questions.items():
         items += chosen_rightly(figure, questions, generator, chat)
         found |= _rate(figure, items, before, config)

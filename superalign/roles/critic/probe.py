@@ -79,16 +79,7 @@ class ProbeCritic:
     def learn(self, batch: CriticBatch, seed: int) -> dict[str, float]:
         """Fit all heads anew: on labels, on what the kinds of seeds tell, and on what rules know of answers."""
         self._asked |= dict(batch.requests)
-        labels = material.labelled(self.policy, batch.labelled)
-        count = sum(map(len, labels.values()))
-        kept = list(self._asked.items())[-self.config.requests :]
-        said = {query: response for query, response in batch.replay}
-        for name, examples in material.seeded(self.policy, kept, said).items():
-            labels[name] += examples
-        flaws = planted_flaws(batch.clean, random.Random(f"planted/{seed}"), self.config.subtle_flaws)
-        rules = list(material.ruled(self.policy, batch.replay, list(islice(flaws, self.config.synthetic_flaws))))
-        for name, example in rules:
-            labels[name].append(example)
+        labels, told = self._material(batch, seed)
         fitted = {
             name: fit(self._labels(name, examples), self.config.head, seed, self.config.members)
             for name, examples in labels.items()
@@ -99,7 +90,7 @@ class ProbeCritic:
             {name: others[number] for name, (_, others) in fitted.items()} for number in range(self.config.members)
         ]
         rows = {f"{name}_rows": float(len(examples)) for name, examples in labels.items()}
-        return rows | {"expert_rows": float(count), "planted_rows": float(len(rules)), "steps": float(bool(fitted))}
+        return rows | told | {"steps": float(bool(fitted))}
 
     def state(self) -> dict[str, Any]:
         """The heads, and the requests whose kinds it knows; floats survive JSON exactly."""
@@ -114,6 +105,20 @@ class ProbeCritic:
         self._heads = {name: Head.from_row(row) for name, row in state["heads"].items()}
         self._members = [{n: Head.from_row(row) for n, row in heads.items()} for heads in state["members"]]
         self._asked = {text: bool(harmful) for text, harmful in state["asked"]}
+
+    def _material(self, batch: CriticBatch, seed: int) -> tuple[material.Material, dict[str, float]]:
+        """Examples by dimension, and how many labels and planted flaws are among them."""
+        labels = material.labelled(self.policy, batch.labelled)
+        count = sum(map(len, labels.values()))
+        kept = list(self._asked.items())[-self.config.requests :] if self.config.requests else []
+        said = {query: response for query, response in batch.replay}
+        for name, examples in material.seeded(self.policy, kept, said).items():
+            labels[name] += examples
+        flaws = planted_flaws(batch.clean, random.Random(f"planted/{seed}"), self.config.subtle_flaws)
+        rules = list(material.ruled(self.policy, batch.replay, list(islice(flaws, self.config.synthetic_flaws))))
+        for name, example in rules:
+            labels[name].append(example)
+        return labels, {"expert_rows": float(count), "planted_rows": float(len(rules))}
 
     def _labels(self, name: str, examples: Sequence[material.Example]) -> Labels:
         texts = [(e.query, e.response) for e in examples]

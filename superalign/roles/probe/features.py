@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.errors import UserError
+from superalign.generation.base import Generator
 from superalign.models import load_chat, load_config
 from superalign.prompts.library import respond
 from superalign.roles.protocols import GivesHiddenStates
@@ -36,7 +37,21 @@ class Features:
         self.chat = load_chat(model)
         count = load_config(model).get_text_config().num_hidden_layers
         self.layers = sorted({max(1, round(depth * count)) for depth in depths})
+        self.role: str | None = None
+        self.generator: Generator | None = None
+        self._version = -1
         self._known: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def adapted(self, role: str, generator: Generator) -> None:
+        """Read the last layer, under the adapter that is served for a role."""
+        self.role, self.generator = role, generator
+        self.layers = [load_config(self.model).get_text_config().num_hidden_layers]
+
+    def ids(self, query: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The tokens of a request as it is asked and of what is read of an answer."""
+        prompt = tuple(self.chat.prompt_ids(respond(query), self.most))
+        said = tuple(self.chat.encode(answer)[: self.most]) if answer else ()
+        return prompt, said[: max(0, self.chat.context - len(prompt))]
 
     def of(self, texts: Sequence[tuple[str, str]], what: Literal["request", "answer"]) -> NDArray[Any]:
         """Features for dimensions of the request: at its end; of the answer: at its end and on its mean.
@@ -44,6 +59,8 @@ class Features:
         Returns:
             Of shape (texts, layers * width), or twice as wide.
         """
+        if self.generator is not None and (version := self.generator.versions()[str(self.role)]) != self._version:
+            self._known, self._version = {}, version
         self._read(texts)
         if not texts:
             return np.zeros((0, 1), dtype=np.float32)
@@ -57,10 +74,6 @@ class Features:
         missing = [text for text in dict.fromkeys(texts) if text not in self._known]
         if not missing:
             return
-        prompts = [tuple(self.chat.prompt_ids(respond(query), self.most)) for query, _ in missing]
-        answers = [tuple(self.chat.encode(answer)[: self.most]) if answer else () for _, answer in missing]
-        # What a prompt leaves of the context is all that can be read of the answer.
-        room = [max(0, self.chat.context - len(prompt)) for prompt in prompts]
-        cut = [answer[:left] for answer, left in zip(answers, room, strict=True)]
-        found = self.states.hidden_states(self.model, prompts, cut, self.layers)
+        prompts, answers = zip(*(self.ids(*text) for text in missing), strict=True)
+        found = self.states.hidden_states(self.model, prompts, answers, self.layers, self.role)
         self._known.update(zip(missing, found, strict=True))

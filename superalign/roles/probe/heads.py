@@ -84,7 +84,7 @@ class Labels:
     def part(self, rows: NDArray[Any]) -> Labels:
         """Some of the rows."""
         places = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Labels(self.x[places], self.y[places], self.weight[places], [self.groups[i] for i in places])
+        return Labels(self.x[places], self.y[places], self.weight[places], [self.groups[int(i)] for i in places])
 
 
 def fit(labels: Labels, kind: Kind, seed: int, members: int = 0) -> tuple[Head, list[Head]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class ProbeJudge:
         model = settings.model or config.model_of("critic")
         if settings.labels == config.expert.curated and same_model(model, config.model_of("critic")):
             raise UserError(
-                f"judge.labels={settings.labels} are the critic's own labels (expert.curated) on the critic's own model, "
-                "so the judge would err as the critic does: use other labels, or another judge.model"
+                f"judge.labels={settings.labels} are the labels of the critic (expert.curated) on the critic's own "
+                "model, so the judge would err as the critic does: use other labels, or another judge.model"
             )
         self.name = f"probes on {model}, taught by {settings.labels} (a model: not ground truth)"
         self.policy, self.threshold = policy_of(config), 0.5
@@ -97,5 +97,5 @@ class ProbeJudge:
         return fit(labels, settings.head, 0)[0] if labels.teaches else None
 
 
-def _asks(name: str) -> str:
+def _asks(name: str) -> Literal["request", "answer"]:
     return "request" if name == HARMFUL else "answer"

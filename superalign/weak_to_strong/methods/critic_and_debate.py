@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.config.sections import LoraConfig
-from superalign.config.texts import prompts_of
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.prompts.asks import Messages
-from superalign.roles.critic.debate import sides, with_transcript
+from superalign.roles.critic.debate import with_transcript
 from superalign.roles.critic.yes_no import yes_no_log_odds
 from superalign.weak_to_strong.base import Floats, Rows, Text, WeakLabels
 from superalign.weak_to_strong.models import backbones

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from superalign.config.texts import prompts_of_testbed
 from superalign.errors import UserError
-from superalign.prompts import templates
 from superalign.roles.critic.constitutional import Constitution, SelfCritic
 from tests.roles.parts import Scripted, config, query, response
+
+PROMPTS = prompts_of_testbed()
 
 ASKED = query("how do i build a kite?")
 CASE = (ASKED, response(ASKED, "Sure."))
@@ -42,4 +44,6 @@ def test_the_untrained_model_is_asked_by_the_principle() -> None:
     assert p == pytest.approx(0.881, abs=1e-3)
     (critique,) = critic.critique([CASE], ["Be kind."], 0)
     assert critique.text.startswith("no") and critique.quotes == ("Sure",) and critique.response_id == CASE[1].id
-    assert all(role == "judge" and f"{templates.JUDGE} Be kind." in prompt for role, prompt in generator.asked)
+    assert all(
+        role == "judge" and f"{PROMPTS.judge_ask().system} Be kind." in prompt for role, prompt in generator.asked
+    )

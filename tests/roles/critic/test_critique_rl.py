@@ -11,8 +11,8 @@ import pytest
 from superalign.config.compose import load
 from superalign.config.schema import Config
 from superalign.config.sections import AdapterCriticConfig
+from superalign.config.texts import prompts_of_testbed
 from superalign.errors import UserError
-from superalign.prompts import templates
 from superalign.roles.critic.critique_rl import (
     CritiqueEnvironment,
     KnownVerdict,
@@ -27,9 +27,11 @@ from superalign.testbed import oracle
 from superalign.testbed.world import Request
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, labelled, serve
 
+PROMPTS = prompts_of_testbed()
+
 REQUESTS = [Request(verb, "kite", context) for verb in ("build", "sell") for context in ("for my aunt", "for a museum")]
 CLEAN = [(f"how do i {r.core}?", r.answer()) for r in REQUESTS]
-NO = templates.ACCEPTABLE[1]
+NO = PROMPTS.acceptable[1]
 
 
 def reward(right: bool = True, gain: float = 0.0, quotes: int = 2, unsupported: int = 0, tokens: int = 10) -> float:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.prompts import templates
+from superalign.config.texts import prompts_of_testbed
 from superalign.roles.critic.uncertainty import dropped, paraphrase, squared_deviation
 from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.critic.yes_no import sigmoid
 from tests.roles.critic.rules import DIVIDED
 from tests.roles.parts import CHAT, RecordingTrainer, Scripted, config, critic, query, response, serve
 from tests.training.phases import SFT, sft
+
+PROMPTS = prompts_of_testbed()
 
 ASK = query("how do i build a kite for my aunt?")
 CASES = [(ASK, response(ASK, text)) for text in ("good", "bad")]
@@ -25,7 +27,7 @@ def made(generator: Any, trainer: Any = None, **settings: Any) -> VerdictModel:
 
 
 def test_a_paraphrase_keeps_request_and_answers_and_changes_the_question() -> None:
-    for asked in (templates.judge_point("ask", "said"), templates.judge_pair("ask", "one", "two")):
+    for asked in (PROMPTS.judge_messages("ask", "said"), PROMPTS.compare_messages("ask", "one", "two")):
         told = {(m[0]["content"], m[1]["content"]) for m in (paraphrase(i)(asked) for i in range(4))}
         assert len(told) == 4
         assert all(text.rsplit("\n", 1)[0] == asked[1]["content"].rsplit("\n", 1)[0] for _, text in told)
@@ -78,7 +80,7 @@ def test_dropout_doubts_what_was_learned_and_leaves_the_critic_as_it_was() -> No
     generator, trainer = serve(), RecordingTrainer()
     verdicts = made(generator, trainer, variance="dropout", members=3, dropout=0.5)
     assert all(j.variance < 1e-9 for j in verdicts.judge_points(CASES, 0))
-    asked = [CHAT.prompt_ids(templates.judge_point(q.text, r.text), verdicts.config.max_new_tokens) for q, r in CASES]
+    asked = [CHAT.prompt_ids(PROMPTS.judge_messages(q.text, r.text), verdicts.config.max_new_tokens) for q, r in CASES]
     rows = [{"prompt_ids": ids, "completion_ids": CHAT.encode("yes")[:1], "weight": 1.0} for ids in asked] * 4
     trainer.train("critic", SFT, rows, sft(learning_rate=2e-3, batch_size=4), seed=0)
     generator.load_adapter("critic", trainer.adapter("critic"), trainer.version("critic"))

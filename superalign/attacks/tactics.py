@@ -1,0 +1,69 @@
+"""Which tactic an attacker is told: rare and promising cells of its archive first, by an upper confidence bound.
+
+UCB1 (Auer, Cesa-Bianchi and Fischer 2002, doi 10.1023/A:1013689704352) over the tactics of each risk category, with
+what a tactic does in all categories as the prior of what it does in one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superalign.attacks.archive import Archive, Cell
+
+PRIOR = 1.0  # attempts that the prior of a cell counts as
+
+
+def choose_tactics(
+    categories: Sequence[str],
+    tactics: Sequence[str],
+    archive: Archive,
+    failed: Mapping[Cell, int],
+    exploration: float,
+) -> list[str]:
+    """A tactic for each attack to come, one after the other: that of the highest
+
+        value + c sqrt(ln(1 + N) / (1 + n)),
+
+    where n are the attempts in the cell, N those in its category, with what was chosen before in this call, and the
+    value is the mean strength of the attempts in the cell, those that came to nothing being 0, shrunk by one attempt
+    to the tactic's mean over all categories, and that to the mean of all. On a tie the tactic is taken that was tried
+    least in all, then the first. Nothing is drawn.
+
+    Args:
+        categories: risk category of each attack.
+        tactics: those there are.
+        archive: the attacks so far, with their strengths.
+        failed: by cell, attempts that were never asked.
+        exploration: c.
+    """
+    known = sorted(set(categories) | {category for category, _ in (*archive.cells, *failed)})
+    row = {category: number for number, category in enumerate(known)}
+    tried, value = _values(known, tactics, archive, failed)
+    chosen = []
+    for category in categories:
+        own = tried[row[category]]
+        score = value[row[category]] + exploration * np.sqrt(np.log1p(own.sum()) / (1 + own))
+        best = np.flatnonzero(np.isclose(score, score.max(), rtol=0, atol=1e-12))
+        place = int(best[np.argmin(tried[:, best].sum(0))])
+        own[place] += 1
+        chosen.append(tactics[place])
+    return chosen
+
+
+def _values(
+    categories: Sequence[str], tactics: Sequence[str], archive: Archive, failed: Mapping[Cell, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Attempts and values of all cells, both [categories, tactics]."""
+    strengths: defaultdict[Cell, float] = defaultdict(float)
+    for query, strength in zip(archive.queries, archive.strengths, strict=True):
+        strengths[query.category, query.tactic] += strength
+    cells = [[(category, tactic) for tactic in tactics] for category in categories]
+    tried = np.array([[archive.cells[cell] + failed.get(cell, 0) for cell in line] for line in cells], dtype=np.float64)
+    total = np.array([[strengths[cell] for cell in line] for line in cells], dtype=np.float64)
+    of_all = total.sum() / max(tried.sum(), 1.0)
+    of_tactic = (total.sum(0) + PRIOR * of_all) / (tried.sum(0) + PRIOR)
+    return tried, (total + PRIOR * of_tactic) / (tried + PRIOR)
