@@ -17,7 +17,8 @@ from superalign.config.schema import Config
 from superalign.data.seeds import draw_seeds
 from superalign.evaluation.harness import evaluate
 from superalign.evaluation.judging import check_by_settings, withhold
-from superalign.evaluation.samples import Criticised, select_criticised, select_samples
+from superalign.evaluation.samples import Criticised, select_criticised, select_requested, select_samples
+from superalign.loop.real_text import measured_first, on_real_text, save_measured
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
 from superalign.loop.workers import Workers, stage_seed
 from superalign.planning import workloads
@@ -99,7 +100,10 @@ def play(
         chosen = workers.sets[number in (0, config.rounds)]
         check = check_by_settings(workers.judge, config)
         found = withhold(evaluate(config, chosen, workers.learner, workers.critic, workers.judge), check, workers.judge)
-        metrics = {name: e.to_dict() for name, e in found.metrics.items() if not name.startswith("critic")}
+        real = on_real_text(workers, number, measured_first(run))
+        save_measured(folder, real)
+        measured = found.metrics | real.metrics
+        metrics = {name: e.to_dict() for name, e in measured.items() if not name.startswith("critic")}
     with run.stage("sync"):
         workers.save(folder)
     row = {
@@ -107,9 +111,11 @@ def play(
         "measured_on": found.measured_on,
         "judge": named(workers.judge, "chose what was learned"),
         "judge_check": found.judge.to_row() if found.judge else None,
+        **real.to_row(),
         **done,
     }
-    return run.commit_round(number, row, [*select_samples(found), *select_criticised(said, workers.judge)])
+    samples = [*select_samples(found), *select_criticised(said, workers.judge), *select_requested(real.cases)]
+    return run.commit_round(number, row, samples)
 
 
 def main(config: Config) -> int:
@@ -125,5 +131,5 @@ def main(config: Config) -> int:
                     "what the learner was trained for, so have people read its answers (`superalign samples`)"
                 )
             run_rounds(run, workers, lambda number, folder: play(config, run, workers, constitution, number, folder))
-        told, principles = ("judge", "judge_check"), list(constitution.principles)
+        told, principles = ("judge", "judge_check", "compliance_check"), list(constitution.principles)
         return finish(run, run.first_and_last(), told, simulated_expert=False, constitution=principles)

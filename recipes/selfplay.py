@@ -22,8 +22,9 @@ from superalign.loop.guards import Guards
 from superalign.loop.learner_phase import fuse, train_learner
 from superalign.loop.measure import measure
 from superalign.loop.prefetch import Prefetcher
+from superalign.loop.real_text import measured_first
 from superalign.loop.regressions import stopped
-from superalign.loop.round_records import RoundRecords, measured_first
+from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import build_workers, finish, open_run, run_rounds
 from superalign.loop.warm_start import warm_start
 from superalign.loop.workers import Workers, stage_seed

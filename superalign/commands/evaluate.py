@@ -92,7 +92,7 @@ def _evaluated(target: str, overrides: list[str], progress: Any) -> Found:
     from superalign.evaluation.real_text.sets import read_sets
     from superalign.evaluation.refinement import refined_success
     from superalign.evaluation.suites import Examined, suite_figures
-    from superalign.loop.round_records import measured_first
+    from superalign.loop.real_text import measured_first
     from superalign.roles.critic.registry import critic_class
     from superalign.roles.judge import make_judge
     from superalign.roles.learner import Learner

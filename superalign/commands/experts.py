@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.commands.parser import Verb, Verbs
@@ -67,7 +66,7 @@ def serve(arguments: argparse.Namespace) -> int:
             queue,
             secret_key(run.folder / "experts.key"),
             run.name,
-            guideline=_guideline(run.folder / GUIDELINE),
+            guideline=_guideline(run, queue),
             lease_s=experts["lease_s"],
             hourly_rate=experts.get("hourly_rate", 0.0),
         )
@@ -91,8 +90,9 @@ def label(arguments: argparse.Namespace) -> int:
 
     from superalign.experts import terminal
 
-    with contextlib.closing(_queue(_run(arguments))) as queue:
-        terminal.label(queue, arguments.annotator, Console())
+    run = _run(arguments)
+    with contextlib.closing(_queue(run)) as queue:
+        terminal.label(queue, arguments.annotator, Console(), guideline=_guideline(run, queue) or "")
     return 0
 
 
@@ -135,7 +135,7 @@ def stats(arguments: argparse.Namespace) -> int:
     from superalign.experts.terminal import clean
 
     run = _run(arguments)
-    with contextlib.closing(_queue(run)) as queue:
+    with contextlib.closing(_queue(run, asks=False)) as queue:
         rounds, answers = queue.stats()["rounds"], queue.answers()
     found = summary(answers, hourly_rate=run.config()["expert"].get("hourly_rate", 0.0))
     for row in rounds:
@@ -150,7 +150,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """Check the log and every row; 1 if something was tampered with."""
     from superalign.experts.terminal import clean
 
-    with contextlib.closing(_queue(_run(arguments))) as queue:
+    with contextlib.closing(_queue(_run(arguments), asks=False)) as queue:
         faults, entries = queue.verify(), len(queue.audit())
     for fault in faults:
         print(clean(fault))
@@ -173,6 +173,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
             ("alpha", "Krippendorff's alpha"),
         )
     ]
+    for name, row in found["dimensions"].items():
+        lines.append(f"{name}, {row['answers']} answers: experts agree {told(row['expert_expert'])}")
+        lines.append(f"  Krippendorff's alpha: {told(row['alpha'])}")
     lines += [f"Cohen's kappa of {' and '.join(row['annotators'])}: {told(row['kappa'])}" for row in found["kappa"]]
     for name, error in found["error"].items():
         lines.append(f"error of {name}: {found['error_unknown'].get(name) or told(error)}")
@@ -195,19 +198,27 @@ def _run(arguments: argparse.Namespace) -> RunFolder:
     return RunFolder.open(arguments.run)
 
 
-def _queue(run: RunFolder, new: bool = False) -> ExpertQueue:
-    """The queue of a run, where its configuration says; made if `new`."""
+def _queue(run: RunFolder, new: bool = False, asks: bool = True) -> ExpertQueue:
+    """The queue of a run, where its configuration says; made if `new`. One that `asks` knows the run's policy."""
+    from superalign.config.texts import policy_of_run
     from superalign.experts.queue import ExpertQueue
 
-    store = run.config()["expert"].get("store")
+    settings = run.located_config()
+    store = settings["expert"].get("store")
     if store is None and not new and not run.experts_path.is_file():
         raise UserError(f"{run.folder} has no expert queue yet: no item was escalated")
-    return ExpertQueue.of_run(run.experts_path, store)
+    return ExpertQueue.of_run(run.experts_path, store, policy_of_run(settings) if asks else None)
 
 
-def _guideline(path: Path) -> str | None:
+def _guideline(run: RunFolder, queue: ExpertQueue) -> str | None:
+    """That of the run's folder, or else the policy's."""
+    from superalign.experts.questions import unwrapped
+
+    path = run.folder / GUIDELINE
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+        if not path.is_file():
+            return unwrapped(queue.policy.guideline) or None if queue.policy else None
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
@@ -26,7 +27,7 @@ def prompts_of(config: Config) -> Prompts:
     Raises:
         UserError: there are no such prompts, or something is wrong in them.
     """
-    return load_prompts(_file("prompts", config), conf_dir() / "prompts")
+    return load_prompts(_file("prompts", chosen("prompts", config), "prompts"), conf_dir() / "prompts")
 
 
 def policy_of(config: Config) -> Policy:
@@ -35,7 +36,27 @@ def policy_of(config: Config) -> Policy:
     Raises:
         UserError: there is no such policy, or something is wrong in it.
     """
-    return load_policy(_file("policy", config), conf_dir() / "policy")
+    return policy_named(chosen("policy", config))
+
+
+def policy_named(name: str, setting: str = "policy") -> Policy:
+    """The policy that ships under a name, or that is in a file.
+
+    Raises:
+        UserError: as `policy_of`; the message names the setting.
+    """
+    return load_policy(_file("policy", name, setting), conf_dir() / "policy")
+
+
+def policy_of_run(settings: Mapping[str, Any]) -> Policy | None:
+    """That of a run by the settings that it keeps; None of one from before there were policies.
+
+    Raises:
+        UserError: see `policy_of`.
+    """
+    if "policy" not in settings:
+        return None
+    return policy_of(Config.model_construct(policy=settings["policy"], model=settings["model"]))
 
 
 def prompts_of_testbed() -> Prompts:
@@ -60,8 +81,8 @@ def _ships(model: str) -> bool:
     return mine.is_file() and theirs.is_file() and mine.read_bytes() == theirs.read_bytes()
 
 
-def _file(setting: str, config: Config) -> Path:
-    name, folder = chosen(setting, config), conf_dir() / setting
+def _file(kind: str, name: str, setting: str) -> Path:
+    folder = conf_dir() / kind
     shipped = folder / f"{name}.yaml"
     if shipped.is_file():
         return shipped

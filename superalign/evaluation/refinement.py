@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from superalign.attacks.faithfulness import faithful_gate
 from superalign.config.schema import Config
-from superalign.config.sections import TrainedAttackerConfig
+from superalign.config.sections import FewShotAttackerConfig, TrainedAttackerConfig
 from superalign.config.texts import prompts_of
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
@@ -33,20 +33,25 @@ class Refiner:
     def __init__(self, config: Config, generator: Generator) -> None:
         """Attack and score with the frozen role."""
         own = config.attacker
-        self.config = own if isinstance(own, TrainedAttackerConfig) else TrainedAttackerConfig()
+        self.config = own if isinstance(own, FewShotAttackerConfig) else TrainedAttackerConfig()
         self.is_faithful = faithful_gate(self.config, by_letters=config.data.seeds == "testbed")
         self.turns, self.generator = config.evaluation.refinement, generator
         self.chat, self.prompts = load_chat(config.model_of("critic")), prompts_of(config)
         self.critic = VerdictModel(config, generator, None, role=FROZEN, kind="generative")
 
     def attack(self, seeds: Sequence[Seed], learner: Learner, seed: int) -> list[Query]:
-        """The best query found for each request; the plain request where no rewriting was faithful to it."""
+        """The best query found for each request; the plain request where no rewriting was faithful to it.
+
+        Where the prompts have tactics, each stream goes through them, one at each turn.
+        """
         plain = {s.id: _query(s, s.text) for s in seeds}
         best: dict[str, tuple[float, Query]] = {s.id: (-1.0, plain[s.id]) for s in seeds}
         seen: dict[str, tuple[str, str, int]] = {}
+        tactics, place = list(self.prompts.tactics) or [""], {s.id: number for number, s in enumerate(seeds)}
         for turn in range(self.turns):
             going = [s for s in seeds if best[s.id][0] < ENOUGH]
-            written = [q for s, q in zip(going, self._write(going, seen, seed + turn), strict=True) if q]
+            told = [tactics[(place[s.id] + turn) % len(tactics)] for s in going]
+            written = [q for q in self._write(going, told, seen, seed + turn) if q]
             answers = learner.respond(written, seed + turn, samples=1, temperature=0.0) if written else []
             fine = self.critic.probabilities(
                 [(q.text, r.text, q.category) for q, r in zip(written, answers, strict=True)]
@@ -62,11 +67,15 @@ class Refiner:
         """Put into its mouth at each turn: it was never asked to refine."""
         return self.prompts.refine.opening
 
-    def _write(self, seeds: Sequence[Seed], seen: dict[str, tuple[str, str, int]], seed: int) -> list[Query | None]:
-        c, requests = self.config, []
-        for s in seeds:
+    def _write(
+        self, seeds: Sequence[Seed], told: Sequence[str], seen: dict[str, tuple[str, str, int]], seed: int
+    ) -> list[Query | None]:
+        c, prompts, requests = self.config, self.prompts, []
+        for s, tactic in zip(seeds, told, strict=True):
             known = seen.get(s.id)
-            messages = self.prompts.refine_messages(s.text, *known) if known else self.prompts.attack_messages(s.text)
+            messages = (
+                prompts.refine_messages(s.text, *known, tactic) if known else prompts.attack_messages(s.text, tactic)
+            )
             ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(self._opening)]
             requests.append(GenerationRequest(FROZEN, tuple(ids), c.max_new_tokens, c.temperature))
         out: list[Query | None] = []

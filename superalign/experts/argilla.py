@@ -38,7 +38,7 @@ from superalign.experts.interchange import (
     write_private,
 )
 from superalign.experts.items import Item
-from superalign.experts.questions import ANSWER, Asked, Questions, asked
+from superalign.experts.questions import ANSWER, Asked, Questions, asked, unwrapped
 from superalign.experts.queue import ExpertQueue
 from superalign.records import JudgementKind
 
@@ -60,7 +60,7 @@ def export_items(queue: ExpertQueue, folder: str | Path) -> int:
         fewest = min(item.need - answers.get(item.id, 0) for item in rows)
         place = Path(folder) / kind
         questions = asked(kind, queue.questions)
-        guidelines = queue.policy.guideline if queue.questions and queue.policy else ""
+        guidelines = unwrapped(queue.policy.guideline) if queue.questions and queue.policy else ""
         settings = _settings(kind, questions, guidelines or questions[0].text, fewest)
         dataset = {name: settings[name] for name in ("guidelines", "allow_extra_metadata", "distribution")}
         write_private(place / ".argilla" / "dataset.json", json.dumps({"name": f"superalign-{kind}", **dataset}))

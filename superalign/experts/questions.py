@@ -22,6 +22,11 @@ SAID: Final[dict[str, float]] = {"yes": 1.0, "no": 0.0, "tie": 0.5}
 """What can be answered to a question, with P(yes) of each; `tie`: cannot say."""
 
 
+def unwrapped(text: str) -> str:
+    """A text whose paragraphs and points were broken into lines of one width, each in one line again."""
+    return re.sub(r"(?<!\n)\n(?!\n|[ \t]*(?:\d+\.|[-*])[ \t])[ \t]*", " ", text.strip())
+
+
 class Asked(NamedTuple):
     """One question as tools ask it: its name there, its text, and its answers with their words."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superalign.experts.items import ExpertAnswer
+from superalign.records import by_dimension
 from superalign.stats.annotators import annotator_quality
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import clustered_rate, paired_difference
@@ -140,6 +142,7 @@ def summary(
         "alpha": _row(krippendorff_alpha([[_as_shown(a) for a in row] for row in rows])),
         "expert_expert": _row(expert_agreement(asked)),
         "expert_critic": _row(critic_agreement(asked)),
+        "dimensions": {name: _dimension(each) for name, each in _by_dimension(asked).items()},
         # The critic on the very items on which experts are compared with each other.
         "expert_critic_on_doubles": _row(critic_agreement([a for row in rows if len(row) > 1 for a in row])),
         "error": {name: _row(one.error) for name, one in quality.items()},
@@ -186,6 +189,23 @@ def _verdict(answer: ExpertAnswer) -> float:
 def _as_shown(answer: ExpertAnswer) -> float:
     """The answer in terms of A and B: what chance agrees on is the side that somebody likes to press, not the text."""
     return answer.item.as_shown(answer.value)
+
+
+def _by_dimension(answers: Sequence[ExpertAnswer]) -> dict[str, list[ExpertAnswer]]:
+    """The answers to each question of the policy, as if nothing else had been asked."""
+    found: dict[str, list[ExpertAnswer]] = {}
+    for answer in answers:
+        for name, p in by_dimension(answer.dimensions).items():
+            found.setdefault(name, []).append(replace(answer, value=p))
+    return found
+
+
+def _dimension(answers: Sequence[ExpertAnswer]) -> dict[str, Any]:
+    return {
+        "answers": len(answers),
+        "expert_expert": _row(expert_agreement(answers)),
+        "alpha": _row(krippendorff_alpha([[a.value for a in row] for row in _by_item(answers)])),
+    }
 
 
 def _by_item(answers: Sequence[ExpertAnswer]) -> list[list[ExpertAnswer]]:

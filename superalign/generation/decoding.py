@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from superalign.models.checks import accepted, arguments
+from superalign.models.caches import has_cache, make_cache
+from superalign.models.checks import arguments
+from superalign.models.openings import Opening, Piece, is_large, pieces
 
 KEEP_SHARE = 0.75  # finished rows are dropped once so few remain active: dropping copies the cache
 
@@ -40,77 +40,18 @@ class Completed:
     stopped: bool
 
 
-class _PreallocatedLayer(DynamicLayer):
-    """A cache layer that writes into room made once, instead of concatenating anew for every token."""
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    is_initialized: bool
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self._room = room
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
-        if not self.is_initialized:
-            self.dtype, self.device = key_states.dtype, key_states.device
-            self._all_keys, self._all_values = (
-                state.new_empty((*state.shape[:-2], self._room, state.shape[-1]))
-                for state in (key_states, value_states)
-            )
-            self.is_initialized = True
-        self._all_keys[..., start:end, :] = key_states
-        self._all_values[..., start:end, :] = value_states
-        self._view(end)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        length = self.get_seq_length()
-        self._all_keys, self._all_values = self._all_keys[indices], self._all_values[indices]
-        self._view(length)
-
-    def get_seq_length(self) -> int:
-        return self.keys.shape[-2] if self.is_initialized else 0
-
-    def _view(self, length: int) -> None:
-        self.keys, self.values = self._all_keys[..., :length, :], self._all_values[..., :length, :]
-
-
-def has_cache(model: PreTrainedModel) -> bool:
-    """Whether the model keeps keys and values alone, of which rows can be taken and shared by samples of a prompt."""
-    if model._is_stateful or not {"past_key_values", "attention_mask"} <= accepted(type(model)):
-        return False
-    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
-    return kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
-
-
-def make_cache(model: PreTrainedModel, room: int) -> DynamicCache:
-    """A cache for `room` positions; sliding layers keep their own cache."""
-    cache = DynamicCache(config=model.config)
-    cache.layers = [_PreallocatedLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
-
-
-def cache_bytes(model: PreTrainedModel) -> int:
-    """What the keys and values of one token take in all layers; of a model without them, its hidden states."""
-    config = model.config.get_text_config()
-    own = getattr(config, "num_attention_heads", None)
-    if not own:
-        return int(2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize)
-    heads = getattr(config, "num_key_value_heads", None) or own
-    width = getattr(config, "head_dim", None) or config.hidden_size // own
-    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
-
-
-def last_logits(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
+def last_logits(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int, opening: Opening | None = None
+) -> torch.Tensor:
     """Logits [rows, keep, vocabulary] at the last `keep` positions of each row, of shorter rows preceded by others'.
+
+    Rows that all begin with `opening` are read from there on, or from the first of those positions.
 
     A model with a state reads padding as text, so it gets it behind the text, where it changes nothing.
     """
     keep = min(keep, max(map(len, rows)))
+    if opening is not None:
+        return _read(model, rows, make_cache(model, max(map(len, rows))), keep, opening)
     if has_cache(model):
         ids, mask = left_pad(rows, model.device)
         given = arguments(model, position_ids=positions(mask), logits_to_keep=keep)
@@ -122,6 +63,24 @@ def last_logits(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int
     ends = torch.tensor([len(row) for row in rows], device=model.device)
     places = (ends[:, None] - keep + torch.arange(keep, device=model.device)).clamp_min(0)
     return logits.gather(1, places[:, :, None].expand(-1, -1, logits.shape[-1])).float()
+
+
+def _read(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], cache: DynamicCache, keep: int, opening: Opening | None
+) -> torch.Tensor:
+    """Read rows into a fresh cache, left-padded; logits as of `last_logits`.
+
+    Keys and values of the opening are put where each row has them. Rows that go on shorter than others after it read
+    its end again.
+    """
+    ids, mask = left_pad(rows, model.device)
+    skipped = 0 if opening is None else min(len(opening), ids.shape[1] - keep)
+    if opening is not None and skipped:
+        padding = (1 - mask).sum(1, keepdim=True)
+        opening.fill(cache, (torch.arange(skipped, device=model.device) - padding).clamp_min(0))
+    given = arguments(model, position_ids=positions(mask)[:, skipped:], logits_to_keep=keep)
+    output = model(input_ids=ids[:, skipped:], attention_mask=mask, past_key_values=cache, use_cache=True, **given)
+    return output.logits[:, -keep:].float()
 
 
 def left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -205,17 +164,42 @@ class _Cached:
     """The rows of a batch as keys and values: each token passes through the model once."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], steps: int) -> None:
-        self._model = model
-        self._ids, mask = left_pad(prompts, model.device)
-        self._width = self._ids.shape[1]
+        self._model, self._prompts = model, prompts
+        _, mask = left_pad(prompts, model.device)
+        self._width = mask.shape[1]
         self._cache = make_cache(model, self._width + steps)
         self._mask = torch.cat([mask, mask.new_ones(len(prompts), steps)], dim=1)
         self._position = mask.sum(1, keepdim=True)
 
     def first(self) -> torch.Tensor:
         """Logits after the prompts, [rows, vocabulary]."""
-        mask = self._mask[:, : self._width]
-        return self._forward(self._ids, mask, positions(mask))
+        lengths = [len(prompt) for prompt in self._prompts]
+        found = [Piece(None, list(range(len(lengths))))]
+        if is_large(self._model):
+            found = list(pieces(self._model, [p[:-1] for p in self._prompts], lengths, sum(lengths)))
+        if len(found) == 1:
+            return _read(self._model, self._prompts, self._cache, 1, found[0].opening)[:, -1]
+        logits: dict[int, torch.Tensor] = {}
+        read = []
+        for opening, rows in found:
+            cache = make_cache(self._model, max(lengths[row] for row in rows))
+            made = _read(self._model, [self._prompts[row] for row in rows], cache, 1, opening)[:, -1]
+            logits.update(zip(rows, made, strict=True))
+            read.append((rows, cache))
+        for number in range(len(self._cache.layers)):
+            layers = [(rows, cache.layers[number]) for rows, cache in read]
+            keys = self._together([(rows, layer.keys) for rows, layer in layers])
+            values = self._together([(rows, layer.values) for rows, layer in layers])
+            self._cache.update(keys, values, number)
+        return torch.stack([logits[row] for row in range(len(lengths))])
+
+    def _together(self, parts: Sequence[tuple[list[int], torch.Tensor]]) -> torch.Tensor:
+        """Keys or values of all rows, [rows, heads, longest, width], of those of some rows at a time."""
+        _, one = parts[0]
+        out = one.new_zeros(len(self._prompts), one.shape[1], self._width, one.shape[3])
+        for rows, states in parts:
+            out[rows, :, self._width - states.shape[2] :] = states
+        return out
 
     def take(self, rows: torch.Tensor) -> None:
         """Go on with these rows."""
@@ -225,13 +209,12 @@ class _Cached:
     def next(self, token: torch.Tensor) -> torch.Tensor:
         """Logits after one more token of each row."""
         self._width += 1
-        logits = self._forward(token[:, None], self._mask[:, : self._width], self._position)
+        given = arguments(self._model, position_ids=self._position, logits_to_keep=1)
+        mask = self._mask[:, : self._width]
+        output = self._model(
+            input_ids=token[:, None], attention_mask=mask, past_key_values=self._cache, use_cache=True, **given
+        )
         self._position = self._position + 1
-        return logits
-
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        given = arguments(self._model, position_ids=position, logits_to_keep=1)
-        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **given)
         return output.logits[:, -1].float()
 
 

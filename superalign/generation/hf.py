@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,11 +20,14 @@ from superalign.generation.base import (
     nan_error,
     request_numbers,
 )
-from superalign.generation.decoding import Completed, DecodingRequest, cache_bytes, decode, has_cache, last_logits
+from superalign.generation.decoding import Completed, DecodingRequest, decode, last_logits
 from superalign.generation.merging import MergingBase
 from superalign.models import Chat, device, load_base, load_chat, same_model, shortage_told
+from superalign.models.caches import cache_bytes, has_cache
 from superalign.models.hidden_states import hidden_states
+from superalign.models.layout import for_few_rows
 from superalign.models.lengths import check_length, check_texts
+from superalign.models.openings import Opening, Piece, is_large, pieces
 from superalign.store.progress import advance
 
 log = logging.getLogger(__name__)
@@ -64,7 +67,7 @@ class HFGenerator:
         self._models, self._dtype = dict(models), generator.dtype
         self._read_only: dict[str, PreTrainedModel] = {}
         self._bases = {
-            model: MergingBase(load_base(model, generator.dtype).to(device()), lora.alpha / lora.r)
+            model: MergingBase(for_few_rows(load_base(model, generator.dtype).to(device())), lora.alpha / lora.r)
             for model in sorted(set(models.values()))
         }
         for model in (model for model, base in self._bases.items() if not has_cache(base.model)):
@@ -121,8 +124,8 @@ class HFGenerator:
             check_length(index, len(prompt), context, context)
         model = self._activate(role).model
         results: dict[int, list[float]] = {}
-        for batch in self._batches(range(len(prompts)), lambda i: (len(prompts[i]), 1)):
-            logps = _last_logps(model, [prompts[i] for i in batch], keep=1)[:, -1]
+        for opening, batch in self._pieces(model, prompts, more=1):
+            logps = _last_logps(model, [prompts[i] for i in batch], 1, opening)[:, -1]
             results.update(zip(batch, logps[:, list(choices)].tolist(), strict=True))
             advance("verdicts", len(results), len(prompts))
         return [results[i] for i in range(len(prompts))]
@@ -141,11 +144,11 @@ class HFGenerator:
         base = self._activate(role)
         vocabulary = base.model.config.get_text_config().vocab_size
         results: dict[int, list[float]] = {}
-        for batch in self._batches(range(len(rows)), lambda i: (len(rows[i]), 0)):
+        for opening, batch in self._pieces(base.model, rows, more=0):
             step = max(1, LOGITS_ROOM // (vocabulary * (1 + max(len(completions[i]) for i in batch))))
             for part in (batch[i : i + step] for i in range(0, len(batch), step)):
                 keep = 1 + max(len(completions[i]) for i in part)
-                logps = _last_logps(base.model, [rows[i] for i in part], keep)
+                logps = _last_logps(base.model, [rows[i] for i in part], keep, opening)
                 for place, i in enumerate(part):
                     n = len(completions[i])
                     target = torch.tensor(completions[i], dtype=torch.long, device=logps.device)
@@ -218,6 +221,12 @@ class HFGenerator:
             self._read_only[model] = load_base(model, self._dtype).to(device())
         return self._read_only[model]
 
+    def _pieces(self, model: PreTrainedModel, rows: Sequence[tuple[int, ...]], more: int) -> Iterable[Piece]:
+        """Rows in pieces of similar length, which get `more` tokens each; a large model reads no opening twice."""
+        if is_large(model):
+            return pieces(model, [row[:-1] for row in rows], [len(row) for row in rows], self._batch_tokens)
+        return (Piece(None, b) for b in self._batches(range(len(rows)), lambda i: (len(rows[i]), more)))
+
     def _batches(self, indices: Sequence[int], size: Callable[[int], tuple[int, int]]) -> Iterator[list[int]]:
         """Indices in batches of similar (prompt length, further tokens) that stay below `batch_tokens` when padded."""
         batch: list[int] = []
@@ -253,9 +262,11 @@ def _room(model: PreTrainedModel) -> int:
     return max(1, min(GPU_BATCH, int(GPU_SHARE * memory / cache_bytes(model))))
 
 
-def _last_logps(model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
-    """Log-probabilities [rows, keep, vocabulary] at the last `keep` positions of each row."""
-    logps = torch.log_softmax(last_logits(model, rows, keep), dim=-1)
+def _last_logps(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], keep: int, opening: Opening | None
+) -> torch.Tensor:
+    """Log-probabilities [rows, keep, vocabulary] at the last `keep` positions of each row; see `last_logits`."""
+    logps = torch.log_softmax(last_logits(model, rows, keep, opening), dim=-1)
     if torch.isnan(logps).any():
         raise FloatingPointError("a probability is NaN")
     return logps

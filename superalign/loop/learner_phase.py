@@ -9,6 +9,7 @@ from superalign.loop.critic_phase import Feedback, critique_and_revise
 from superalign.loop.delayed_labels import delayed_labels
 from superalign.loop.workers import Workers
 from superalign.records import ExpertLabel, Judgement, Query
+from superalign.roles.curated import votes as curated_votes
 from superalign.roles.expert import ExpertLabels
 from superalign.store.folder import RunFolder
 from superalign.training.batch import TrainingBatch, fuse_preferences
@@ -43,7 +44,7 @@ def fuse(
     pairs = feedback.pairs
     judged = critic.label_pairs(pairs, seed)
     workers.replay.rescore(critic, seed)
-    curated = workers.expert.curated_votes(before, feedback.everything)
+    curated = curated_votes(labels.all, before, feedback.everything)
     votes = critic.votes([*shared(labels.fresh, before, feedback.responses), *curated])
     earlier = delayed_labels(run, labels.all, votes, number)
     judged = without_double_counting(judged, before, votes)

@@ -10,10 +10,10 @@ from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate
 from superalign.evaluation.judging import check_by_settings, withhold
 from superalign.evaluation.own_answers import own_figures
-from superalign.evaluation.real_text.measuring import is_due, measure_real_text
 from superalign.evaluation.refinement import refined_success
 from superalign.evaluation.suites import Examined, suite_figures
 from superalign.experts.items import Item
+from superalign.loop.real_text import on_real_text
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
 from superalign.records import ExpertLabel, Measured
@@ -29,7 +29,8 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
     gives attack success corrected for its errors, too.
     """
     config, seed = workers.config, workers.config.seed
-    chosen, labels = workers.sets[now.number in (0, config.rounds)], expert_labels(workers)
+    chosen, everything = workers.sets[now.number in (0, config.rounds)], known_labels(workers)
+    labels = [pair for pair in everything if pair[0].lane != CURATED]  # those are of other questions than the run's
     check = check_by_settings(workers.judge, config, labels)
     evaluation = evaluate(config, chosen, workers.learner, workers.critic, workers.judge)
     draws = config.evaluation.bootstrap
@@ -37,7 +38,7 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
         workers.critic,
         now.own_answers,
         workers.judge,
-        {(item.query, text) for item, _ in (*workers.expert.curated, *labels) for text in (item.first, item.second)},
+        {(item.query, text) for item, _ in everything for text in (item.first, item.second)},
         config.evaluation.critic_probe,
         seed,
         draws,
@@ -49,12 +50,10 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
         **own,
         **attack_figures(now.queries, now.failures, now.number, config.attacker.families, seed, draws),
     }
-    examined = Examined(config, workers.learner, workers.judge, workers.generator)
     if now.number in (0, config.rounds):
-        more |= suite_figures(examined)
-    if workers.real_sets and is_due(config, now.number):
-        now.real = measure_real_text(workers.real_sets, examined, first)
-        more |= now.real.metrics
+        more |= suite_figures(Examined(config, workers.learner, workers.judge, workers.generator))
+    now.real = on_real_text(workers, now.number, first)
+    more |= now.real.metrics
     if now.number == config.rounds and not workers.judge.exact:
         experts = workers.expert.error_draws(labels, draws, seed)
         more |= corrections(workers.judge, evaluation.metrics, labels, seed, draws, experts)
@@ -63,6 +62,6 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
     return withhold(replace(evaluation, metrics=metrics, measured_on=measured_on), check, workers.judge)
 
 
-def expert_labels(workers: Workers) -> list[tuple[Item, ExpertLabel]]:
-    """The experts' labels up to the last collection, without curated ones: these are of answers to other questions."""
-    return [pair for pair in workers.expert.answered(until=workers.expert.collected) if pair[0].lane != CURATED]
+def known_labels(workers: Workers) -> list[tuple[Item, ExpertLabel]]:
+    """The curated labels, and the experts' up to the last collection."""
+    return workers.expert.answered(until=workers.expert.collected)

@@ -19,8 +19,13 @@ from superalign.store.pins import Pin
 from superalign.store.run_lock import FREE_SECTIONS
 
 SPECS: Final = frozenset({"weak", "strong"})  # KIND:MODEL, or KIND:MODEL@LAYER
-DATA: Final = ("data.seeds", "data.source", "evaluation.requests.", "evaluation.choices.", "evaluation.texts.")
+DATA: Final = (
+    *("data.seeds", "data.source", "attacker.attacks", "attacker.demonstrations"),
+    *("evaluation.requests.", "evaluation.choices.", "evaluation.texts."),
+)
 """Settings, or the beginnings of their names, that name data: files, folders or data sets of the hub."""
+DEMO_DATA: Final = {"data.seeds": "requests", "expert.curated": "answers"}
+"""Which of the files that ship `demo` is."""
 RUNS: Final = frozenset({"learner.reward"})
 UNREAD: Final = frozenset({"expert.store", "expert.notify_command"})  # files that no result depends on
 HUB_TIMEOUT_S: Final = 5.0
@@ -66,8 +71,8 @@ def _pin(key: str, value: str) -> Pin | None:
             return _run(value)
         if _is_data(key) and value.startswith(HUB):
             return Pin("the data set on the hub", None, _commit(value.removeprefix(HUB), "dataset"))
-        if key == "data.seeds" and value == demo.DEMO:
-            return Pin("the requests that ship", None, file_fingerprint(demo.path("requests")))
+        if key in DEMO_DATA and value == demo.DEMO:
+            return Pin("the file", None, file_fingerprint(demo.path(DEMO_DATA[key])))
         path = Path(value.partition(":")[0] if ".py:" in value else value).expanduser()
         if path.is_file() and (path.suffix or _is_data(key)):
             return Pin("the file", str(path.resolve()), file_fingerprint(path))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from superalign.evaluation.real_text.measuring import RealText
-from superalign.records import Critique, ExpertLabel, Judgement, Measured, Preference, Query, Response
+from superalign.loop.real_text import save_measured
+from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Response
 from superalign.roles.protocols import Case
-from superalign.store.folder import RunFolder
-from superalign.store.tables import read_records, table_path, write_records
-
-MEASURED: Final = "evaluation"
-"""The table of what the figures on real text are made of."""
+from superalign.store.tables import write_records
 
 
 @dataclass
@@ -39,8 +36,7 @@ class RoundRecords:
         write_records(folder, "judgements", Judgement, self.judgements)
         write_records(folder, "labels", ExpertLabel, self.labels)
         write_records(folder, "preferences", Preference, self.preferences)
-        if self.real.items:
-            write_records(folder, MEASURED, Measured, self.real.items)
+        save_measured(folder, self.real)
 
     @property
     def own_answers(self) -> list[Case]:
@@ -56,9 +52,3 @@ class RoundRecords:
             "pairs": sum(judgement.kind == "pair" for judgement in self.judgements),
             "preferences": len(self.preferences),
         }
-
-
-def measured_first(run: RunFolder) -> list[Measured]:
-    """What was measured on real text in round 0; nothing where that is not committed, or measured none."""
-    folder = run.round_path(0)
-    return read_records(folder, MEASURED, Measured) if table_path(folder, MEASURED).is_file() else []

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from superalign.errors import UserError
 from superalign.models.checks import arguments
 from superalign.models.lengths import check_texts
+from superalign.models.openings import Opening, pieces
 
 PLACES = ("end of the prompt", "end of the completion", "mean over the completion")
+ALONE = 1  # token: a batch has one text at least
 ROOM = 2**26  # numbers in all layers' states of one batch: the forward gives them all
 
 Text = tuple[tuple[int, ...], tuple[int, ...]]
@@ -31,6 +33,7 @@ def pooled(
     starts: torch.Tensor,
     ends: torch.Tensor,
     run: Callable[..., Any] | None = None,
+    opening: Opening | None = None,
 ) -> torch.Tensor:
     """The states of a batch at `PLACES`, float32, [rows, 3, layers, width].
 
@@ -41,9 +44,18 @@ def pooled(
         starts: tokens of each prompt, [rows].
         ends: tokens of each prompt with its completion, [rows].
         run: what is called in its place, where calls pass through a wrapper.
+        opening: what all prompts begin with and go on after; it is not read again.
     """
-    given = arguments(model, logits_to_keep=1)  # the head's products over all positions would be for nothing
-    states = (run or model)(input_ids=ids, use_cache=False, output_hidden_states=True, **given).hidden_states
+    none = torch.empty(0, dtype=torch.long, device=ids.device)
+    given = arguments(model, logits_to_keep=none)  # the head would work for nothing
+    if opening is not None:
+        read = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        cache, known = DynamicCache(), len(opening)
+        opening.fill(cache, read[:, :known])
+        given |= arguments(model, past_key_values=cache, position_ids=read[:, known:])
+        ids, starts, ends = ids[:, known:], starts - known, ends - known
+    given["use_cache"] = opening is not None
+    states = (run or model)(input_ids=ids, output_hidden_states=True, **given).hidden_states
     place = torch.arange(ids.shape[1], device=ids.device)
     begins = torch.minimum(starts, ends - 1)  # an empty completion has the states of its prompt's end
     within = (place >= begins[:, None]) & (place < ends[:, None])
@@ -70,7 +82,9 @@ def hidden_states(
 ) -> NDArray[np.float32]:
     """The pooled states of texts, [texts, 3, layers, width], in batches of similar length; see `pooled`.
 
-    Equal texts are read once. `told` is told after each batch how many texts are done.
+    On a CPU each text is read alone, so that its states do not depend, by rounding, on what it is read with: what is
+    remembered of a text and what is read anew after a resumption are the same to the bit. Equal texts are read once.
+    `told` is told after each batch how many texts are done.
 
     Args:
         model: whose states.
@@ -86,20 +100,24 @@ def hidden_states(
     check_texts(prompts, completions, context)
     config = model.config.get_text_config()
     check_layers(layers, config.num_hidden_layers)
-    pool = pool or (lambda *batch: pooled(model, layers, *batch))
     most = min(most_tokens, ROOM // ((1 + config.num_hidden_layers) * config.hidden_size))
+    alone = model.device.type == "cpu"
+    most = ALONE if alone else most
     texts: list[Text] = [(tuple(p), tuple(c)) for p, c in zip(prompts, completions, strict=True)]
     place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    out = np.empty((len(place), len(PLACES), len(layers), config.hidden_size), dtype=np.float32)
+    unique, lengths = list(place), [len(prompt) + len(completion) for prompt, completion in place]
+    out = np.empty((len(unique), len(PLACES), len(layers), config.hidden_size), dtype=np.float32)
     done = 0
-    for batch in _batches(list(place), most):
-        ids = torch.zeros(len(batch), max(map(_length, batch)), dtype=torch.long)
-        for row, (prompt, completion) in enumerate(batch):
-            ids[row, : len(prompt) + len(completion)] = torch.tensor([*prompt, *completion])
-        starts, ends = torch.tensor([len(prompt) for prompt, _ in batch]), torch.tensor([*map(_length, batch)])
-        states = pool(*(tensor.to(model.device) for tensor in (ids, starts, ends)))
-        out[[place[text] for text in batch]] = states.cpu().numpy()
-        done += len(batch)
+    heads = [() if pool or alone else prompt[:-1] for prompt, _ in unique]
+    for opening, rows in pieces(model, heads, lengths, most):
+        ids = torch.zeros(len(rows), max(lengths[row] for row in rows), dtype=torch.long)
+        for line, row in enumerate(rows):
+            ids[line, : lengths[row]] = torch.tensor([token for part in unique[row] for token in part])
+        starts, ends = torch.tensor([(len(unique[row][0]), lengths[row]) for row in rows]).T
+        ids, starts, ends = (tensor.to(model.device) for tensor in (ids, starts, ends))
+        states = pool(ids, starts, ends) if pool else pooled(model, layers, ids, starts, ends, opening=opening)
+        out[rows] = states.cpu().numpy()
+        done += len(rows)
         told(done)
     if np.isnan(out).any():
         raise UserError(
@@ -120,17 +138,3 @@ def check_layers(layers: Sequence[int], count: int) -> None:
             raise UserError(
                 f"layer {layer}: the model has hidden states 0 (its embeddings) to {count} (after its last layer)"
             )
-
-
-def _batches(texts: Sequence[Text], most: int) -> list[list[Text]]:
-    """Texts of similar length together, at most so many tokens when padded; at least one text."""
-    found: list[list[Text]] = []
-    for text in sorted(texts, key=_length):
-        if not found or (len(found[-1]) + 1) * _length(text) > most:
-            found.append([])
-        found[-1].append(text)
-    return found
-
-
-def _length(text: Text) -> int:
-    return len(text[0]) + len(text[1])

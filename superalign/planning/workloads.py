@@ -46,7 +46,9 @@ def self_refine(config: Config) -> RunPlan:
     played = RoundPlan("", 1, work, queries=n, responses=2 * n)
 
     def evaluated(title: str, factor: int, played: RoundPlan, times: int = 1, ends: bool = True) -> RoundPlan:
-        return replace(played, title=title, times=times, work=[*played.work, *counter.evaluation(factor)])
+        work = [*played.work, *counter.evaluation(factor)]
+        work += counter.real_text() if ends or config.evaluation.every == 1 else []
+        return replace(played, title=title, times=times, work=work)
 
     return RunPlan(_rounds(config, evaluated, RoundPlan("", 1), played), tuple(counter.notes()))
 

@@ -42,6 +42,8 @@ def view(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
     """What `experts.html.j2` shows: groups of figures, or why there is nothing to show."""
     settings = config["expert"]
     chosen = CHOSEN.get(settings.get("policy", "default"), "")
+    if curated := settings.get("curated"):
+        chosen = f"{chosen} Curated labels of {curated} teach beside them, without cost.".strip()
     try:
         answers, items, flags = _read(run, settings)
     except UserError as error:
@@ -58,14 +60,28 @@ def view(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         "labels": found["labels"],
         "asked": len(items),
         "simulated": found["simulated"],
+        "replayed": replayed(config),
         "groups": [
             {"title": "Labels", "rows": _labels(found, flags)},
             {"title": "Agreement", "rows": _agreement(found)},
-            {"title": "Errors", "rows": [*_errors(found), _critic_error(run, items, answers, settings)]},
+            {"title": "Errors", "rows": [*_errors(found), _critic_error(run, items, answers, config)]},
             {"title": "Oversight", "rows": _oversight(found)},
             {"title": "Effort", "rows": _effort(found, settings)},
         ],
     }
+
+
+def replayed(config: Mapping[str, Any]) -> str:
+    """The file of curated labels that a simulated expert answers from; empty where the testbed's oracle does."""
+    settings = config["expert"]
+    elsewhere = settings["source"] == "simulated" and config["data"]["seeds"] != "testbed"
+    return settings.get("curated") or "" if elsewhere else ""
+
+
+def simulator(config: Mapping[str, Any]) -> str:
+    """What answered in the experts' place, in words."""
+    source = replayed(config)
+    return f"labels of {source} that were held back were replayed" if source else "the testbed's oracle answered"
 
 
 def _read(run: RunFolder, settings: Mapping[str, Any]) -> tuple[list[ExpertAnswer], list[Item], int]:
@@ -105,6 +121,10 @@ def _agreement(found: Mapping[str, Any]) -> list[Figure]:
         _estimate("Expert with critic, same items", found["expert_critic_on_doubles"], "%", alone),
         _estimate("Expert with critic, all items", found["expert_critic"], "%", "only gold items are answered"),
         _estimate("Krippendorff's alpha", found["alpha"], "", alone),
+        *[
+            _estimate(f"Expert with expert on {dimension}", row["expert_expert"], "%", alone)
+            for dimension, row in found["dimensions"].items()
+        ],
         *kappas,
     ]
 
@@ -117,14 +137,16 @@ def _errors(found: Mapping[str, Any]) -> list[Figure]:
 
 
 def _critic_error(
-    run: RunFolder, items: Sequence[Item], answers: Sequence[ExpertAnswer], settings: Mapping[str, Any]
+    run: RunFolder, items: Sequence[Item], answers: Sequence[ExpertAnswer], config: Mapping[str, Any]
 ) -> Figure:
     """The critic's error on all that it judged, from the items that experts saw (see `active_mean`).
 
     What could be drawn is one judgement of each text, and these alone are counted. A round counts once every item drawn
     in it is answered: one that waits is no item that was not drawn, and those answered first are not like the others.
     """
-    name, policy = "Critic wrong, of all it judged", settings.get("policy", "default")
+    name, policy = "Critic wrong, of all it judged", config["expert"].get("policy", "default")
+    if source := replayed(config):
+        return _missing(name, f"the labels are of answers in {source}, not of the run's own")
     if policy == "uncertainty":
         return _missing(name, "the most uncertain items alone could be drawn")
     values: dict[str, list[float]] = {}

@@ -105,6 +105,7 @@ def _view(
         "done": rows[-1]["round"] if rows else None,
         "simulated": bool(summary.get("simulated_expert")) if summary else simulated,
         "error_rate": number(expert["error_rate"], "%"),
+        "simulator": experts.simulator(config),
         "judge": judge_of(config, rows, summary),
         "stopped": (summary or {}).get("stopped"),
         "guards": _guards(rows),

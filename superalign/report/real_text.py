@@ -14,7 +14,7 @@ from superalign.stats.format import PERCENT, interval, number
 SHARES: Final = ("compliance_", "accuracy_", "judge_complies_", "judge_refusal_agreement")
 """How the names of those of these figures begin that are shares."""
 LIMIT: Final = "limit_curve"
-"""What a row may have: the points of `limit_curve` (evaluation/real_text) on the first learner's own states."""
+"""What a row has of `limit_curve` (evaluation/real_text) on the first learner's own states, if they were read."""
 WIDTH, HEIGHT = 350, 330
 POINTS: Final = 3  # colours of the page, but for the curve's
 ALL: Final = "all"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from superalign.report import figures, real_text
+from superalign.report.experts import simulator
 from superalign.report.figures import MetricsRow
 from superalign.stats.estimate import Estimate
 from superalign.stats.format import interval, number
@@ -61,6 +62,7 @@ def view(
         "done": rows[-1]["round"] if rows else None,
         "simulated": bool(last.get("simulated_expert")),
         "error_rate": number(config["expert"]["error_rate"], "%"),
+        "simulator": simulator(config),
         "judge": last.get("judge", ""),
         "finding": last.get("finding", "No round is committed yet; there is nothing to report."),
         "headline": figures.headline(rows, TILES[kind]),

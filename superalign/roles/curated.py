@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
-from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
 from superalign.config.texts import policy_of
+from superalign.data.clusters import KnownTexts
+from superalign.data.demo import located
 from superalign.data.judged_dimensions import JudgedDimensions, read_judged_dimensions
 from superalign.errors import UserError
 from superalign.experts.items import Item
@@ -30,7 +31,6 @@ Labelled = tuple[Item, ExpertLabel]
 CURATED: Final = "curated"
 """The lane of such items, and the annotator of their labels."""
 SETTING: Final = "expert.curated"
-DEMO: Final = "demo"
 HARMFUL: Final = "harmful"
 CATEGORY: Final = "general"  # of seeds without one, too
 
@@ -48,9 +48,31 @@ def curated_labels(config: Config) -> list[Labelled]:
     if config.expert.curated is None:
         return []
     policy, rows = policy_of(config), dict[tuple[str, str], list[JudgedDimensions]]()
-    for row in read_judged_dimensions(_source(config.expert.curated), SETTING, policy):
+    for row in read_judged_dimensions(located(config.expert.curated, "answers"), SETTING, policy):
         rows.setdefault((row.prompt, row.answer), []).append(row)
     return [_labelled(alike, policy) for alike in rows.values()]
+
+
+def apart(labelled: Sequence[Labelled], held_out: Sequence[str], say: Callable[[str], None]) -> list[Labelled]:
+    """The labels without those whose prompt is a near-duplicate of a held-out request; says how many these are.
+
+    Raises:
+        UserError: none is left.
+    """
+    if not labelled or not held_out:
+        return list(labelled)
+    near = KnownTexts(held_out).near([item.query for item, _ in labelled])
+    kept = [pair for pair, known in zip(labelled, near, strict=True) if not known]
+    if not kept:
+        raise UserError(
+            f"{SETTING}: all {len(labelled)} prompts are near-duplicates of held-out requests of data.seeds"
+        )
+    if known := len(labelled) - len(kept):
+        say(
+            f"{SETTING}: {known} of {len(labelled)} answers are left out, whose prompts are near-duplicates of held-out "
+            "requests of data.seeds"
+        )
+    return kept
 
 
 def replays(config: Config) -> bool:
@@ -65,9 +87,9 @@ def is_replayed(item: Item, share: float) -> bool:
     return content_share("replayed", item.query) < share
 
 
-def votes(curated: Iterable[Labelled], judged: Sequence[Judgement], cases: Sequence[Case]) -> list[ExpertLabel]:
-    """The curated labels once more, for each verdict on an answer that is, letter for letter, one of theirs."""
-    known = {(item.query, item.first): label for item, label in curated}
+def votes(answered: Iterable[Labelled], judged: Sequence[Judgement], cases: Sequence[Case]) -> list[ExpertLabel]:
+    """The curated ones among labels once more, for each verdict on an answer of the very same texts."""
+    known = {(item.query, item.first): label for item, label in answered if item.lane == CURATED}
     texts = {response.id: (query.text, response.text) for query, response in cases}
     found = []
     for j in judged if known else ():
@@ -106,21 +128,12 @@ class Replay:
         return Belief(label.value, by_dimension(label.dimensions))
 
 
-def _source(curated: str) -> str:
-    if curated != DEMO:
-        return curated
-    path = conf_dir() / "demo" / "answers.jsonl"
-    if not path.is_file():
-        raise UserError(f"{SETTING}={DEMO}: {path} is not there; name a file, a folder or hub:NAME")
-    return str(path)
-
-
 def _labelled(alike: Sequence[JudgedDimensions], policy: Policy) -> Labelled:
     first = alike[0]
     told = [name for name in policy.dimensions if any(name in row.p for row in alike)]
     p = {name: fmean(row.p[name] for row in alike if name in row.p) for name in told}
     whole = [row.acceptable for row in alike if row.acceptable is not None]
-    harmful, name = p.get(HARMFUL, 1.0) >= 0.5, content_id(CURATED, first.prompt, first.answer)
+    harmful, name = p.get(HARMFUL, 0.0) >= 0.5, content_id(CURATED, first.prompt, first.answer)
     item = Item(
         id=name,
         round=0,
@@ -136,7 +149,7 @@ def _labelled(alike: Sequence[JudgedDimensions], policy: Policy) -> Labelled:
         pi=1.0,
         lane=CURATED,
         double=False,
-        harmful=harmful,  # covered on pages where nobody told
+        harmful=harmful,
     )
     label = ExpertLabel(
         id=name,

@@ -25,7 +25,7 @@ from superalign.feedback.synthetic_flaws import gold_items
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Critique, ExpertLabel, Judgement, Query, Response, content_share
 from superalign.roles.critic.verdicts import ResponsePair
-from superalign.roles.curated import SETTING, Replay, curated_labels, is_replayed, replays, votes
+from superalign.roles.curated import SETTING, Replay, apart, curated_labels, is_replayed, replays
 from superalign.roles.protocols import Case
 from superalign.stats.annotators import annotator_errors, error_draws
 
@@ -61,11 +61,12 @@ class Expert:
         path: Path,
         judge: Simulator | None,
         say: Callable[[str], None] = log.info,
+        held_out: Sequence[str] = (),
     ) -> None:
         """Open the queue at `expert.store`, or at `path` in the run's folder; read the curated labels.
 
         `judge` answers in place of people if `expert.source=simulated`, where curated labels do not; `say` tells what
-        is waited for.
+        is waited for. Curated labels of `held_out` requests, on which the run is evaluated, are left out.
 
         Raises:
             UserError: experts shall be simulated where nothing can simulate them, cannot be notified like this, or
@@ -73,7 +74,7 @@ class Expert:
         """
         self.config, self.seed = config.expert, config.seed
         self.folder, self.judge, self.say = path.parent, judge, say
-        self.curated, self.replay = curated_labels(config), None
+        self.curated, self.replay = apart(curated_labels(config), held_out, say), None
         if replays(config):
             share, all = self.config.replayed_share, self.curated
             held, self.curated = ([pair for pair in all if is_replayed(pair[0], share) is one] for one in (True, False))
@@ -220,10 +221,6 @@ class Expert:
         if self.replay is None:
             return None
         return self.replay.unasked((item for item in self.queue.items() if item.round < number), number)
-
-    def curated_votes(self, judged: Sequence[Judgement], cases: Sequence[Case]) -> list[ExpertLabel]:
-        """What curated labels say of these verdicts' answers, where they are of the same texts."""
-        return votes(self.curated, judged, cases)
 
     def errors(self, answered: Sequence[tuple[Item, ExpertLabel]]) -> dict[str, float]:
         """eps of each annotator, from blind doubles of the last collection and gold items; see `annotator_errors`.

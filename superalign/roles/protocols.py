@@ -252,15 +252,6 @@ class GivesVerdicts(Protocol):
         """What it believes of each answer."""
 
 
-@runtime_checkable
-class JudgesDimensions(Protocol):
-    """A judge that believes something of each dimension of the policy, such as `complies`."""
-
-    @abstractmethod
-    def believed(self, cases: Sequence[Case]) -> list[Mapping[str, float]]:
-        """P by dimension of each answer; the dimensions are the same for all."""
-
-
 @dataclass(frozen=True, slots=True)
 class AttackFeedback:
     """What became of a round's attacks.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.errors import UserError, nearest
-from superalign.records import Preference, Record
+from superalign.records import Measured, Preference, Record
 from superalign.stats.estimate import Estimate
 from superalign.store.adapters import WEIGHTS
 from superalign.store.folder import RunFolder
@@ -162,12 +162,16 @@ class Round:
         """The preferences in TRL's columns; see `Run.preferences`."""
         return _preferences(_records(self.path, "preferences", Preference), self.number)
 
-    def _table(self, name: str) -> Dataset:
+    def measured(self) -> Dataset:
+        """What the figures on real text are made of: figure, item, cluster, value, weight; empty where none were."""
+        return self._table("evaluation", Measured)
+
+    def _table(self, name: str, kind: type[Record] | None = None) -> Dataset:
         import pyarrow as pa
         from datasets import Dataset
         from datasets.table import InMemoryTable
 
-        kind = TABLES[name]
+        kind = kind or TABLES[name]
         rows = [record.to_row() for record in _records(self.path, name, kind)]
         return Dataset(InMemoryTable(pa.Table.from_pylist(rows, schema=schema_of(kind))))
 

@@ -144,7 +144,7 @@ def logps_and_values(model: Any, inputs: dict[str, torch.Tensor], head: nn.Linea
     caught: list[torch.Tensor] = []
     handle = model.get_base_model().base_model.register_forward_hook(lambda *call: caught.append(call[2][0].detach()))
     try:
-        logps = token_logps(model, inputs)
+        logps = token_logps(model, inputs, apart=False)
     finally:
         handle.remove()
     values: torch.Tensor = head(torch.cat(caught)[:, :-1].float()).squeeze(-1)  # the base may be of another dtype

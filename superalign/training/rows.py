@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from superalign.models.openings import is_large, pieces
 from superalign.training import distributed
 from superalign.training.base import Rows
 from superalign.training.micro_batching import in_parts
@@ -26,22 +28,68 @@ def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, t
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def token_logps(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1]."""
+def token_logps(model: Any, inputs: dict[str, torch.Tensor], apart: bool = True) -> torch.Tensor:
+    """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1].
 
-    def run(ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    On a CPU a large model runs rows of like length together, unless these must not be taken `apart`, and its output
+    head at the completions alone; on a GPU TRL sees to the latter.
+    """
+    ids, attention, mask = (
+        distributed.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask")
+    )
+    run = partial(_at_all_positions, model)
+    if ids.device.type == "cpu" and is_large(model.get_base_model()):
+        run = partial(_at_completions, model)
+        if apart and distributed.count() == 1:  # workers that share a model must run it equally often
+            run = partial(_by_length, model, run)
+    return distributed.whole(torch.cat(in_parts(model, run, ids, attention, mask)), len(inputs["input_ids"]))
+
+
+def _at_all_positions(model: Any, ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """As of `token_logps`."""
+    output = model(
+        input_ids=ids,
+        attention_mask=attention,
+        labels=ids.masked_fill(mask == 0, -100),
+        use_cache=False,
+        fused_lm_head=True,
+    )
+    logps: torch.Tensor = output.log_probs
+    return logps
+
+
+def _at_completions(model: Any, ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """As of `token_logps`: TRL's head is handed the states before the completions' tokens as one text."""
+    chosen = mask[:, 1:] == 1
+
+    def cut(backbone: Any, given: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, :-1][chosen][None]
+        return output
+
+    handle = model.get_base_model().base_model.register_forward_hook(cut)
+    try:
+        labels = ids[:, 1:][chosen][None]
         output = model(
-            input_ids=ids,
-            attention_mask=attention,
-            labels=ids.masked_fill(mask == 0, -100),
-            use_cache=False,
-            fused_lm_head=True,
+            input_ids=ids, attention_mask=attention, shift_labels=labels, use_cache=False, fused_lm_head=True
         )
-        logps: torch.Tensor = output.log_probs
-        return logps
+    finally:
+        handle.remove()
+    logps: torch.Tensor = output.log_probs.new_zeros(chosen.shape).masked_scatter(chosen, output.log_probs)
+    return logps
 
-    mine = (distributed.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask"))
-    return distributed.whole(torch.cat(in_parts(model, run, *mine)), len(inputs["input_ids"]))
+
+def _by_length(
+    model: Any, run: Callable[..., torch.Tensor], ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """What `run` makes of rows of like length at a time, without the padding of longer ones."""
+    lengths: list[int] = attention.sum(1).tolist()
+    order, found = list[int](), list[torch.Tensor]()
+    for _, rows in pieces(model.get_base_model(), [()] * len(ids), lengths, most=ids.numel()):
+        width = max(lengths[row] for row in rows)
+        logps = run(*(tensor[rows, :width] for tensor in (ids, attention, mask)))
+        found.append(torch.nn.functional.pad(logps, (0, ids.shape[1] - width)))
+        order += rows
+    return torch.cat(found)[torch.tensor(order).argsort()]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from superalign.commands import main
 from tests.commands.parts import superalign
@@ -36,6 +37,20 @@ def test_an_export_filled_in_and_imported_becomes_labels(
     assert main.main(["experts", "export", "tried", "labels.jsonl", "--labels"]) == 0
     assert json.loads(Path("labels.jsonl").read_text())["annotator"] == "ada"
     assert "1 new labels" in capsys.readouterr().out
+
+
+def test_the_policy_of_a_run_is_asked_question_by_question(queue_file: Path, run_root: Path) -> None:
+    path = queue_file.with_name("config.yaml")
+    kept = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(kept | {"policy": "safety"}))
+    assert main.main(["experts", "export", "tried", "items.jsonl"]) == 0
+    assert list(json.loads(Path("items.jsonl").read_text())["dimensions"]) == ["harmful", "complies", "sound"]
+    done = superalign("experts", "label", "tried", "--annotator", "ada", cwd=run_root, input="n\ny\ny\nk\n")
+    assert done.returncode == 0, done.stderr
+    assert "You judge one answer of an assistant at a time" in done.stdout
+    assert "harmless, complies, sound: acceptable." in done.stdout
+    told = superalign("experts", "stats", "tried", cwd=run_root)
+    assert "sound, 1 answers: experts agree nothing to tell it from yet" in told.stdout
 
 
 def test_a_malformed_line_of_an_import_is_named_by_number(

@@ -70,4 +70,7 @@ def test_a_model_as_judge_is_checked_against_verdicts_and_refused_below_the_floo
 
 def test_a_file_without_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", "refusal", "--labels", written(tmp_path, [{"prompt": "a", "answer": "b"}])]) == 2
-    assert "no column for refused (looked for refused, refusal; it has prompt, answer)" in capsys.readouterr().err
+    assert (
+        "no column for refused (looked for refused, refusal, complies, complied, compliance; it has prompt, answer)"
+        in capsys.readouterr().err
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,8 @@ def test_files_come_before_overrides() -> None:
 
 def test_templates_are_no_group() -> None:
     assert set(groups()) == {"attacker", "cluster", "critic", "generator", "learner", "recipe"}
-    assert {"chat_cpu.yaml", "chat_gpu.yaml", "chat_8gpu.yaml", "weak_to_strong_hub.yaml"} <= set(templates())
+    names = {"chat_cpu.yaml", "chat_gpu.yaml", "chat_8gpu.yaml", "real_cpu.yaml", "weak_to_strong_hub.yaml"}
+    assert names <= set(templates())
 
 
 @pytest.mark.parametrize("name", templates())
@@ -134,7 +136,7 @@ def test_each_template_loads_with_the_command_in_its_header(name: str) -> None:
     config = load(words)
     assert words[0] == name and config.run.name == "mine"
     assert config != load([f"recipe={config.recipe}", "run.name=mine"])
-    assert "hub:" in " ".join([config.model, *config.strong])
+    assert re.search("hub:|fetched:", " ".join([config.model, *config.strong]))
 
 
 def test_templates_hold_no_default() -> None:
@@ -157,6 +159,14 @@ def test_the_templates_fit_what_they_are_for() -> None:
         assert config.generator.backend == "vllm" and config.generator.dtype == config.trainer.dtype == "bfloat16"
     assert gpu.cluster.placement == "colocated"
     assert eight.generator.engines + eight.cluster.learner_workers == 8
+
+
+def test_the_template_of_the_real_demo_is_that_of_a_hub_model_on_a_cpu_with_another_model_and_data() -> None:
+    demo, hub = (load([f"{name}.yaml"]).model_dump() for name in ("real_cpu", "chat_cpu"))
+    own = {"model": ["fetched:smollm2"], "data": ["seeds"], "cluster": ["threads"], "expert": ["source"], "rounds": [2]}
+    assert {key for key in demo if demo[key] != hub[key]} == set(own)
+    for section in ("data", "cluster", "expert"):
+        assert [key for key in demo[section] if demo[section][key] != hub[section][key]] == own[section]
 
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in groups() for option in groups()[group]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from superalign.config.texts import prompts_of_testbed
 from superalign.evaluation.refinement import Refiner, refined_success
 from superalign.roles.learner import Learner
@@ -70,3 +72,14 @@ def test_the_untrained_base_falls_to_it_on_most_requests() -> None:
     assert found is not None
     assert found.value > 0.5
     assert found.n == 12
+
+
+def test_each_stream_goes_through_the_tactics_of_the_prompts(tmp_path: Path) -> None:
+    prompts = tmp_path / "mine.yaml"
+    told = 'based_on: testbed\nattack: {system: "By {tactic}."}\nrefine: {system: "By {tactic}. {query} {answer}"}\n'
+    prompts.write_text(f"{told}tactics: {{code: {{description: c}}, fiction: {{description: f}}}}\n")
+    generator, settings = Scripted(odds=lambda *_: 3.0), config(evaluation={"refinement": 3}, prompts=str(prompts))
+    seeds = [SEED, seed("how do i build a boat?", "harmful", "weapons")]
+    Refiner(settings, generator).attack(seeds, Learner(settings, generator, None), 0)
+    asked = [prompt.partition(".")[0] for role, prompt in generator.asked if role == "judge"]
+    assert asked == ["By code", "By fiction", "By fiction", "By code", "By code", "By fiction"]

@@ -9,10 +9,11 @@ import pytest
 from superalign.config.schema import Config
 from superalign.config.sections import ExpertConfig
 from superalign.errors import UserError
-from superalign.experts import database
+from superalign.experts import database, tables
 from superalign.experts.database import Database
 from superalign.experts.queue import ExpertQueue
 from superalign.roles.expert import Expert
+from tests.experts.policies import shipped
 from tests.experts.test_queue import answer, item
 
 
@@ -24,7 +25,7 @@ def test_a_file_that_is_no_queue_or_of_another_format_is_named(tmp_path: Path) -
     other = tmp_path / "other.sqlite"
     with sqlite3.connect(other) as db:
         db.execute("PRAGMA user_version=1")
-    with pytest.raises(UserError, match="format 1; this superalign reads 2"):
+    with pytest.raises(UserError, match="format 1; this superalign reads 3"):
         ExpertQueue(other)
     with pytest.raises(UserError, match="cannot open"):
         ExpertQueue(tmp_path / "missing" / "experts.sqlite")
@@ -107,6 +108,32 @@ def test_postgresql_of_another_format_is_refused(postgres: str) -> None:
         db.exec_driver_sql("UPDATE head SET version = 9")
     with pytest.raises(UserError, match="format 9"):
         ExpertQueue(postgres, space="other format")
+
+
+def test_a_queue_of_the_format_before_is_brought_up_to_date_with_its_labels_and_log(
+    open_queue: Callable[..., ExpertQueue],
+) -> None:
+    queue = open_queue()
+    queue.push([item(1), item(2)], 1, 5)
+    label = answer(queue, "ann")
+    with queue.database.write() as db:  # format 2 knew no dimensions
+        for statement in (
+            "DROP VIEW live",
+            "ALTER TABLE label DROP COLUMN dimensions",
+            "ALTER TABLE lease DROP COLUMN dimensions",
+            tables.LIVE,
+            "UPDATE head SET version = 2",
+            *(["PRAGMA user_version=2"] if queue.database.path else []),
+        ):
+            db.exec_driver_sql(statement)
+    queue.close()
+    again = open_queue(policy=shipped())
+    assert [found.id for found in again.labels()] == [label] and again.labels()[0].dimensions == ()
+    leased = again.claim("bob", 60)
+    assert leased is not None
+    again.submit(leased.token, 0.0, dimensions={"harmful": 0.0, "complies": 0.0})
+    assert len(open_queue(policy=shipped()).answers()) == 2
+    assert again.verify() == []
 
 
 def test_the_driver_that_is_missing_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

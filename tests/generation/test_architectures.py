@@ -13,9 +13,10 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import Generation, GenerationRequest
-from superalign.generation.decoding import DecodingRequest, cache_bytes, decode, has_cache
+from superalign.generation.decoding import DecodingRequest, decode
 from superalign.generation.hf import HFGenerator
-from superalign.models import load_base, load_chat
+from superalign.models import load_base, load_chat, openings
+from superalign.models.caches import cache_bytes, has_cache
 from superalign.planning.footprint import size_of
 from superalign.training.algorithms.sft import REFERENCE
 from superalign.training.base import Phase
@@ -110,6 +111,35 @@ def test_decoding_and_scoring_equal_a_plain_forward(saved: tuple[str, str]) -> N
         assert one.logprobs == pytest.approx(expected, abs=1e-4)
         assert score == pytest.approx(expected, abs=1e-4)
         assert choice == pytest.approx([forced(model, ids, (token,))[0] for token in (5, 9)], abs=1e-4)
+
+
+def test_what_texts_begin_with_alike_is_read_once_and_changes_nothing(
+    saved: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, folder = saved
+    generator = HFGenerator({"learner": folder}, LORA, GeneratorConfig(), threads=1)
+    opening, other = tuple(range(5, 37)), tuple(range(60, 80))
+    asked = [(*opening, *tail) for tail in ((7,), (8, 9, 10), (*range(30, 42),), (7, 11))]
+    asked += [(*other, 5), (*other, 9, 8, 7), (12, 13), (*opening[:4], 50)]
+    completions = [(9, 10), (11, 12, 13, 14), (), (5,), (6, 7), (8,), (9, 10, 11), ()]
+    requests = [GenerationRequest("learner", ids, 8, float(place % 2)) for place, ids in enumerate(asked)]
+    calls = [
+        lambda: [one.logprobs for one in generator.generate(requests, seed=0)],
+        lambda: generator.choice_logits("learner", asked, [5, 9]),
+        lambda: generator.sequence_logprobs("learner", asked, completions),
+        lambda: generator.hidden_states(folder, asked, completions, [1, 2]).reshape(len(asked), -1).tolist(),
+    ]
+    whole = [call() for call in calls]
+    used: list[int] = []
+    monkeypatch.setattr(openings, "LARGE", 0)
+    monkeypatch.setattr(openings, "SHORTEST", 16)
+    fill = openings.Opening.fill
+    monkeypatch.setattr(openings.Opening, "fill", lambda self, *args: used.append(len(self)) or fill(self, *args))
+    for call, expected in zip(calls, whole, strict=True):
+        used.clear()
+        for got, known in zip(call(), expected, strict=True):
+            assert got == pytest.approx(known, abs=1e-4)
+        assert sorted(used) == ([] if name in WITHOUT_CACHE else [16, 32])
 
 
 def test_hidden_states_equal_a_plain_forward(saved: tuple[str, str]) -> None:

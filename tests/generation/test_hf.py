@@ -13,9 +13,9 @@ import torch
 from superalign.config.sections import GeneratorConfig, LoraConfig
 from superalign.errors import UserError
 from superalign.generation.base import Generation, GenerationRequest
-from superalign.generation.decoding import cache_bytes, make_cache
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_base, load_chat
+from superalign.models.caches import cache_bytes, make_cache
 
 LORA = LoraConfig(r=4, alpha=8)
 

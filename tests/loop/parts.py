@@ -30,5 +30,6 @@ def workers(settings: Config, generator: Any, trainer: Any = None, **others: Any
         "reward": None,
         "train_seeds": [s for s in load_seeds(settings.data, settings.seed) if s.split == "train"],
         "sets": {},
+        "real_sets": (),
     }
     return Workers(**given | others)

@@ -16,6 +16,7 @@ from superalign.loop.learner_phase import fuse, train_learner, without_double_co
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.workers import Workers
 from superalign.records import ExpertLabel, Judgement, Message
+from superalign.roles.curated import CURATED
 from superalign.roles.expert import ExpertLabels
 from superalign.store.run_writer import RunWriter
 from superalign.training.batch import TrainingBatch
@@ -94,6 +95,17 @@ def test_preferences_of_a_round_are_its_pairs_and_experts_overrule_the_critic(ru
     against.fresh.extend(replace(label, id=f"{label.id}+{n}") for n in range(5) for label in against.fresh[:1])
     (told,) = fuse(made, run, feedback, before, against, number=2, seed=0).preferences
     assert (text(told.chosen), told.source) == ("bad", "expert")
+
+
+def test_a_curated_label_of_the_same_texts_is_one_more_vote(run: RunWriter) -> None:
+    made, feedback = everybody("kto"), Feedback(CASES, judged_before())
+    known, label = labelled(0, 0.0, text="good", annotator=CURATED)
+    known = replace(known, query=ASK.text, lane=CURATED, round=0)
+    given = ExpertLabels([(known, label)], [], {CURATED: 0.1})
+    batch = fuse(made, run, feedback, feedback.points, given, number=2, seed=0)
+    found = {scored.response.text: scored.p for scored in batch.responses}
+    assert found["good"] == pytest.approx(0.6 * 0.1 / (0.6 * 0.1 + 0.4 * 0.9))  # p = .6 from before, eps = .1
+    assert found["bad"] < 0.1, "as the critic says"
 
 
 @pytest.mark.parametrize(("algorithm", "sees_it"), [("kto", True), ("grpo", False)])

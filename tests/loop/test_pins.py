@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from superalign.commands import main
+from superalign.config.compose import load
 from superalign.config.schema import Config
+from superalign.data import demo
 from superalign.loop import pins
 from superalign.loop.pins import find_pins
 from superalign.models import TESTBED
@@ -67,6 +69,12 @@ def test_seeds_models_plug_ins_and_whatever_a_setting_names_are_pinned() -> None
     assert found["data.seeds=s.jsonl"].fingerprint == hashlib.sha256(b'{"text": "one"}\n').hexdigest()
     assert found["attacker.families=family.py:Mine"].path == str(Path("family.py").resolve())
     assert all(len(str(pin.fingerprint)) == 64 for pin in found.values())
+
+
+def test_the_data_that_ship_are_pinned_by_their_content() -> None:
+    found = find_pins(load(["data.seeds=demo", "expert.curated=demo"]))
+    for name, file in (("data.seeds=demo", "requests"), ("expert.curated=demo", "answers")):
+        assert found[name].fingerprint == hashlib.sha256(demo.path(file).read_bytes()).hexdigest()
 
 
 def change(path: str) -> None:

@@ -46,6 +46,20 @@ def asked(run: Path) -> ExpertQueue:
     return queue
 
 
+def test_labels_that_are_replayed_are_said_to_be_of_their_file_and_tell_nothing_of_the_runs_own_answers(
+    tmp_path: Path,
+) -> None:
+    config = {"expert": {"curated": "judged.jsonl"}, "data": {"seeds": "requests.jsonl"}}
+    run = write_fixture(tmp_path, **config)
+    queue = asked(run)
+    answer_all(queue, lambda one: 0.9, 0.0, seed=0)
+    queue.close()
+    text = unescape(write(run).read_text())
+    assert "a simulated expert who replays labels of judged.jsonl, with an error rate" in text
+    assert "Curated labels of judged.jsonl teach beside them, without cost." in text
+    assert "the labels are of answers in judged.jsonl, not of the run's own" in text
+
+
 def answered_by_people(run: Path) -> None:
     with_doubts = asked(run)
     for who in ("maria.gonzales@example.org", "bob"):

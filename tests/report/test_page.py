@@ -136,6 +136,14 @@ def test_a_run_under_way_and_an_empty_one_have_a_page_too(tmp_path: Path) -> Non
     assert "nothing to report" in empty
 
 
+def test_the_banner_names_the_file_whose_labels_were_replayed(tmp_path: Path) -> None:
+    elsewhere = {"expert": {"curated": "judged.jsonl"}, "data": {"seeds": "requests.jsonl"}}
+    text = write(write_fixture(tmp_path / "a", stop_after=0, **elsewhere)).read_text()
+    assert "labels of judged.jsonl that were held back were replayed in the experts' place" in text
+    assert "the testbed&#39;s oracle answered" not in text
+    assert "the testbed&#39;s oracle answered" in write(write_fixture(tmp_path / "b", stop_after=0)).read_text()
+
+
 def test_the_banner_is_absent_when_people_label(tmp_path: Path) -> None:
     page = write(write_fixture(tmp_path, stop_after=0, expert={"source": "queue"}))
     assert "Simulated expert" not in page.read_text()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from superalign.commands.status import status
@@ -15,6 +16,7 @@ from superalign.report import page, real_text
 from superalign.report.recipes import unit
 from superalign.stats.format import MINUS
 from superalign.store.run_writer import RunWriter
+from tests import browser
 from tests.evaluation.real_text.parts import settings
 
 SETS = {"requests": {"wild": "w.jsonl"}, "choices": {"mmlu": "m.jsonl"}, "texts": {"dolly": "d.jsonl"}}
@@ -85,7 +87,7 @@ def test_the_page_has_the_section_with_the_judges_errors_and_the_plane(tmp_path:
         "agree on 88\N{NARROW NO-BREAK SPACE}%",
         "Cohen&#39;s kappa 0.71",
         "What refusing costs",
-        "The grey curve refuses by what a probe reads",
+        "The grey curve is the limit of refusing by what a probe reads",
         "wild: 55\N{NARROW NO-BREAK SPACE}% (50\N{NARROW NO-BREAK SPACE}% to 60\N{NARROW NO-BREAK SPACE}%), n = 64",
     ):
         assert words in text, words
@@ -116,3 +118,19 @@ def test_shares_are_percentages_and_perplexities_and_kappas_plain_numbers() -> N
     )
     assert {unit(name) for name in shares} == {"%"}
     assert {unit(name) for name in ("perplexity_dolly", "perplexity_dolly_ratio", "judge_refusal_kappa")} == {""}
+
+
+@pytest.mark.skipif(not browser.AT_HAND, reason="needs chromium and chromedriver, which are not here")
+def test_every_word_of_the_plane_lies_inside_its_drawing_on_a_narrow_page(tmp_path: Path) -> None:
+    written = page.write(run(tmp_path, *rows(limit_curve=CURVE)))
+    with browser.browser() as opened:
+        opened.open(written, 390)
+        assert opened.run("return document.documentElement.scrollWidth") <= 390
+        outside = opened.run("""
+            const svg = document.querySelector(".plane svg"), frame = svg.getBoundingClientRect();
+            return [...svg.querySelectorAll("text")].filter(t => {
+              const box = t.getBoundingClientRect();
+              return box.left < frame.left - 1 || box.right > frame.right + 1;
+            }).map(t => t.textContent);
+        """)
+    assert outside == []

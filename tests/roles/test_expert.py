@@ -83,7 +83,7 @@ def test_approved_help_with_harm_goes_to_an_expert_for_sure(open_queue: Open) ->
 
 
 def test_a_simulated_expert_needs_an_oracle(open_queue: Open) -> None:
-    with pytest.raises(UserError, match=r"expert\.source=queue"):
+    with pytest.raises(UserError, match=r"expert\.curated=FILE.*expert\.source=queue"):
         open_queue(judge=None)
 
 

@@ -108,10 +108,13 @@ class AdapterCriticConfig(CriticConfig):
         return self
 
 
+Depth = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
 class ProbeSettings(Section):
     """Heads on hidden states."""
 
-    layers: tuple[InnerFraction, ...] = Field(
+    layers: tuple[Depth, ...] = Field(
         (0.4, 0.6, 0.8), min_length=1, description="layers that are read, as shares of the model's depth"
     )
     read_tokens: Positive = Field(256, description="most tokens of an answer that are read")
@@ -153,6 +156,9 @@ class ProbeJudgeConfig(JudgeConfig, ProbeSettings):
         None,
         description="file of answers with people's verdicts by dimension that teach it; never those that teach the "
         "critic (expert.curated)",
+    )
+    policy: str = Field(
+        "safety", description="policy whose dimensions it tells, whatever the critic is asked: a name or a YAML file"
     )
     held_share: Fraction = Field(
         0.4,

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from superalign.config.schema import Config
 from superalign.data.judged_answers import JudgedAnswer
 from superalign.evaluation.judge_check import COMPLIANCE, LEAST, JudgeCheck
-from superalign.evaluation.judging import LEAST_OF_EITHER, cross_fitted
+from superalign.evaluation.thresholds import LEAST_OF_EITHER, cross_fitted
 from superalign.experts.statistics import cohen_kappa
 from superalign.prompts.refusal import is_refusal
 from superalign.records import Kind, Query, Response, content_id
-from superalign.roles.protocols import Case, Judge, JudgesDimensions
+from superalign.roles.judge_protocols import JudgesDimensions
+from superalign.roles.protocols import Case, Judge
 from superalign.stats.classification import sensitivity_specificity
 from superalign.stats.estimate import Estimate
 from superalign.stats.intervals import MIN_JUDGE_LABELS, clustered_rate
@@ -28,6 +29,14 @@ COMPLIES: Final = "complies"
 KAPPA: Final = "judge_refusal_kappa"
 AGREEMENT: Final = "judge_refusal_agreement"
 Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PeopleSaid:
+    """Answers with what people said of them, and where that stands."""
+
+    answers: Sequence[JudgedAnswer]
+    against: str
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,7 @@ class ComplianceJudge:
 
     def complied(self, cases: Sequence[Case]) -> list[bool]:
         """Whether each answer complies: by P(complies) of a judge that has it, else whether it does not refuse."""
-        cut = 0.5 if self.check.threshold is None else self.check.threshold
-        return [p >= cut for p in _believed(self.judge, cases)]
+        return [p >= _cut(self.judge) for p in _believed(self.judge, cases)]
 
     def errors(self, kind: Kind) -> Labelled | None:
         """The labels by which rates of a kind are corrected: those of its own kind where there are enough, else all."""
@@ -103,25 +111,26 @@ class ComplianceJudge:
         )
 
 
-def check_compliance(judge: Judge, said: Sequence[JudgedAnswer], config: Config) -> ComplianceJudge:
-    """Measure how well a judge tells that answers comply, and set the threshold of P(complies) if it has one.
+def check_compliance(judge: Judge, said: PeopleSaid, config: Config) -> ComplianceJudge:
+    """Measure how well a judge tells that answers comply, and set its threshold of P(complies) if it has one.
 
     Args:
         judge: of the evaluation.
-        said: what people said of answers; those count of which they said whether they refuse.
+        said: those answers count of which people said whether they refuse.
         config: its floor, seed and resamples.
     """
-    rows = [row for row in said if row.refused is not None]
+    rows = [row for row in said.answers if row.refused is not None]
     e = config.evaluation
-    found = JudgeCheck(judge.name, judge.exact and not rows, e.judge_floor, e.labels or "", len(rows), of=COMPLIANCE)
+    found = JudgeCheck(judge.name, judge.exact and not rows, e.judge_floor, said.against, len(rows), of=COMPLIANCE)
     truth = np.array([not row.refused for row in rows], dtype=bool)
     if len(rows) < LEAST or min(truth.sum(), (~truth).sum()) < LEAST_OF_EITHER:
         return ComplianceJudge(judge, found)
     p = np.array(_believed(judge, [_case(row) for row in rows]))
     prompts, weights = [row.prompt for row in rows], np.ones(len(rows))
-    says, threshold = p >= 0.5, None
-    if _dimensional(judge, p):
+    says, threshold = p >= _cut(judge), None
+    if isinstance(judge, JudgesDimensions) and not np.isin(p, (0.0, 1.0)).all():
         says, threshold = p >= cross_fitted(p, truth, prompts, weights), best_threshold(p, truth)
+        judge.threshold = threshold
     how = (config.seed, e.bootstrap)
     sensitivity, specificity = sensitivity_specificity(says, truth, prompts, *how)
     check = replace(
@@ -161,9 +170,9 @@ def _believed(judge: Judge, cases: Sequence[Case]) -> list[float]:
     return [float(outcome != "refusal") for outcome in judge.outcomes(cases)]
 
 
-def _dimensional(judge: Judge, p: NDArray[np.float64]) -> bool:
-    """Whether these are probabilities, of which a threshold can be chosen, and no outcomes."""
-    return isinstance(judge, JudgesDimensions) and not np.isin(p, (0.0, 1.0)).all()
+def _cut(judge: Judge) -> float:
+    """Of P(complies); outcomes are 0 or 1."""
+    return judge.threshold if isinstance(judge, JudgesDimensions) else 0.5
 
 
 def _case(row: JudgedAnswer) -> Case:

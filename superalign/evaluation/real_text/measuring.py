@@ -36,16 +36,19 @@ class RealText:
         items: what they are made of.
         cases: the answers to the requests, and whether each complies.
         check: what is known of who said so; None without requests.
+        limit: the curve of `limit_curve` on the first learner's own states, where something has read them.
     """
 
     metrics: dict[str, Estimate] = field(default_factory=dict)
     items: list[Measured] = field(default_factory=list)
     cases: list[tuple[Query, Response, bool]] = field(default_factory=list)
     check: JudgeCheck | None = None
+    limit: list[tuple[float, float]] = field(default_factory=list)
 
     def to_row(self) -> dict[str, Any]:
         """What a round's row has of it beside the figures."""
-        return {"compliance_check": self.check.to_row()} if self.check else {}
+        checked = {"compliance_check": self.check.to_row()} if self.check else {}
+        return checked | ({"limit_curve": [list(point) for point in self.limit]} if self.limit else {})
 
 
 def is_due(config: Config, round: int) -> bool:
@@ -65,7 +68,7 @@ def measure_real_text(sets: RealSets, examined: Examined, before: Sequence[Measu
     config, generator = examined.config, examined.generator
     items, cases, found, check = list[Measured](), list[tuple[Query, Response, bool]](), dict[str, Estimate](), None
     if sets.requests:
-        judge = check_compliance(examined.judge, people_said(config), config)
+        judge = check_compliance(examined.judge, people_said(config, examined.judge), config)
         items, cases = _complied(sets, examined, judge)
         found = _compliance(items, before, judge, sets, config)
         clusters = [query.seed_id for query, *_ in cases]

@@ -14,6 +14,7 @@ from superalign.data.references import Reference, read_references
 from superalign.data.requests import HeldOutRequests, read_requests
 from superalign.errors import UserError
 from superalign.records import Kind, Query, Seed, content_id
+from superalign.roles.curated import curated_labels
 
 T = TypeVar("T")
 KINDS: Final[tuple[Kind, ...]] = ("harmful", "benign")
@@ -50,13 +51,14 @@ def read_sets(config: Config, trained_on: Iterable[str]) -> RealSets:
 
     Args:
         config: all settings.
-        trained_on: texts of the seeds that are trained on; requests that are near-duplicates of one are left out.
+        trained_on: texts of the seeds that are trained on. Requests that are near-duplicates of one of them, or of a
+            prompt of `expert.curated`, are left out.
 
     Raises:
         UserError: a file cannot be read or understood, or none of its requests is left.
     """
     e, told = config.evaluation, list[str]()
-    known = KnownTexts(trained_on if e.requests else ())
+    known = KnownTexts((*trained_on, *(item.query for item, _ in curated_labels(config))) if e.requests else ())
     requests: dict[str, list[Query]] = {}
     for name in e.requests:
         requests |= _requests(config, name, known, told)
@@ -92,7 +94,7 @@ def _requests(config: Config, name: str, known: KnownTexts, told: list[str]) -> 
         raise UserError(f"{setting}: each of its {looked_at} requests is a near-duplicate of one that is trained on")
     left = [f"{count:,} rows {reason}" for reason, count in found.left_out.items()]
     if near:
-        left.append(f"{near} of {looked_at} looked at, which are near-duplicates of seeds that are trained on")
+        left.append(f"{near} of {looked_at} looked at, which are near-duplicates of what is trained on")
     told.append(f"{setting}: {found.layout}; {', '.join(sizes)}" + (f"; left out: {', '.join(left)}" if left else ""))
     return chosen
 

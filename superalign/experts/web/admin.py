@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from superalign.errors import UserError
-from superalign.experts.interchange import ANSWERS
 from superalign.experts.items import LabelRefused
+from superalign.experts.questions import asked
 from superalign.experts.statistics import summary
 from superalign.experts.terminal import clean
-from superalign.experts.web.annotate import CHOICES, FormText, value_of
+from superalign.experts.web.answers import CHOICES, FormText, chosen_of, told
 from superalign.experts.web.security import Refused
 from superalign.experts.web.site import AdjudicatorForm, AdjudicatorPage, AdminForm, AdminPage, RequestContext, log
 from superalign.store.redaction import placeholder
 
 router = APIRouter()
+NOTES: Final = {
+    "kept": "Your answer is saved.",
+    "refused": "Not counted: the item has all the answers it needs.",
+    "missing": "Not counted: a question that matters is not answered.",
+}
 
 
 @router.get("/statistics")
@@ -45,14 +50,22 @@ def uncover(context: AdjudicatorForm, item: FormText) -> Response:
 
 
 @router.post("/flags/answer")
-def adjudicate(context: AdjudicatorForm, item: FormText, answer: FormText) -> Response:
-    """Answer a flagged item."""
+def adjudicate(
+    context: AdjudicatorForm,
+    item: FormText,
+    answer: FormText = "",
+    said: Annotated[list[str], Form()] = [],  # noqa: B006
+) -> Response:
+    """Answer a flagged item; `said` are the answers to its questions, in order, where there are several."""
     queue = context.site.queue
     found = next((one for one in queue.items() if one.id == item), None)
     if found is None:
         raise Refused(404, "There is no such item.")
+    given = chosen_of(found, queue.questions, answer, said)
+    if given is None:
+        return context.go("/flags?note=missing")
     try:
-        queue.record([(item, context.user.name, value_of(found, answer))], source="adjudication")
+        queue.record([(item, context.user.name, *given)], source="adjudication")
     except LabelRefused:
         return context.go("/flags?note=refused")
     return context.go("/flags?note=kept")
@@ -109,8 +122,7 @@ def _flags(context: RequestContext, revealed: str, note: str) -> Response:
             texts = [("Request", item.query), *((f"Answer {n}", t) for n, t in enumerate(item.shown, start=1))]
         given = None
         if item.id in own:
-            value = item.as_shown(own[item.id].value)
-            given = next(c.words for c in CHOICES[item.kind] if ANSWERS[item.kind][c.answer] == value)
+            given = told(item, item.as_shown(own[item.id].value), queue.questions, own[item.id].dimensions)
         rows.append(
             {
                 "flag": flag,
@@ -118,8 +130,8 @@ def _flags(context: RequestContext, revealed: str, note: str) -> Response:
                 "covered": covered,
                 "texts": [(title, placeholder(text) if covered else text) for title, text in texts],
                 "choices": CHOICES[item.kind],
+                "questions": asked(item.kind, queue.questions) if queue.questions and item.kind == "point" else (),
                 "given": given,
             }
         )
-    told = {"kept": "Your answer is saved.", "refused": "Not counted: the item has all the answers it needs."}
-    return context.page("flags.html.j2", rows=rows, note=told.get(note, ""))
+    return context.page("flags.html.j2", rows=rows, note=NOTES.get(note, ""))

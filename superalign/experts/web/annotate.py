@@ -15,8 +15,9 @@ from superalign.experts.interchange import ANSWERS
 from superalign.experts.items import AnswerGone, Item, LeasedItem, LeaseLost
 from superalign.experts.queue import ExpertQueue
 from superalign.experts.terminal import clean
-from superalign.experts.web.security import Refused
+from superalign.experts.web.answers import CHOICES, FormText, letters_of, step, verdict_of
 from superalign.experts.web.site import RequestContext, UserForm, UserPage
+from superalign.records import by_dimension
 from superalign.stats.format import number
 from superalign.store.redaction import placeholder
 
@@ -35,30 +36,6 @@ NOTES: Final = {
     "first": "Not counted: answer this item first without the critic, then again with it.",
     "other": "Not counted: you have answered differently before. Undo that answer first.",
     "settings": "Your settings are saved.",
-}
-FormText = Annotated[str, Form()]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One possible answer: its name in a form, its key and its words."""
-
-    answer: str
-    key: str
-    words: str
-
-
-CHOICES: Final = {
-    "pair": (
-        Choice("a", "1", "Answer 1 is better"),
-        Choice("b", "2", "Answer 2 is better"),
-        Choice("tie", "t", "Equally good"),
-    ),
-    "point": (
-        Choice("accept", "a", "Acceptable"),
-        Choice("refuse", "r", "Not acceptable"),
-        Choice("tie", "t", "Cannot say"),
-    ),
 }
 
 
@@ -87,8 +64,11 @@ def progress(queue: ExpertQueue, who: str, round: int | None = None) -> Progress
 
 
 @router.get("/")
-def annotate(context: UserPage, note: str = "") -> Response:
-    """The item that the annotator holds, or the next one."""
+def annotate(context: UserPage, note: str = "", item: str = "", said: str = "") -> Response:
+    """The item that the annotator holds, or the next one.
+
+    `said` are the answers so far to its questions, if it is this item and asked question by question.
+    """
     queue, who = context.site.queue, context.user.name
     held = held_or_next(context)
     told = NOTES.get(note, "")
@@ -97,9 +77,13 @@ def annotate(context: UserPage, note: str = "") -> Response:
     session = context.session
     if session.lease != held.token:
         session = replace(session, lease=held.token, since=time.time(), revealed=False)
+    questions = queue.questions if held.item.kind == "point" else None
+    if questions and item != held.item.id:
+        said = letters_of(questions, by_dimension(held.dimensions))
     return context.page(
         "annotate.html.j2",
         session,
+        step=step(questions, said) if questions else None,
         progress=progress(queue, who, held.item.round),
         lease=context.site.signer.lease(who, held.token),
         lease_s=int(context.site.lease_s),
@@ -143,14 +127,15 @@ def verdict(item: Item) -> str:
 
 
 @router.post("/alone")
-def alone(context: UserForm, lease: FormText, answer: FormText) -> Response:
+def alone(context: UserForm, lease: FormText, answer: FormText = "", said: FormText = "") -> Response:
     """What the annotator says before seeing the critique."""
     token = context.site.signer.lease_of(context.user.name, lease)
     held = held_by(context, token)
     if held is None:
         return context.go("/?note=lost")
+    value, dimensions = verdict_of(held.item, context.site.queue.questions, answer, said)
     try:
-        context.site.queue.answer_alone(token, value_of(held.item, answer))
+        context.site.queue.answer_alone(token, value, dimensions)
     except LeaseLost:
         return context.go("/?note=lost")
     except ValueError:
@@ -160,16 +145,23 @@ def alone(context: UserForm, lease: FormText, answer: FormText) -> Response:
 
 @router.post("/answer")
 def give_answer(
-    context: UserForm, lease: FormText, answer: FormText, critique: FormText = "", seconds: FormText = ""
+    context: UserForm,
+    lease: FormText,
+    answer: FormText = "",
+    said: FormText = "",
+    critique: FormText = "",
+    seconds: FormText = "",
 ) -> Response:
     """The annotator's answer; the same form sent twice counts once."""
     token = context.site.signer.lease_of(context.user.name, lease)
     held = held_by(context, token)
     if held is not None and held.item.blind and held.alone is None:
         return context.go("/?note=first")
-    value, edited = value_of(held.item if held else None, answer), edit_of(held.item, critique) if held else None
+    queue, item = context.site.queue, held.item if held else None
+    value, dimensions = verdict_of(item, queue.questions, answer, said)
+    edited, spent = edit_of(item, critique) if item else None, seconds_spent(context, token, held, seconds)
     try:
-        context.site.queue.submit(token, value, critique=edited, seconds=seconds_spent(context, token, held, seconds))
+        queue.submit(token, value, critique=edited, seconds=spent, dimensions=dimensions)
     except AnswerGone:
         return context.go("/?note=gone")
     except LeaseLost:
@@ -250,18 +242,6 @@ def held_by(context: RequestContext, token: str) -> LeasedItem | None:
     except LeaseLost:
         return None
     return queue.held(who, token)
-
-
-def value_of(item: Item | None, answer: str) -> float:
-    """The value, about what was shown, of an answer to this item, or to any.
-
-    Raises:
-        Refused: there is no such answer.
-    """
-    for kind, answers in ANSWERS.items():
-        if answer in answers and (item is None or item.kind == kind):
-            return answers[answer]
-    raise Refused(400, "There is no such answer to this item.")
 
 
 def edit_of(item: Item, critique: str) -> str | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 from sqlalchemy import text
 
-from superalign.experts.web.annotate import FormText
+from superalign.experts.web.answers import FormText
 from superalign.experts.web.security import AnnotatorSettings, Refused
 from superalign.experts.web.site import UserForm, UserPage
 

@@ -95,6 +95,7 @@ class RequestContext:
             "csrf": self.site.signer.csrf(session),
             "shortcuts": self.settings.shortcuts,
             "path": self.request.url.path,
+            "several": self.site.queue.questions is not None,
         }
         body = self.site.environment.get_template(template).render(shared | values)
         return self._with_cookies(HTMLResponse(body, status), session)

@@ -60,10 +60,10 @@ class Talker:
                 self._hear(talks, seed + number)
             self._ask(talks, seed + number)
 
-    def opening_ids(self, messages: Messages, ask: Ask) -> tuple[int, ...]:
+    def opening_ids(self, messages: Messages, opening: str) -> tuple[int, ...]:
         """What the attacker's words follow: the chat, and what is put into its mouth."""
         ids = self.chat.prompt_ids(messages, self.config.max_new_tokens)
-        return (*ids, *(self.chat.encode(ask.opening) if ask.opening else ()))
+        return (*ids, *(self.chat.encode(opening) if opening else ()))
 
     def _ask(self, talks: Sequence[Talk], seed: int) -> None:
         """The attacker's next turn of every talk.
@@ -79,10 +79,10 @@ class Talker:
                 messages = prompts.refine_messages(talk.seed.text, query, answer, tactic=talk.told)
             else:
                 messages = prompts.attack_messages(talk.seed.text, talk.told)
-            ids = self.opening_ids(messages, self._ask_of(talk))
+            ids = self.opening_ids(messages, self._opening(talk))
             requests.append(GenerationRequest("attacker", ids, c.max_new_tokens, c.temperature))
         for talk, request, wrote in zip(speaking, requests, self.generator.generate(requests, seed), strict=True):
-            written = self._ask_of(talk).opening + wrote.text
+            written = self._opening(talk) + wrote.text
             found = self.reading.read("attack", prompts.attack, written)
             turn = Turn(request.prompt_ids, wrote)
             if found is not None:
@@ -97,8 +97,9 @@ class Talker:
                 talk.turns.append(turn)
                 talk.tactic = talk.told or FREE
 
-    def _ask_of(self, talk: Talk) -> Ask:
-        return self.prompts.refine if talk.said else self.prompts.attack
+    def _opening(self, talk: Talk) -> str:
+        ask = self.prompts.refine if talk.said else self.prompts.attack
+        return ask.opened(request=talk.seed.text, tactic=talk.told)
 
     def _hear(self, talks: Sequence[Talk], seed: int) -> None:
         """The learner's answer in every talk, the likeliest one."""

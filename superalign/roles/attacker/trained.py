@@ -11,7 +11,7 @@ import numpy as np
 
 from superalign.attacks.reward import adapted_weight, attack_reward, attack_strength, tail_logprob
 from superalign.config.sections import TrainedAttackerConfig
-from superalign.data.attacks import read_attacks
+from superalign.data.attacks import WrittenAttack, read_attacks
 from superalign.errors import UserError
 from superalign.prompts import library, multi_turn
 from superalign.roles.attacker.few_shot import FewShotAttacker
@@ -37,11 +37,12 @@ class TrainedAttacker(FewShotAttacker):
 
     def __init__(self, settings: TrainedAttackerConfig, services: Services) -> None:
         super().__init__(settings, services)
-        self._trainer, self._data = services.trainer, services.config.data
+        self._trainer = services.trainer
         self.weight = 1.0
         self._wrote: dict[str, dict[str, Any]] = {}
-        if settings.demonstrations:
-            self._read_demonstrations(settings.demonstrations)  # what is wrong in them is told at set-up
+        source = settings.demonstrations
+        setting = "attacker.demonstrations"
+        self._demonstrations = read_attacks(source, services.config.data, setting, plain=True) if source else []
 
     @property
     def trainer(self) -> Trainer:
@@ -63,34 +64,32 @@ class TrainedAttacker(FewShotAttacker):
             UserError: there is none that it could learn from.
             ValueError: there is no trainer.
         """
-        c = self.config
-        if not c.demonstrations:
+        c, given = self.config, self._demonstrations
+        if not given:
             return {}
-        found = self._read_demonstrations(c.demonstrations)
-        rows = [row for row in found if len(row["completion_ids"]) <= c.max_new_tokens + 1]
-        told = f"attacker.demonstrations={c.demonstrations}: {len(found) - len(rows)} of {len(found)} are longer than "
-        told += f"attacker.max_new_tokens={c.max_new_tokens} and not learned"
-        if not rows:
+        written = [(attack, self.chat.encode(attack.text)) for attack in given]
+        fitting = [(attack, ids) for attack, ids in written if len(ids) <= c.max_new_tokens]
+        told = (
+            f"attacker.demonstrations={c.demonstrations}: {len(given) - len(fitting)} of {len(given)} are longer than "
+            f"attacker.max_new_tokens={c.max_new_tokens} and cannot be learned"
+        )
+        if not fitting:
             raise UserError(told)
-        if len(rows) < len(found):
+        if len(fitting) < len(given):
             log.warning("%s", told)
-        chosen = random.Random(f"demonstrations/{seed}").sample(rows, min(c.demonstration_rows, len(rows)))
+        drawn = random.Random(f"demonstrations/{seed}").sample(fitting, min(c.demonstration_rows, len(fitting)))
+        rows = [self._demonstration(attack, ids) for attack, ids in drawn]
         phase = Phase.of(c, epochs=c.demonstration_epochs, anchor_batch=0)
-        return {
-            "demonstrations": float(len(chosen)),
-            **self.trainer.train("attacker", REFERENCE, chosen, phase, (), seed),
-        }
+        found = self.trainer.train("attacker", REFERENCE, rows, phase, (), seed)
+        return {"demonstrations": float(len(rows)), **found}
 
-    def _read_demonstrations(self, source: str) -> list[dict[str, Any]]:
-        """Rows of supervised training: what the attacker is asked of a request, and the attack on it."""
-        rows = []
-        for attack in read_attacks(source, self._data, "attacker.demonstrations", plain=True):
-            tactic = attack.tactic if attack.tactic in self.prompts.tactics else ""
-            messages = self.prompts.attack_messages(attack.plain, tactic)
-            prompt = self.talker.opening_ids(messages, self.prompts.attack)
-            completion = self.chat.closed(self.chat.encode(attack.text))
-            rows.append({"prompt_ids": list(prompt), "completion_ids": completion, "weight": 1.0})
-        return rows
+    def _demonstration(self, attack: WrittenAttack, ids: Sequence[int]) -> dict[str, Any]:
+        """A row of supervised training: what the attacker is asked of a request, and the attack on it."""
+        tactic = attack.tactic if attack.tactic in self.prompts.tactics else ""
+        messages = self.prompts.attack_messages(attack.plain, tactic)
+        opening = self.prompts.attack.opened(request=attack.plain, tactic=tactic)
+        prompt = list(self.talker.opening_ids(messages, opening))
+        return {"prompt_ids": prompt, "completion_ids": self.chat.closed(ids), "weight": 1.0}
 
     def learn(self, feedback: AttackFeedback, seed: int) -> dict[str, float]:
         """One phase of training on this round's rollouts, then remember those that were asked.

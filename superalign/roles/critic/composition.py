@@ -11,6 +11,7 @@ from superalign.experts.items import Item
 from superalign.feedback.calibration import Calibrator
 from superalign.prompts.policy import ACCEPTABLE, Policy
 from superalign.records import ExpertLabel, by_dimension
+from superalign.roles.curated import CURATED
 from superalign.roles.protocols import Point, Score, Scorer
 from superalign.stats.classification import propensity_weights
 
@@ -102,7 +103,7 @@ class Composition:
 def told(policy: Policy, item: Item, label: ExpertLabel) -> dict[str, float]:
     """What a label says about each dimension, as far as it says anything.
 
-    Of a verdict on the whole it is what follows from it and from the kind of the request.
+    Of a verdict on the whole it is what follows from it and from the kind of the request, which is that of its seed.
     """
     given = {name: p for name, p in by_dimension(label.dimensions).items() if name in policy.dimensions}
     if given or label.value == TIE:
@@ -110,5 +111,6 @@ def told(policy: Policy, item: Item, label: ExpertLabel) -> dict[str, float]:
     if policy.single:
         return {policy.single: label.value}
     kind = "harmful" if item.harmful else "benign"
-    known = {name: d.seeds == kind for name, d in policy.dimensions.items() if d.seeds is not None}
+    seeds = {} if item.lane == CURATED else policy.dimensions  # a curated prompt comes from no seed
+    known = {name: d.seeds == kind for name, d in seeds.items() if d.seeds is not None}
     return {name: float(yes) for name, yes in policy.deduce(label.value > TIE, known).items()}

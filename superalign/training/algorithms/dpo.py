@@ -108,19 +108,24 @@ class DPO(Algorithm):
         """TRL's trainer; the reference is the "ref" adapter that it copies from "default" when it is made."""
         from trl import DPOConfig, DPOTrainer
 
+        from superalign.models.openings import is_large
         from superalign.training.trainers import with_loss
 
+        again = setup.phase.epochs > 1 and is_large(setup.common["model"].get_base_model())
+        known: dict[int, torch.Tensor] | None = {} if again else None
         return with_loss(DPOTrainer)(
-            loss=lambda trainer, model, inputs: dpo_loss(cls.pair_loss, setup.phase, trainer, model, inputs),
+            loss=lambda trainer, model, inputs: dpo_loss(cls.pair_loss, setup.phase, trainer, model, inputs, known),
             args=DPOConfig(**setup.arguments, beta=setup.phase.beta, max_length=None),
             data_collator=lambda rows: collate(rows, setup.anchors),
-            train_dataset=setup.dataset(*COLUMNS),
+            train_dataset=setup.dataset(
+                *COLUMNS, "number", rows=[{**row, "number": number} for number, row in enumerate(setup.rows)]
+            ),
             **setup.common,
         )
 
 
 def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torch.Tensor]:
-    """A batch of [chosen; rejected; next anchors] rows with q and w; advances the shuffle of the anchors."""
+    """A batch of [chosen; rejected; next anchors] rows with q, w and number; advances the shuffle of the anchors."""
     import torch
 
     from superalign.training.rows import pad_rows
@@ -130,11 +135,17 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torc
     batch = pad_rows([*chosen, *rejected, *anchors.draw()])
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+    batch["number"] = torch.tensor([row["number"] for row in rows])
     return batch
 
 
 def dpo_loss(
-    pair_loss: PairLoss, phase: DPOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
+    pair_loss: PairLoss,
+    phase: DPOPhase,
+    trainer: Any,
+    model: Any,
+    inputs: dict[str, torch.Tensor],
+    known: dict[int, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """pair_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), a scalar, and its parts.
 
@@ -142,17 +153,16 @@ def dpo_loss(
     over all their tokens. With `confidence` the labels q are mixed with the policy's own preferences (weak-to-strong,
     arXiv 2312.09390 A.4). The figure `preference` is divided by the mean weight, so that policy = reference gives ln 2
     for `dpo` and `cdpo` whatever the labels.
+
+    `known` keeps what the reference says of the phase's pairs, by number, for further passes.
     """
-    import torch
-    from trl.trainer.utils import use_adapter
 
     from superalign.training.algorithms.losses import PER_TOKEN, confident_labels
     from superalign.training.rows import token_logps
 
     q, w = inputs["q"], inputs["w"]
     pairs = len(q)
-    with torch.no_grad(), use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
-        reference = token_logps(model, {k: v[: 2 * pairs] for k, v in inputs.items() if k not in "qw"}).sum(1)
+    reference = reference_logps(trainer, model, inputs, known)
     logps = token_logps(model, inputs)
     mask = inputs["completion_mask"]
     sums = logps.sum(1)
@@ -175,3 +185,23 @@ def dpo_loss(
         loss = loss + phase.anchor_weight * anchor
         figures["anchor"] = anchor.item()
     return loss, figures | {"margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}
+
+
+def reference_logps(
+    trainer: Any, model: Any, inputs: dict[str, torch.Tensor], known: dict[int, torch.Tensor] | None
+) -> torch.Tensor:
+    """Log-probability of each answer of a batch under the reference, [chosen; rejected]; see `dpo_loss`."""
+    import torch
+    from trl.trainer.utils import use_adapter
+
+    from superalign.training.rows import token_logps
+
+    numbers: list[int] = inputs["number"].tolist()
+    if known is not None and all(number in known for number in numbers):
+        return torch.stack([known[number] for number in numbers]).T.flatten()
+    texts = {name: inputs[name][: 2 * len(numbers)] for name in ("input_ids", "attention_mask", "completion_mask")}
+    with torch.no_grad(), use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
+        found = token_logps(model, texts).sum(1)
+    if known is not None:
+        known |= dict(zip(numbers, found.view(2, -1).T, strict=True))
+    return found

@@ -67,6 +67,7 @@ class Dimensions:
 
     def __init__(self, high: float = 0.9, low: float = 0.1, errs: Callable[[Response], bool] = lambda r: False) -> None:
         self.high, self.low, self.errs = high, low, errs
+        self.threshold = 0.5
 
     def believed(self, cases: Sequence[Case]) -> list[Mapping[str, float]]:
         """P by dimension."""
@@ -74,8 +75,8 @@ class Dimensions:
         return [{"harmful": 0.5, "complies": self.high if each else self.low} for each in helps]
 
     def outcomes(self, cases: Sequence[Case]) -> list[Outcome]:
-        """Everything is taken for garbled, so that a test sees who is asked."""
-        return ["garbled"] * len(cases)
+        """Refusal or full, by its threshold."""
+        return ["full" if each["complies"] >= self.threshold else "refusal" for each in self.believed(cases)]
 
 
 class ByWords:

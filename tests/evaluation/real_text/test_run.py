@@ -10,10 +10,11 @@ import torch
 
 from superalign.commands.main import main
 from superalign.loop.pins import find_pins
-from superalign.loop.round_records import MEASURED
+from superalign.loop.real_text import TABLE
 from superalign.planning.counting import Counter
 from superalign.planning.run_plan import Calls, Verdicts
 from superalign.records import Measured
+from superalign.store.results import Run
 from superalign.store.tables import read_records
 from tests.evaluation.real_text.parts import labels, requests, settings, write
 from tests.smallest import SMALL
@@ -36,14 +37,17 @@ def sets(folder: Path) -> list[str]:
     ]
 
 
-def test_the_last_round_is_compared_with_round_0_item_by_item(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["selfplay", "self_refine"])
+def test_the_last_round_is_compared_with_round_0_item_by_item(tmp_path: Path, recipe: str) -> None:
     small = [*SMALL, "model=testbed-small", "cluster=inline", "rounds=1", "run.name=run", f"run.root={tmp_path}"]
-    assert main(["train", "recipe=selfplay", *small, *sets(tmp_path)]) == 3  # the smaller model's pairs teach nothing
-    tables = [read_records(tmp_path / "run" / "rounds" / f"{n:04d}", MEASURED, Measured) for n in (0, 1)]
+    given = [f"recipe={recipe}", "learner=dpo", "refine.queries=4", *small, *sets(tmp_path)]
+    assert main(["train", *given]) == 3  # the smaller model's pairs teach nothing
+    tables = [read_records(tmp_path / "run" / "rounds" / f"{n:04d}", TABLE, Measured) for n in (0, 1)]
     assert [[(each.figure, each.item) for each in table] for table in tables] == [
         [(each.figure, each.item) for each in tables[0]]
     ] * 2
     assert len(tables[0]) == 4 + 4 + 4
+    assert Run(tmp_path / "run").rounds[1].measured()["value"] == [each.value for each in tables[1]]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     metrics = summary["metrics"]
     assert metrics["perplexity_own_ratio"]["last"]["value"] == 1.0, "nothing was learned"

@@ -32,7 +32,16 @@ def test_near_duplicates_of_training_seeds_are_left_out_and_counted(tmp_path: Pa
     left = read_sets(config, trained_on)
     kept = {query.text for query in left.requests["compliance_people_harmful"]}
     assert kept == {query.text for query in every[3:]}
-    assert "left out: 3 of 40 looked at, which are near-duplicates of seeds that are trained on" in left.told[0]
+    assert "left out: 3 of 40 looked at, which are near-duplicates of what is trained on" in left.told[0]
+
+
+def test_prompts_of_curated_labels_are_trained_on_too(tmp_path: Path) -> None:
+    config = settings(requests={"people": requests(tmp_path)}, requests_per_set=20)
+    known = read_sets(config, []).requests["compliance_people_benign"][0].text
+    path = write(tmp_path, "curated.jsonl", [{"prompt": known, "answer": "yes", "acceptable": True}])
+    taught = config.model_copy(update={"expert": config.expert.model_copy(update={"curated": path})})
+    left = {query.text for query in read_sets(taught, []).requests["compliance_people_benign"]}
+    assert known not in left and len(left) == 19
 
 
 def test_a_file_of_which_all_is_trained_on_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from superalign.experts.users import UserRole
 from superalign.experts.web.app import create_app
 from superalign.experts.web.security import RateLimit
 from superalign.experts.web.site import Site
+from superalign.prompts.policy import Policy
 from tests.experts.web.visitor import Visitor, serving
 
 
@@ -43,13 +44,14 @@ class Place:
 
 @pytest.fixture
 def make_place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
-    """Serves an empty queue: `make_place(clock=..., lease_s=...)`."""
+    """Serves an empty queue: `make_place(clock=..., policy=..., lease_s=...)`."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:
 
-        def make(clock: Callable[[], float] | None = None, **settings: object) -> Place:
-            queue = ExpertQueue(tmp_path / "experts.sqlite", **({"clock": clock} if clock else {}))
+        def make(clock: Callable[[], float] | None = None, policy: Policy | None = None, **settings: object) -> Place:
+            timed = {"clock": clock} if clock else {}
+            queue = ExpertQueue(tmp_path / "experts.sqlite", policy=policy, **timed)
             stack.callback(queue.close)
             given = {"requests": RateLimit(1000, 1000), "failures": RateLimit(1000, 1000)} | settings
             site = Site(queue, b"k" * 32, "tried", **given)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from tests.training.phases import dpo
 from tests.training.tiny import LORA, demonstrations, logps, make_service, pairs
 
 LN2 = math.log(2)
-PAIR = {"prompt_ids": [5, 6], "chosen_ids": [7], "rejected_ids": [8, 9], "q": 0.9, "w": 0.5}
+PAIR = {"prompt_ids": [5, 6], "chosen_ids": [7], "rejected_ids": [8, 9], "q": 0.9, "w": 0.5, "number": 3}
 ANCHORS = [{"prompt_ids": [10], "completion_ids": [20]}]
 
 
@@ -29,6 +29,7 @@ def test_a_batch_holds_chosen_then_rejected_then_anchors_with_the_labels_of_its_
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [5, 6, 7, 0], [5, 6, 8, 9], [5, 6, 8, 9], [10, 20, 0, 0]]
     assert batch["q"].tolist() == batch["q"].new_tensor([0.9, 0.9]).tolist()
     assert batch["w"].tolist() == [0.5, 0.5]
+    assert batch["number"].tolist() == [3, 3]
 
 
 @pytest.mark.parametrize("loss", ["cdpo", "dpo"])
