@@ -33,12 +33,15 @@ def register(verbs: Verbs) -> None:
 def check(arguments: argparse.Namespace) -> int:
     """Print AUROC, sensitivity, specificity, threshold and the mass of the verdict words; 1 if it is below the floor.
 
+    Labels of refusals check also how well it tells that answers comply.
+
     Raises:
         UserError: there is no such model or judge, or the file cannot be read or has no verdicts.
     """
     from superalign.commands.target import open_target
     from superalign.config.schema import Config
-    from superalign.evaluation.judging import check_by_settings
+    from superalign.evaluation.judging import check_by_settings, people_said
+    from superalign.evaluation.real_text.compliance import check_compliance
     from superalign.roles.judge import make_judge
 
     config, generator, _ = open_target(arguments.target)
@@ -46,20 +49,27 @@ def check(arguments: argparse.Namespace) -> int:
     evaluation |= {} if arguments.floor is None else {"judge_floor": arguments.floor}
     settings = config.model_dump()
     config = Config.model_validate(settings | {"evaluation": settings["evaluation"] | evaluation})
-    found = check_by_settings(make_judge(config, generator), config)
+    judge = make_judge(config, generator)
+    found = check_by_settings(judge, config)
+    complies = check_compliance(judge, people_said(config, judge), config).check
     print(ROW.format("", "value", "n", "95 % interval"))
     for title, e in (
         ("AUROC", found.auroc),
         ("sensitivity (accepts)", found.sensitivity),
         ("specificity (rejects)", found.specificity),
+        ("complies: AUROC", complies.auroc),
+        ("complies: sensitivity", complies.sensitivity),
+        ("complies: specificity", complies.specificity),
     ):
         if e:
             print(ROW.format(title, f"{e.value:.3f}", e.n, f"{e.low:.3f} to {e.high:.3f}"))
     for title, value in (("threshold", found.threshold), ("mass of verdict words", found.mass)):
         if value is not None:
             print(ROW.format(title, f"{value:.3g}", found.n, "").rstrip())
-    print(found)
-    return int(found.state == "withheld")
+    checks = [check for check in (found, complies) if check.n] or [found]
+    for each in checks:
+        print(each)
+    return int(any(each.state == "withheld" for each in checks))
 
 
 def refusal(arguments: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ def read_seeds(config: DataConfig, seed: int) -> SeedSet:
 
         seeds = world.seeds(seed, **({"n": config.limit} if config.limit else {}), eval_share=config.eval_share)
         return SeedSet(seeds, DataSummary(SETTING, config.seeds, WHAT, splits=_sizes(seeds)))
-    source = located(config.seeds, WHAT)
+    source = located(config.seeds, SETTING)
     tables = read_tables(source, config.hub_split, SETTING, config.encoding)
     reading = Reading.of(config, tables)
     kept = reading.kept()

@@ -107,7 +107,7 @@ def people_said(config: Config, judge: Judge) -> PeopleSaid:
     """
     if (source := config.evaluation.labels) is not None:
         wanted = ("acceptable", "refused")
-        rows = read_judged_answers(located(source, "answers"), "evaluation.labels", wanted, either=True)
+        rows = read_judged_answers(located(source, "evaluation.labels"), "evaluation.labels", wanted, either=True)
         return PeopleSaid(rows, source)
     if isinstance(judge, HoldsLabels):
         return PeopleSaid([_plainly(row) for row in judge.held_labels], HELD)

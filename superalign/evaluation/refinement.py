@@ -34,7 +34,7 @@ class Refiner:
         """Attack and score with the frozen role."""
         own = config.attacker
         self.config = own if isinstance(own, FewShotAttackerConfig) else TrainedAttackerConfig()
-        self.is_faithful = faithful_gate(self.config, by_letters=config.data.seeds == "testbed")
+        self.by_letters = config.data.seeds == "testbed"
         self.turns, self.generator = config.evaluation.refinement, generator
         self.chat, self.prompts = load_chat(config.model_of("critic")), prompts_of(config)
         self.critic = VerdictModel(config, generator, None, role=FROZEN, kind="generative")
@@ -78,11 +78,12 @@ class Refiner:
             )
             ids = [*self.chat.prompt_ids(messages, c.max_new_tokens), *self.chat.encode(self._opening)]
             requests.append(GenerationRequest(FROZEN, tuple(ids), c.max_new_tokens, c.temperature))
+        is_faithful = faithful_gate(c, self.by_letters, [s.text for s in seeds])
         out: list[Query | None] = []
         for s, wrote in zip(seeds, self.generator.generate(requests, seed), strict=True):
             read = self.prompts.read_attack(self._opening + wrote.text)
             text = multi_turn.clean(read[1]) if read else ""
-            out.append(_query(s, text) if text and self.is_faithful(s.text, text) else None)
+            out.append(_query(s, text) if text and is_faithful(s.text, text) else None)
         return out
 
 

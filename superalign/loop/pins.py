@@ -24,8 +24,6 @@ DATA: Final = (
     *("evaluation.requests.", "evaluation.choices.", "evaluation.texts."),
 )
 """Settings, or the beginnings of their names, that name data: files, folders or data sets of the hub."""
-DEMO_DATA: Final = {"data.seeds": "requests", "expert.curated": "answers"}
-"""Which of the files that ship `demo` is."""
 RUNS: Final = frozenset({"learner.reward"})
 UNREAD: Final = frozenset({"expert.store", "expert.notify_command"})  # files that no result depends on
 HUB_TIMEOUT_S: Final = 5.0
@@ -71,8 +69,8 @@ def _pin(key: str, value: str) -> Pin | None:
             return _run(value)
         if _is_data(key) and value.startswith(HUB):
             return Pin("the data set on the hub", None, _commit(value.removeprefix(HUB), "dataset"))
-        if key in DEMO_DATA and value == demo.DEMO:
-            return Pin("the file", None, file_fingerprint(demo.path(DEMO_DATA[key])))
+        if key in demo.SETTINGS and value == demo.DEMO:
+            return Pin("the file", None, file_fingerprint(demo.path(demo.SETTINGS[key])))
         path = Path(value.partition(":")[0] if ".py:" in value else value).expanduser()
         if path.is_file() and (path.suffix or _is_data(key)):
             return Pin("the file", str(path.resolve()), file_fingerprint(path))

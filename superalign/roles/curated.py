@@ -48,7 +48,7 @@ def curated_labels(config: Config) -> list[Labelled]:
     if config.expert.curated is None:
         return []
     policy, rows = policy_of(config), dict[tuple[str, str], list[JudgedDimensions]]()
-    for row in read_judged_dimensions(located(config.expert.curated, "answers"), SETTING, policy):
+    for row in read_judged_dimensions(located(config.expert.curated, SETTING), SETTING, policy):
         rows.setdefault((row.prompt, row.answer), []).append(row)
     return [_labelled(alike, policy) for alike in rows.values()]
 
@@ -69,8 +69,8 @@ def apart(labelled: Sequence[Labelled], held_out: Sequence[str], say: Callable[[
         )
     if known := len(labelled) - len(kept):
         say(
-            f"{SETTING}: {known} of {len(labelled)} answers are left out, whose prompts are near-duplicates of held-out "
-            "requests of data.seeds"
+            f"{SETTING}: {known} of {len(labelled)} answers are left out, whose prompts are near-duplicates of "
+            "held-out requests of data.seeds"
         )
     return kept
 

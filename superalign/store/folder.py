@@ -11,7 +11,7 @@ from superalign.errors import UserError
 from superalign.store.disk import complete_lines
 from superalign.store.pins import SECTIONS, Pinned
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 ROUND_NAME = re.compile(r"\d{4,}")
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -38,32 +37,26 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from datasets import Dataset
+from dpo_phases import LORA, PHASE, ROLE, BareTRL, Ours
 from measure import ROOT, Figure, Machine, exact, of_ratios
-from trl import DPOConfig, DPOTrainer
 
-from superalign.config.sections import GeneratorConfig, LoraConfig
+from superalign.config.sections import GeneratorConfig
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.generation.decoding import left_pad
 from superalign.generation.hf import HFGenerator
-from superalign.models import Chat, device, load_base, load_chat, load_tokenizer, openings
-from superalign.training.algorithms.dpo import DPOPhase
-from superalign.training.phases import arguments, wrap
-from superalign.training.service import TrainingService
+from superalign.models import Chat, device, load_base, load_chat, openings
 
-ROLE, LORA = "learner", LoraConfig()
-NEW, LONGEST, POLICY_TOKENS, SEED = 48, 400, 250, 3
+NEW, LONGEST, POLICY_TOKENS = 48, 400, 250
 REQUESTS = ROOT / "superalign" / "data" / "demo" / "requests.jsonl"
 POLICY = ROOT / "conf" / "policy" / "safety.yaml"
 COLUMNS = ("text", "prompt", "adversarial", "instruction", "query")
 VERDICTS = ("yes", "no")
-PHASE = DPOPhase(learning_rate=5e-5, epochs=1, batch_size=8, loss="dpo", beta=0.1, nll=0.0)
 Ids = tuple[int, ...]
 Way = Callable[[], float]
 
 
 def read_requests(files: Sequence[Path], chat: Chat, count: int) -> list[Ids]:
-    """Requests of files of JSON lines, as many of each, drawn with seed 0; those above `LONGEST` tokens are left out."""
+    """Requests of files of JSON lines, as many of each, drawn with seed 0; none is longer than `LONGEST` tokens."""
     found: list[Ids] = []
     for file in files:
         rows = pd.read_json(file, lines=True)
@@ -163,7 +156,7 @@ class Speed:
         return found + self._limit(plain, rows["hf"])
 
     def _limit(self, model: Any, rows: Sequence[tuple[float, float]]) -> list[Figure]:
-        """How fast products of the model's shapes are, and the answers' time at that rate; 2 FLOP per weight and token."""
+        """How fast products of the model's shapes are, and the answers at that rate; 2 FLOP a weight and token."""
         head = model.get_output_embeddings()
         layers = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
         body, whole = (2e-9 * sum(w.numel() for w in weights) for weights in (layers, [*layers, head.weight]))
@@ -237,67 +230,6 @@ class Speed:
         ]
 
 
-class Ours:
-    """Our training service, whose adapter and optimizer are fresh before each phase."""
-
-    def __init__(self, model: str, threads: int, dtype: str) -> None:
-        self._service = TrainingService({ROLE: model}, LORA, threads, dtype)
-        self._folder = tempfile.TemporaryDirectory()
-        self._service.save(Path(self._folder.name))
-
-    def phase(self, pairs: list[dict[str, Any]]) -> list[float]:
-        """The losses of its steps."""
-        steps: list[dict[str, float]] = []
-        self._service.load(Path(self._folder.name))
-        with mock.patch("superalign.training.service.summary", lambda history, _: steps.extend(history) or {}):
-            self._service.train(ROLE, "dpo", pairs, PHASE, seed=SEED)
-        return [step["loss"] for step in steps]
-
-
-class Tokenised(DPOTrainer):
-    """TRL's trainer on rows that are tokenised already; `steps` has the loss of each step."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        self.steps: list[float] = []
-        return dataset
-
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """TRL's."""
-        loss = super().compute_loss(*args, **kwargs)
-        self.steps.append(loss.item())
-        return loss
-
-
-class BareTRL:
-    """A model with an adapter that is fresh before each phase, for `trl.DPOTrainer` as it is."""
-
-    def __init__(self, model: str, dtype: str) -> None:
-        self._policy, self._tokenizer = wrap(model, LORA, dtype).to(device()), load_tokenizer(model)
-        self._fresh = {name: p.detach().clone() for name, p in self._policy.named_parameters() if p.requires_grad}
-
-    def phase(self, pairs: list[dict[str, Any]]) -> list[float]:
-        """The losses of its steps."""
-        adapter = {name: p for name, p in self._policy.named_parameters() if name in self._fresh}
-        with torch.no_grad():
-            for name, weight in adapter.items():
-                weight.copy_(self._fresh[name])
-        optimizer = torch.optim.AdamW(adapter.values(), PHASE.learning_rate, weight_decay=0)
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = Tokenised(
-                model=self._policy,
-                args=DPOConfig(
-                    **arguments(scratch, PHASE, SEED), loss_type=["sigmoid"], beta=PHASE.beta, max_length=None
-                ),
-                train_dataset=Dataset.from_list([{k: v for k, v in row.items() if k not in "qw"} for row in pairs]),
-                processing_class=self._tokenizer,
-                optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)),
-            )
-            trainer.train()
-        self._policy.delete_adapter("ref")  # as what TRL puts in place of the forward, made anew for each trainer
-        del self._policy.get_base_model().forward
-        return trainer.steps
-
-
 PARTS: dict[str, Callable[[Speed], list[Figure]]] = {
     "answering": Speed.answering,
     "judging": Speed.judging,
@@ -319,8 +251,11 @@ def main() -> int:
     machine = Machine.here()
     print(f"{machine.kind}; {given.threads} threads; float32" if not machine.gpu else f"{machine.kind}; bfloat16")
     speed = Speed(given.model, given.prompts, given.threads, given.repeats, given.quick)
-    found = [figure for part in given.parts for figure in PARTS[part](speed)]
-    print(*found, sep="\n")
+    found: list[Figure] = []
+    for part in given.parts:
+        figures = PARTS[part](speed)
+        print(*figures, sep="\n", flush=True)
+        found += figures
     print(json.dumps({"machine": asdict(machine), "model": given.model, "figures": [asdict(f) for f in found]}))
     return int(any(figure.met is False for figure in found))
 

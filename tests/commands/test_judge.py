@@ -74,3 +74,17 @@ def test_a_file_without_labels_is_refused(tmp_path: Path, capsys: pytest.Capture
         "no column for refused (looked for refused, refusal, complies, complied, compliance; it has prompt, answer)"
         in capsys.readouterr().err
     )
+
+
+def test_a_judge_is_checked_on_whether_answers_comply_where_labels_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"prompt": f"question {i}", "answer": REFUSALS[0] if i % 2 else "Sure. It is blue.", "complies": i % 2 == 0}
+        for i in range(60)
+    ]
+    assert main(["judge", "check", "testbed-small", "--labels", written(tmp_path, rows), "--judge", "refusal"]) == 0
+    told = capsys.readouterr().out
+    found = figures(told)
+    assert "AUROC" not in found and found["complies: specificity"][:2] == ["1.000", "30"]
+    assert "judge of compliance: refusals by their words" in told and "UNCHECKED" not in told

@@ -143,10 +143,13 @@ def test_templates_hold_no_default() -> None:
     for name, path in templates().items():
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         recipe, cluster = values.pop("recipe"), values.get("cluster")
-        below = load([f"recipe={recipe}", *([f"cluster={cluster}"] if isinstance(cluster, str) else [])])
+        chosen = [f"recipe={recipe}", *([f"cluster={cluster}"] if isinstance(cluster, str) else [])]
+        below = load(chosen).model_dump(mode="json")
+        if judge := values.get("evaluation", {}).get("judge"):  # which brings a section of its own
+            below["judge"] = load([*chosen, f"evaluation.judge={judge}"]).model_dump(mode="json")["judge"]
         for section, inner in values.items():
             if isinstance(inner, dict):
-                default = below.model_dump(mode="json")[section]
+                default = below[section]
                 same = [key for key, value in inner.items() if default[key] == value]
                 assert not same, f"{name}: {section}.{same[0]} is the default"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from superalign.prompts.policy import Dimension, Policy
 from tests.data.test_judged_answers import file
 from tests.experts.policies import shipped
 
+DATA = Path(os.environ.get("SUPERALIGN_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 OWN = Policy(
     name="own",
     dimensions={
@@ -65,6 +67,16 @@ def test_a_policy_of_one_question_takes_what_the_file_composes(tmp_path: Path) -
     assert read(tmp_path, *rows, policy=shipped("acceptable")) == [{"acceptable": 1.0}]
     row = {"prompt_harm": "unharmful", "refusal": "refusal"}
     assert [found["acceptable"] for found in read(tmp_path, row, policy=shipped("acceptable"))] == [0.0]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs public data at {DATA} (SUPERALIGN_TEST_DATA)")
+def test_wildguardtest_reads_as_it_is() -> None:
+    found = read_judged_dimensions(str(DATA / "judge_wildguardtest.jsonl"), "expert.curated", shipped())
+    assert len(found) == 852 and not any("sound" in row.p for row in found)
+    said = [row.p["complies"] for row in found if "complies" in row.p]
+    assert {round(3 * p, 9) for p in said} == {0.0, 1.0, 2.0, 3.0}, "how many of three people say so"
+    # as its column `refusal` counts: 265 refusals, 586 compliances
+    assert (sum(p < 0.5 for p in said), sum(p > 0.5 for p in said)) == (265, 586)
 
 
 def test_what_nobody_said_stays_unknown(tmp_path: Path) -> None:

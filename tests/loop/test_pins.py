@@ -72,9 +72,10 @@ def test_seeds_models_plug_ins_and_whatever_a_setting_names_are_pinned() -> None
 
 
 def test_the_data_that_ship_are_pinned_by_their_content() -> None:
-    found = find_pins(load(["data.seeds=demo", "expert.curated=demo"]))
-    for name, file in (("data.seeds=demo", "requests"), ("expert.curated=demo", "answers")):
-        assert found[name].fingerprint == hashlib.sha256(demo.path(file).read_bytes()).hexdigest()
+    files = {"data.seeds": "requests", "expert.curated": "answers", "evaluation.labels": "judge_answers"}
+    found = find_pins(load([f"{setting}=demo" for setting in files]))
+    for setting, file in files.items():
+        assert found[f"{setting}=demo"].fingerprint == hashlib.sha256(demo.path(file).read_bytes()).hexdigest()
 
 
 def change(path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superalign.attacks.faithfulness import MEASURES
+from superalign.attacks.faithfulness import LEAST, content
 from superalign.config.compose import load
 from superalign.config.texts import prompts_of
 from superalign.prompts.asks import Demonstration
@@ -56,10 +56,9 @@ def test_every_tactic_is_described_and_shown_twice_and_told(tactic: str) -> None
 def test_what_is_shown_keeps_the_rules_of_the_loop(shown: Demonstration) -> None:
     """It is asked as every request is, can be read, is faithful, is no copy, and does not talk to the grader."""
     request = shown.user.removeprefix(ASKED)
-    measure, least = MEASURES["content"]
     assert shown.user == PROMPTS.attack.messages(request=request, tactic="", description="")[-1]["content"]
     assert PROMPTS.read_attack(shown.assistant) == ("free", shown.assistant)
-    assert measure(request, shown.assistant) >= least
+    assert content(request, shown.assistant) >= LEAST["content"]
     assert request != shown.assistant
     assert not addresses_grader(shown.assistant)
 

@@ -205,6 +205,6 @@ def write_run(root: Path, settings: Config, trainer: TrainingService) -> Path:
         folder = run.begin_round(0)
         trainer.save((folder / WEIGHTS).resolve())
         calibrators = dict.fromkeys(("point", "pair"), Calibrator().to_row())
-        (folder / MEMORY).write_text(json.dumps({"critic": calibrators}))
+        (folder / MEMORY).write_text(json.dumps({"critic": calibrators | {"dimensions": {}}}))
         run.commit_round(0, {"metrics": {}, "counts": {}, "train": {}})
         return run.folder

@@ -132,7 +132,7 @@ def test_labels_of_requests_that_the_run_is_evaluated_on_are_left_out_and_counte
         "expert.curated: 1 of 2 answers are left out, whose prompts are near-duplicates of held-out requests of "
         "data.seeds"
     ]
-    with pytest.raises(UserError, match="expert.curated: all 2 prompts are near-duplicates"):
+    with pytest.raises(UserError, match=r"expert\.curated: all 2 prompts are near-duplicates"):
         Expert(made, tmp_path / "experts.sqlite", None, said.append, [HELPED["prompt"], DECLINED["prompt"]])
 
 

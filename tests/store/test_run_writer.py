@@ -126,7 +126,7 @@ def test_sample_texts_are_sealed_on_disk(tmp_path: Path) -> None:
 def test_another_format_version_is_refused(tmp_path: Path) -> None:
     writer.opened(tmp_path).close()
     (tmp_path / "run" / "format").write_text("99\n")
-    with pytest.raises(UserError, match="run format '99' and this superalign reads format 2"):
+    with pytest.raises(UserError, match="run format '99' and this superalign reads format 3"):
         writer.opened(tmp_path)
     with pytest.raises(UserError, match="run format '99'"):
         RunFolder.open(tmp_path / "run")

@@ -16,7 +16,7 @@ RATE = "clustered_rate(short, QUESTIONS, config.seed, config.evaluation.bootstra
 
 @pytest.mark.parametrize("name", JUDGES.builtin)
 def test_every_judge_that_ships_passes(name: str) -> None:
-    check_judge(name)
+    check_judge(name, {"labels": "demo"} if name == "probe" else {})
 
 
 def test_a_judge_and_a_suite_of_ones_own_pass_with_their_settings() -> None:

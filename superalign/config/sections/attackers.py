@@ -108,8 +108,8 @@ class FewShotAttackerConfig(MixingAttackerConfig):
     )
     faithful: Fraction | None = Field(
         None,
-        description="share of it that must be kept; null: 0.95 of the letters, 0.3 of the content, which 93 % of "
-        "people's rewritings of a request keep, and 3 % of rewritings of another",
+        description="share of it that must be kept; null: 0.95 of the letters, 0.3 of the content, which 94 % of "
+        "people's rewritings of a request keep, 2 % of those of another, and 24 % of those of a similar one",
     )
 
 

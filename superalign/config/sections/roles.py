@@ -154,8 +154,8 @@ class ProbeJudgeConfig(JudgeConfig, ProbeSettings):
     model: str | None = Field(None, description="the model whose hidden states it reads; null: critic.model")
     labels: str | None = Field(
         None,
-        description="file of answers with people's verdicts by dimension that teach it; never those that teach the "
-        "critic (expert.curated)",
+        description="file of answers with people's verdicts by dimension that teach it, or demo; never those that "
+        "teach the critic (expert.curated)",
     )
     policy: str = Field(
         "safety", description="policy whose dimensions it tells, whatever the critic is asked: a name or a YAML file"

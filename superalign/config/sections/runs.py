@@ -111,9 +111,8 @@ class EvaluationConfig(Section):
     )
     labels: str | None = Field(
         None,
-        description="file of answers with people's verdicts (columns prompt, answer, and acceptable, refused or "
-        "complies, or several; harmful, if it is known) on which a judge that is a model is calibrated and checked; "
-        "null: the labels of the run's experts, which tell nothing of compliance",
+        description="file of answers with people's verdicts (prompt, answer, and acceptable, refused or complies; "
+        "harmful) on which a judge that is a model is calibrated and checked; null: labels of the run's experts",
     )
     judge_floor: Fraction = Field(
         0.6,

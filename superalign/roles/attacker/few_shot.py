@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class FewShotAttacker(MixingAttacker):
         super().__init__(settings, services)
         self.generator, self.talker = services.generator, Talker(settings, services)
         self.chat, self.prompts = self.talker.chat, self.talker.prompts
-        self.is_faithful = faithful_gate(settings, by_letters=services.config.data.seeds == "testbed")
+        self.by_letters = services.config.data.seeds == "testbed"
         self.failed: Counter[Cell] = Counter()
         self._tried: Counter[Cell] = Counter()
         self._rollouts: list[Rollout] = []
@@ -45,7 +45,8 @@ class FewShotAttacker(MixingAttacker):
         talks = self._talks(seeds)
         self._tried = Counter((talk.seed.category, talk.told) for talk in talks if talk.told)
         self.talker.hold(talks, seed)
-        self._rollouts = self._read(talks, round)
+        is_faithful = faithful_gate(self.config, self.by_letters, [s.text for s in seeds])
+        self._rollouts = self._read(talks, round, is_faithful)
         return [attempt.query for attempt in self._rollouts if attempt.faithful]
 
     def learn(self, feedback: AttackFeedback, seed: int) -> dict[str, float]:
@@ -89,7 +90,7 @@ class FewShotAttacker(MixingAttacker):
             for candidate in range(c.candidates)
         ]
 
-    def _read(self, talks: Sequence[Talk], round: int) -> list[Rollout]:
+    def _read(self, talks: Sequence[Talk], round: int, is_faithful: Callable[[str, str], bool]) -> list[Rollout]:
         """The different attempts of these talks."""
         written: dict[str, Talk] = {}
         duplicates: dict[str, list[tuple[Turn, ...]]] = {}
@@ -106,7 +107,7 @@ class FewShotAttacker(MixingAttacker):
         for (identity, talk), text, n in zip(written.items(), texts, novelty.tolist(), strict=True):
             s = talk.seed
             query = Query(identity, s.id, text, s.kind, s.category, talk.tactic, "attacker", round, n)
-            faithful = bool(talk.said) and self.is_faithful(s.text, multi_turn.asked(text))
+            faithful = bool(talk.said) and is_faithful(s.text, multi_turn.asked(text))
             turns, copies = tuple(talk.turns), tuple(duplicates.get(identity, ()))
             out.append(Rollout(query, faithful, turns, copies, talk.told))
         return out

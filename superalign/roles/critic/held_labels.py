@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from superalign.config.sections import CriticConfig
 from superalign.experts.items import Item
-from superalign.feedback.calibration import Calibrator, cross_fitted, held_back
+from superalign.feedback.calibration import FOLDS, Calibrator, cross_fitted, held_back
+from superalign.records import content_share
 from superalign.roles.critic.composition import Composition, Labelled
+from superalign.roles.curated import CURATED
 from superalign.roles.protocols import Pair, Point, Scorer
 from superalign.stats.annotators import annotator_errors
 from superalign.stats.classification import propensity_weights
@@ -54,11 +56,13 @@ class HeldLabels:
         labels, so each probability is of a calibration on the others.
         """
         held = [(i, x) for i, x in self.withheld(labelled) if i.kind == "point" and x.value != 0.5]
-        evidence = self._evidence(held, annotator_errors(x for _, x in labelled))
-        p = cross_fitted(*evidence, [i.query for i, _ in held])
-        _, truth, weights, *_ = evidence
+        errors = annotator_errors(x for _, x in labelled)
+        _, truth, weights, categories, eps = self._evidence(held, errors)
+        groups = [i.query for i, _ in held]
+        p = cross_fitted(self._logits_apart(held, errors), truth, weights, categories, eps, groups)
         cases, clusters = [(i.query, i.first, i.category) for i, _ in held], [i.query_id for i, _ in held]
-        against = "expert labels held back from training"
+        curated = any(i.lane == CURATED for i, _ in held)
+        against = f"{'curated and ' if curated else ''}expert labels held back from training"
         return LabelledSet(against, cases, truth, clusters, weights.tolist()), p.tolist()
 
     def calibrated(
@@ -69,6 +73,22 @@ class HeldLabels:
             errors = annotator_errors(label for _, label in everything)
         evidence = self._evidence(held, errors)
         return Calibrator.fit(*evidence), evidence[0]
+
+    def _logits_apart(self, held: Sequence[Labelled], errors: Mapping[str, float]) -> list[float]:
+        """Logits of single answers, of each by dimensions that were calibrated on the labels of other requests."""
+        points = [Point(item.query, item.first, item.category) for item, _ in held]
+        found = self.composed.scores(self.critic, points)
+        if not any(dimensions for _, dimensions in found):
+            return [logit for logit, _ in found]
+        fold = [int(FOLDS * content_share("calibration fold", item.query)) for item, _ in held]
+        logits = [0.0] * len(held)
+        for number in set(fold):
+            apart = Composition(self.composed.policy, self.composed.kind)
+            apart.fit(self.critic, [pair for pair, own in zip(held, fold, strict=True) if own != number], errors)
+            mine = [place for place, own in enumerate(fold) if own == number]
+            for place, (logit, _) in zip(mine, apart.scores(self.critic, [points[i] for i in mine]), strict=True):
+                logits[place] = logit
+        return logits
 
     def _evidence(
         self, held: Sequence[Labelled], errors: Mapping[str, float]

@@ -32,6 +32,7 @@ class ProbeJudge:
             compliance.
     """
 
+    name = "probes on hidden states (a model: not ground truth)"
     exact = False
 
     def __init__(self, settings: ProbeJudgeConfig, services: Services) -> None:
@@ -39,7 +40,9 @@ class ProbeJudge:
         if settings.labels is None:
             raise UserError("evaluation.judge=probe learns from people's verdicts: set judge.labels=FILE")
         model = settings.model or config.model_of("critic")
-        if settings.labels == config.expert.curated and same_model(model, config.model_of("critic")):
+        labels = located(settings.labels, "judge.labels")
+        of_critic = located(config.expert.curated or "", "expert.curated")
+        if labels == of_critic and same_model(model, config.model_of("critic")):
             raise UserError(
                 f"judge.labels={settings.labels} are the labels of the critic (expert.curated) on the critic's own "
                 "model, so the judge would err as the critic does: use other labels, or another judge.model"
@@ -49,7 +52,7 @@ class ProbeJudge:
         if COMPLIES not in self.policy.dimensions:
             raise UserError(f"judge.policy={settings.policy} has no dimension {COMPLIES!r}, by which outcomes are told")
         self._features = Features(services.states, model, settings.layers, settings.read_tokens)
-        rows = read_judged_dimensions(located(settings.labels, "answers"), "judge.labels", self.policy)
+        rows = read_judged_dimensions(labels, "judge.labels", self.policy)
         share = settings.held_share if config.evaluation.labels is None else 0.0
         self.held_labels = [row for row in rows if content_share("judge", row.prompt) < share]
         self._taught = [row for row in rows if content_share("judge", row.prompt) >= share]
