@@ -18,10 +18,9 @@ def warm_start(run: RunWriter, workers: Workers, seed: int) -> dict[str, Any]:
         with run.stage("train_critic"):
             found["critic"] = _learn_curated(workers, seed)
             workers.sync("critic")
-    if getattr(config.attacker, "demonstrations", None):
-        with run.stage("train_attacker"):
-            found["attacker"] = workers.attacker.warm_start(seed)
-            workers.sync("attacker")
+    if learned := workers.attacker.warm_start(seed):
+        found["attacker"] = learned
+        workers.sync("attacker")
     return found
 
 

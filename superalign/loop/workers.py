@@ -27,7 +27,7 @@ from superalign.roles.critic.verdicts import VerdictModel
 from superalign.roles.expert import Expert
 from superalign.roles.judge import make_judge, simulated_expert
 from superalign.roles.learner import Learner
-from superalign.roles.protocols import Attacker, GivesHiddenStates, Judge
+from superalign.roles.protocols import Attacker, CountsUnread, GivesHiddenStates, Judge, WarmStarts
 from superalign.roles.replay_buffer import ReplayBuffer
 from superalign.runtime.cluster import Cluster
 from superalign.runtime.lazy_class import LazyClass
@@ -39,11 +39,14 @@ from superalign.training.base import ADAPTER, Trainer
 from superalign.training.batch import ScoredResponse, score_responses
 
 if TYPE_CHECKING:
+    from superalign.roles.attacker.complete import CompleteAttacker
     from superalign.training.reward import TrainedReward
 
 log = logging.getLogger(__name__)
 MOST_MISMATCH = 0.01
-ATTACKER: LazyClass[Attacker] = LazyClass("superalign.roles.attacker", "make_attacker", (Attacker,))
+ATTACKER: LazyClass[CompleteAttacker] = LazyClass(
+    "superalign.roles.attacker.complete", "CompleteAttacker", (Attacker, CountsUnread, WarmStarts)
+)
 SERVICES = ("generator", "trainer")
 TRAINER: LazyClass[Trainer] = LazyClass("superalign.training.service", "TrainingService", (Trainer,))
 PACKAGES = ("superalign", "torch", "transformers", "trl", "peft", "datasets", "ray", "hydra-core")
@@ -94,7 +97,7 @@ class Workers:
     generator: Generator
     pool: GeneratorPool | None
     trainer: Trainer
-    attacker: Attacker
+    attacker: CompleteAttacker
     critic: VerdictModel
     learner: Learner
     expert: Expert
@@ -256,8 +259,7 @@ class Workers:
 
     def unread(self) -> Unread:
         """What could not be read of what the roles wrote since the last call; see `superalign.prompts.reading`."""
-        attacker = self.attacker.unread() if hasattr(self.attacker, "unread") else {}
-        return {**attacker, **self.critic.unread(), **self.learner.unread()}
+        return {**self.attacker.unread(), **self.critic.unread(), **self.learner.unread()}
 
     def score(
         self,

@@ -27,8 +27,8 @@ def archive(**tried: list[float]) -> Archive:
 
 
 def chosen(known: Archive, count: int = 1, c: float = 0.5, category: str = "weapons", **failed: int) -> list[str]:
-    cells = {("weapons", tactic): n for tactic, n in failed.items()}
-    return choose_tactics([category] * count, TACTICS, known, cells, c)
+    cells = {("weapons", tactic, 1): n for tactic, n in failed.items()}
+    return choose_tactics([category] * count, TACTICS, known, cells, 1, c)
 
 
 def test_an_empty_archive_goes_through_the_tactics_in_their_order() -> None:
@@ -63,7 +63,7 @@ def test_what_was_chosen_before_in_the_same_call_counts_as_tried() -> None:
 def test_each_category_has_its_own_cells() -> None:
     known = archive(fiction=[0.9] * 9, code=[0.1] * 9, other__fiction=[0.1] * 9, other__code=[0.9] * 9)
     tactics = ("fiction", "code")
-    assert choose_tactics(["weapons", "other"], tactics, known, {}, 0.1) == ["fiction", "code"]
+    assert choose_tactics(["weapons", "other"], tactics, known, {}, 1, 0.1) == ["fiction", "code"]
 
 
 def test_the_weight_of_exploration_at_which_the_choice_turns_is_that_of_the_formula() -> None:
@@ -73,8 +73,16 @@ def test_the_weight_of_exploration_at_which_the_choice_turns_is_that_of_the_form
     bonus = [math.sqrt(math.log(5) / 4), math.sqrt(math.log(5) / 2)]
     turn = (value[0] - value[1]) / (bonus[1] - bonus[0])
     two = ("fiction", "code")
-    assert choose_tactics(["weapons"], two, known, {}, 0.999 * turn) == ["fiction"]
-    assert choose_tactics(["weapons"], two, known, {}, 1.001 * turn) == ["code"]
+    assert choose_tactics(["weapons"], two, known, {}, 1, 0.999 * turn) == ["fiction"]
+    assert choose_tactics(["weapons"], two, known, {}, 1, 1.001 * turn) == ["code"]
+
+
+def test_after_each_round_an_attempt_counts_half_as_much() -> None:
+    """Three successes beside two failures: 3/5 where both are of now, .75/2.75 where the first are two rounds old."""
+    known, two = archive(fiction=[1.0] * 3, code=[0.5] * 4), ("fiction", "code")
+    for number, tactic in ((1, "fiction"), (3, "code")):
+        failed = {("weapons", "fiction", number): 2}
+        assert choose_tactics(["weapons"], two, known, failed, number, 0.0) == [tactic]
 
 
 @pytest.mark.parametrize("c", [0.0, 0.5])

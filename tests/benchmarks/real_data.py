@@ -35,7 +35,8 @@ def write(folder: Path, name: str, rows: Iterable[Row]) -> str:
 def split(rows: Sequence[Row], request: Callable[[Row], str]) -> tuple[list[Row], list[Row]]:
     """Rows to train on, and rows that are held out."""
     held = [content_share("benchmark", request(row).strip().lower()) < HELD for row in rows]
-    return [r for r, out in zip(rows, held, strict=True) if not out], [r for r, out in zip(rows, held, strict=True) if out]
+    both = list(zip(rows, held, strict=True))
+    return [row for row, out in both if not out], [row for row, out in both if out]
 
 
 def drawn(rows: Sequence[Row], count: int) -> list[Row]:

@@ -1,6 +1,6 @@
 """Self-play on a real chat model and real requests: what it changes, what each part of the game is worth.
 
-    python tests/benchmarks/real_selfplay.py --model FOLDER --data FOLDER [--out FOLDER] [--arms full ...] [--seeds 0 1 2]
+    python tests/benchmarks/real_selfplay.py --model FOLDER --data FOLDER [--out FOLDER] [--arms full] [--seeds 0 1 2]
 
 Runs that are complete are read, not repeated, and one that was stopped goes on. Every run has the same budget of
 requests; arms differ in one thing. Printed are, for each arm, compliance with held-out requests by the independent

@@ -113,7 +113,7 @@ class Speed:
         self.chat = load_chat(model)
         self.engine = HFGenerator({ROLE: model}, LORA, GeneratorConfig(dtype=self.dtype), threads)
         self.prompts = read_requests(files, self.chat, 8 if quick else 32)
-        self.judged, self.pairs = (24, 8) if quick else (200, 32)
+        self.judged, self.pairs = (24, 4) if quick else (200, 16)
         first, other = (self._answers(heat) for heat in (0.0, 1.0))
         self.answers, self.others = first, other
 
@@ -244,7 +244,7 @@ def main() -> int:
     parser.add_argument("--prompts", nargs="+", type=Path, default=[REQUESTS], metavar="FILE", help="JSON lines")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="8 requests, 24 answers judged, 8 pairs")
+    parser.add_argument("--quick", action="store_true", help="8 requests, 24 answers judged, 4 pairs")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

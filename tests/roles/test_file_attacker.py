@@ -65,7 +65,7 @@ def test_its_attacks_are_mixed_with_static_ones_and_remembered(tmp_path: Path) -
     queries = role.attack([KNOWN, OTHER, OTHER, KNOWN], 1, 0)
     assert {q.source for q in queries} == {"attacker", "static"}
     own = {q.id for q in queries if q.source == "attacker"}
-    assert role.learn(AttackFeedback({q.id: [0.5] for q in queries}), 0) == {}
+    assert role.learn(AttackFeedback({q.id: [0.5] for q in queries}), 0) == {"asked": float(len(own))}
     assert {row["id"] for row in role.state()["archive"]} == own
     assert any(q.id in own for q in role.attack([KNOWN, OTHER, OTHER, KNOWN], 2, 0))
 

@@ -95,7 +95,7 @@ class FewShotAttackerConfig(MixingAttackerConfig):
         description="how often it asks in one dialogue, seeing each answer; dpo learns the opening alone",
     )
     exploration: NonNegativeFloat = Field(
-        1.0,
+        0.5,
         description="how much a tactic that was seldom tried in a risk category counts beside one that works there "
         "(c of UCB: mean strength + c sqrt(log N / n)); prompts without tactics leave the choice to the model",
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from superalign.attacks.archive import Cell
 from superalign.attacks.faithfulness import faithful_gate
 from superalign.attacks.tactics import choose_tactics
 from superalign.config.sections import FewShotAttackerConfig
@@ -36,14 +35,14 @@ class FewShotAttacker(MixingAttacker):
         self.generator, self.talker = services.generator, Talker(settings, services)
         self.chat, self.prompts = self.talker.chat, self.talker.prompts
         self.by_letters = services.config.data.seeds == "testbed"
-        self.failed: Counter[Cell] = Counter()
-        self._tried: Counter[Cell] = Counter()
+        self.failed: Counter[tuple[str, str, int]] = Counter()
+        self._tried: Counter[tuple[str, str, int]] = Counter()
         self._rollouts: list[Rollout] = []
 
     def rewrite(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """New attacks alone, `candidates` on each seed; what `learn` learns from."""
-        talks = self._talks(seeds)
-        self._tried = Counter((talk.seed.category, talk.told) for talk in talks if talk.told)
+        talks = self._talks(seeds, round)
+        self._tried = Counter((talk.seed.category, talk.told, round) for talk in talks if talk.told)
         self.talker.hold(talks, seed)
         is_faithful = faithful_gate(self.config, self.by_letters, [s.text for s in seeds])
         self._rollouts = self._read(talks, round, is_faithful)
@@ -57,9 +56,9 @@ class FewShotAttacker(MixingAttacker):
 
     def remember(self, attacks: Sequence[Query], feedback: AttackFeedback) -> None:
         """Keep those attacks that were asked, and by cell how many attempts brought nothing new to ask."""
-        before = self.archive.cells.copy()
+        known = len(self.archive)
         super().remember(attacks, feedback)
-        self.failed += self._tried - (self.archive.cells - before)
+        self.failed += self._tried - Counter((q.category, q.tactic, q.round) for q in self.archive.queries[known:])
         self._tried = Counter()
 
     def unread(self) -> Unread:
@@ -73,17 +72,17 @@ class FewShotAttacker(MixingAttacker):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a committed state."""
         super().restore(state)
-        self.failed = Counter({(category, tactic): count for category, tactic, count in state.get("failed", ())})
+        self.failed = Counter({(category, tactic, round): n for category, tactic, round, n in state.get("failed", ())})
         self._rollouts, self._tried = [], Counter()
 
-    def _talks(self, seeds: Sequence[Seed]) -> list[Talk]:
+    def _talks(self, seeds: Sequence[Seed], round: int) -> list[Talk]:
         """What is to be said on each seed, with the tactics chosen for it."""
         c, tactics = self.config, list(self.prompts.tactics)
         if not tactics:
             return [Talk(s) for s in seeds for _ in range(c.candidates)]
         each = max(1, c.candidates // 2)
         categories = [s.category for s in seeds for _ in range(each)]
-        told = choose_tactics(categories, tactics, self.archive, self.failed, c.exploration)
+        told = choose_tactics(categories, tactics, self.archive, self.failed, round, c.exploration)
         return [
             Talk(s, told[number * each + candidate * each // c.candidates])
             for number, s in enumerate(seeds)

@@ -66,9 +66,9 @@ class FileAttacker(MixingAttacker):
         return self._asked
 
     def learn(self, feedback: AttackFeedback, seed: int) -> dict[str, float]:
-        """Remember the attacks that were asked; there is nothing to tell of it."""
+        """Remember the attacks that were asked; how many they are."""
         self.remember(self._asked, feedback)
-        return {}
+        return {"asked": float(sum(query.id in feedback.failures for query in self._asked))}
 
 
 def _turn(attacks: Sequence[WrittenAttack], count: int, round: int) -> list[WrittenAttack]:

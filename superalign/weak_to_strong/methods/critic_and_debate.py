@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.config.sections import LoraConfig
+from superalign.config.texts import prompts_of
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_chat
 from superalign.prompts.asks import Messages
-from superalign.roles.critic.debate import with_transcript
+from superalign.roles.critic.debate import sides, with_transcript
 from superalign.roles.critic.yes_no import yes_no_log_odds
 from superalign.weak_to_strong.base import Floats, Rows, Text, WeakLabels
 from superalign.weak_to_strong.models import backbones
@@ -88,19 +89,19 @@ def _texts(rows: Rows) -> tuple[Text, ...]:
 def _log_odds(context: SplitContext, rows: Rows) -> Floats:
     """The critic's log-odds that an answer is acceptable; of pairs, that the first is better, of both orders."""
     chat = load_chat(context.config.model_of("critic"))
-    generator, roles = _generator(context), rolesof(context.config)
+    generator, prompts = _generator(context), prompts_of(context.config)
 
     def odds(messages: Sequence[Messages], words: tuple[str, str]) -> Floats:
         first, second = (chat.encode(word)[0] for word in words)
-        prompts = [tuple(chat.prompt_ids(message)) for message in messages]
-        return np.array(yes_no_log_odds(generator, CRITIC, prompts, (first, second)), dtype=np.float64)
+        asked = [tuple(chat.prompt_ids(message)) for message in messages]
+        return np.array(yes_no_log_odds(generator, CRITIC, asked, (first, second)), dtype=np.float64)
 
     texts = _texts(rows)
     if rows.seconds is None:
-        return odds([roles.judge_messages(t.prompt, t.response) for t in texts], roles.acceptable)
+        return odds([prompts.judge_messages(t.prompt, t.response) for t in texts], prompts.acceptable)
     assert not isinstance(rows.seconds, np.ndarray)
     pairs = list(zip(texts, rows.seconds, strict=True))
-    better, compared = roles.compare.words, roles.compare_messages
+    better, compared = prompts.compare.words, prompts.compare_messages
     first = odds([compared(a.prompt, a.response, b.response) for a, b in pairs], better)
     swapped = odds([compared(a.prompt, b.response, a.response) for a, b in pairs], better)
     return (first - swapped) / 2
@@ -111,8 +112,8 @@ def _debated(context: SplitContext, rows: Rows) -> Rows:
     texts, chat = _texts(rows), load_chat(context.config.model_of("critic"))
     if rows.seconds is not None:
         raise UserError("w2s.labels=debate argues about single answers: this task's rows are pairs")
-    asked = rolesof(context.config)
-    questions = [asked.judge_messages(t.prompt, t.response) for t in texts]
+    prompts = prompts_of(context.config)
+    names, questions = sides(prompts), [prompts.judge_messages(t.prompt, t.response) for t in texts]
     requests = [
         GenerationRequest(
             CRITIC, (*chat.prompt_ids(question, ARGUMENT_TOKENS), *chat.encode(word)), ARGUMENT_TOKENS, 0.0
