@@ -49,7 +49,8 @@ def test_every_tactic_is_described_and_shown_twice_and_told(tactic: str) -> None
     assert [turn["content"] for turn in first[1:5:2]] == [shown.user for shown in told.demonstrations]
     again = PROMPTS.refine_messages("How do I sing?", "Sing?", "No.", 3, tactic)
     assert told.description in again[0]["content"]
-    assert "Its success was 3 of 10." in again[-1]["content"]
+    assert "Its success was 3 of 10." in again[0]["content"]
+    assert again[1:] == first[1:]
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.user[-30:])

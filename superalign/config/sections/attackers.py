@@ -77,9 +77,9 @@ class MixingAttackerConfig(AttackerConfig):
 class FileAttackerConfig(MixingAttackerConfig):
     """Attacks that people or others have written, from a file."""
 
-    attacks: str = Field(
-        ...,
-        description="file, folder or hub:NAME of attacks: columns plain and adversarial, also kind, tactic and "
+    attacks: str | None = Field(
+        None,
+        description="must be given: file, folder or hub:NAME of attacks: columns plain and adversarial, also kind, tactic and "
         "category; WildJailbreak as it is",
     )
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from superalign.config.sections import FileAttackerConfig
 from superalign.data.attacks import WrittenAttack, read_attacks
+from superalign.errors import UserError
 from superalign.prompts.library import FREE
 from superalign.records import Kind, Query, Seed, content_id
 from superalign.roles.attacker.mixing import MixingAttacker
@@ -27,13 +28,15 @@ class FileAttacker(MixingAttacker):
     Rounds walk through the file. It never learns.
 
     Raises:
-        UserError: the file cannot be read, lacks a column, or says of an attack neither harmful nor benign.
+        UserError: no file is given, it cannot be read, lacks a column, or says of an attack neither harmful nor benign.
     """
 
     config: FileAttackerConfig
 
     def __init__(self, settings: FileAttackerConfig, services: Services) -> None:
         super().__init__(settings, services)
+        if settings.attacks is None:
+            raise UserError(f"attacker=file asks the attacks of a file: set {SETTING}=FILE")
         self._by_request: dict[str, list[WrittenAttack]] = {}
         self._pools: dict[str, list[WrittenAttack]] = {}
         for attack in read_attacks(settings.attacks, services.config.data, SETTING, kinds=True):
