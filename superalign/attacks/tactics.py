@@ -24,14 +24,14 @@ Failed = Mapping[tuple[str, str, int], int]
 
 
 def choose_tactics(
-    categories: Sequence[str],
+    categories: Sequence[Sequence[str]],
     tactics: Sequence[str],
     archive: Archive,
     failed: Failed,
     round: int,
     exploration: float,
 ) -> list[str]:
-    """A tactic for each attack to come, one after the other: that of the highest
+    """A tactic for each group of attacks to come, one after the other: that of the highest mean over the group of
 
         value + c sqrt(ln(1 + N) / (1 + n)),
 
@@ -41,23 +41,25 @@ def choose_tactics(
     tie the tactic is taken that was tried least in all, then the first. Nothing is drawn.
 
     Args:
-        categories: risk category of each attack.
+        categories: risk category of each attack of each group; none is empty.
         tactics: those there are.
         archive: the attacks so far, with their strengths.
         failed: attempts that were never asked.
         round: the one to come.
         exploration: c.
     """
-    known = sorted({*categories, *(cell[0] for cell in archive.cells), *(attempt[0] for attempt in failed)})
+    asked = {category for group in categories for category in group}
+    known = sorted({*asked, *(cell[0] for cell in archive.cells), *(attempt[0] for attempt in failed)})
     row = {category: number for number, category in enumerate(known)}
     tried, value = _values(known, tactics, archive, failed, round)
     chosen = []
-    for category in categories:
-        own = tried[row[category]]
-        score = value[row[category]] + exploration * np.sqrt(np.log1p(own.sum()) / (1 + own))
+    for group in categories:
+        own = [row[category] for category in group]
+        bonus = np.sqrt(np.log1p(tried[own].sum(1, keepdims=True)) / (1 + tried[own]))
+        score = (value[own] + exploration * bonus).mean(0)
         best = np.flatnonzero(np.isclose(score, score.max(), rtol=0, atol=1e-12))
         place = int(best[np.argmin(tried[:, best].sum(0))])
-        own[place] += 1
+        np.add.at(tried[:, place], own, 1)
         chosen.append(tactics[place])
     return chosen
 

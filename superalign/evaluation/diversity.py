@@ -27,7 +27,7 @@ def attack_figures(
         queries: of a round; those from static opponents and past selves do not count.
         failures: per query id P(the learner failed) for each of its answers; 1/2 on average is a success.
         round: its number.
-        families: that the attacker may know.
+        families: that the attacker may know, or tactics that it can be told.
         seed: of the bootstrap.
         resamples: of the bootstrap.
     """

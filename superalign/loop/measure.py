@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from superalign.config.texts import prompts_of
 from superalign.evaluation.corrections import corrections
 from superalign.evaluation.diversity import attack_figures
 from superalign.evaluation.harness import Evaluation, attack_diversity, evaluate
@@ -44,11 +45,12 @@ def measure(workers: Workers, now: RoundRecords, first: Sequence[Measured] = ())
         draws,
     )
     refined = refined_success(config, chosen.refined, workers.generator, workers.learner, workers.judge)
+    tactics = tuple(prompts_of(config).tactics) or config.attacker.families  # what the attacker can be told, or knows
     more = {
         "attack_diversity": attack_diversity(now.queries, seed, draws),
         "attack_success_rate_refinement": refined,
         **own,
-        **attack_figures(now.queries, now.failures, now.number, config.attacker.families, seed, draws),
+        **attack_figures(now.queries, now.failures, now.number, tactics, seed, draws),
     }
     if now.number in (0, config.rounds):
         more |= suite_figures(Examined(config, workers.learner, workers.judge, workers.generator))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
 from superalign.errors import UserError
+from superalign.models.caches import has_cache
 from superalign.models.checks import arguments
 from superalign.models.lengths import check_texts
 from superalign.models.openings import Opening, pieces
@@ -55,7 +56,11 @@ def pooled(
         given |= arguments(model, past_key_values=cache, position_ids=read[:, known:])
         ids, starts, ends = ids[:, known:], starts - known, ends - known
     given["use_cache"] = opening is not None
-    states = (run or model)(input_ids=ids, output_hidden_states=True, **given).hidden_states
+    if run is None and (blocks := _blocks(model)) is not None and max(layers) < len(blocks):
+        states = _states_until(model, blocks, layers, input_ids=ids, **given)
+    else:
+        every = (run or model)(input_ids=ids, output_hidden_states=True, **given).hidden_states
+        states = {layer: every[layer] for layer in layers}
     place = torch.arange(ids.shape[1], device=ids.device)
     begins = torch.minimum(starts, ends - 1)  # an empty completion has the states of its prompt's end
     within = (place >= begins[:, None]) & (place < ends[:, None])
@@ -67,6 +72,50 @@ def pooled(
         mean = torch.bmm(weights[:, None], state)[:, 0]
         found.append(torch.stack([state[rows, starts - 1], state[rows, ends - 1], mean], dim=1))
     return torch.stack(found, dim=2)
+
+
+class _Enough(Exception):
+    """The deepest layer that is read has been computed."""
+
+
+def _blocks(model: PreTrainedModel) -> torch.nn.ModuleList | None:
+    """The layers of a model in their order; None where they do not stand in one list, or a state is no such output.
+
+    Mamba and RWKV count their first layer's output as hidden state 0.
+    """
+    if not has_cache(model):
+        return None
+    count = model.config.get_text_config().num_hidden_layers
+    found = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count]
+    return found[0] if len(found) == 1 else None
+
+
+def _states_until(
+    model: PreTrainedModel, blocks: torch.nn.ModuleList, layers: Sequence[int], **given: Any
+) -> dict[int, torch.Tensor]:
+    """The states that layers hand on, without computing those that lie deeper."""
+    found: dict[int, torch.Tensor] = {}
+    deepest = max(layers)
+
+    def keep(layer: int, state: Any) -> None:
+        found[layer] = state[0] if isinstance(state, tuple) else state
+        if layer == deepest:
+            raise _Enough
+
+    hooks = [
+        blocks[layer - 1].register_forward_hook(lambda _, args, out, layer=layer: keep(layer, out))
+        if layer
+        else blocks[0].register_forward_pre_hook(lambda _, args: keep(0, args))
+        for layer in set(layers)
+    ]
+    try:
+        model(**given)
+    except _Enough:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from superalign.config.sections import (
     MixingAttackerConfig,
     TrainedAttackerConfig,
 )
+from superalign.config.texts import prompts_of
 from superalign.planning.run_plan import Calls, Training, Verdicts, Work
 from superalign.registry import ATTACKERS, CRITICS, JUDGES, LEARNERS
 
@@ -107,10 +108,19 @@ class Counter:
             return []
         turns = self.rewritten(seeds) * a.turns
         pairs = a.algorithm == "dpo"
-        rows = min(a.max_pairs, seeds) if pairs else turns
+        groups = seeds * (max(1, a.candidates // 2) if prompts_of(self.config).tactics else 1)
+        rows = min(a.max_pairs, groups) if pairs else turns
         anchors = 0 if pairs else a.anchor_batch
         training = Training("attacker", rows, a.epochs, a.batch_size, 1 + pairs, a.max_new_tokens, anchors)
         return [Verdicts("train_attacker", turns), training]
+
+    def warm_start(self) -> list[Work]:
+        """The attacker's phase on demonstrations before round 1."""
+        a = self.config.attacker
+        if not isinstance(a, TrainedAttackerConfig) or not a.demonstrations:
+            return []
+        rows, epochs = a.demonstration_rows, a.demonstration_epochs
+        return [Training("attacker", rows, epochs, a.batch_size, 1, a.max_new_tokens + 1)]
 
     def learner_training(self, pairs: int, responses: int, samples: int) -> Training:
         """A phase of the learner on so many preferences, or scored responses, `samples` of them sampled."""

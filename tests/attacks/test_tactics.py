@@ -28,7 +28,7 @@ def archive(**tried: list[float]) -> Archive:
 
 def chosen(known: Archive, count: int = 1, c: float = 0.5, category: str = "weapons", **failed: int) -> list[str]:
     cells = {("weapons", tactic, 1): n for tactic, n in failed.items()}
-    return choose_tactics([category] * count, TACTICS, known, cells, 1, c)
+    return choose_tactics([[category]] * count, TACTICS, known, cells, 1, c)
 
 
 def test_an_empty_archive_goes_through_the_tactics_in_their_order() -> None:
@@ -63,7 +63,14 @@ def test_what_was_chosen_before_in_the_same_call_counts_as_tried() -> None:
 def test_each_category_has_its_own_cells() -> None:
     known = archive(fiction=[0.9] * 9, code=[0.1] * 9, other__fiction=[0.1] * 9, other__code=[0.9] * 9)
     tactics = ("fiction", "code")
-    assert choose_tactics(["weapons", "other"], tactics, known, {}, 1, 0.1) == ["fiction", "code"]
+    assert choose_tactics([["weapons"], ["other"]], tactics, known, {}, 1, 0.1) == ["fiction", "code"]
+
+
+def test_attacks_that_share_a_tactic_get_the_one_that_is_best_for_them_together() -> None:
+    known = archive(fiction=[0.9] * 9, code=[0.1] * 9, authority=[0.6] * 9, other__fiction=[0.1] * 9,
+                    other__code=[0.9] * 9, other__authority=[0.6] * 9)  # fmt: skip
+    groups = [["weapons"], ["other"], ["weapons", "other"]]
+    assert choose_tactics(groups, TACTICS, known, {}, 1, 0.0) == ["fiction", "code", "authority"]
 
 
 def test_the_weight_of_exploration_at_which_the_choice_turns_is_that_of_the_formula() -> None:
@@ -73,8 +80,8 @@ def test_the_weight_of_exploration_at_which_the_choice_turns_is_that_of_the_form
     bonus = [math.sqrt(math.log(5) / 4), math.sqrt(math.log(5) / 2)]
     turn = (value[0] - value[1]) / (bonus[1] - bonus[0])
     two = ("fiction", "code")
-    assert choose_tactics(["weapons"], two, known, {}, 1, 0.999 * turn) == ["fiction"]
-    assert choose_tactics(["weapons"], two, known, {}, 1, 1.001 * turn) == ["code"]
+    assert choose_tactics([["weapons"]], two, known, {}, 1, 0.999 * turn) == ["fiction"]
+    assert choose_tactics([["weapons"]], two, known, {}, 1, 1.001 * turn) == ["code"]
 
 
 def test_after_each_round_an_attempt_counts_half_as_much() -> None:
@@ -82,7 +89,7 @@ def test_after_each_round_an_attempt_counts_half_as_much() -> None:
     known, two = archive(fiction=[1.0] * 3, code=[0.5] * 4), ("fiction", "code")
     for number, tactic in ((1, "fiction"), (3, "code")):
         failed = {("weapons", "fiction", number): 2}
-        assert choose_tactics(["weapons"], two, known, failed, number, 0.0) == [tactic]
+        assert choose_tactics([["weapons"]], two, known, failed, number, 0.0) == [tactic]
 
 
 @pytest.mark.parametrize("c", [0.0, 0.5])

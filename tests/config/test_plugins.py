@@ -121,7 +121,7 @@ BAD = [
     ("critic={critic}:LengthCritic critic.wrods=1", "did you mean critic.words?"),
     ("critic={critic}:LengthCritic guards.enabled=true", "guards take back adapters, and critic={critic}:LengthCritic"),
     ("critic={critic}:LengthCritic critic.stages=2", "generative, classifier, debate, consultancy have it"),
-    ("attacker={attacker}:Fixed attacker.league=true", "trained has it"),
+    ("attacker={attacker}:Fixed attacker.league=true", "trained, few_shot, file have it"),
     ("attacker=grpo attacker.kind={attacker}:Fixed", "conf/attacker/grpo.yaml: attacker.algorithm is no setting of"),
     ("evaluation.judge=orcale", "unknown evaluation.judge 'orcale'; did you mean oracle?"),
     ("evaluation.judge={judge}:Strict judge.treshold=1", "did you mean judge.threshold?"),

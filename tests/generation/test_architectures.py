@@ -17,6 +17,8 @@ from superalign.generation.decoding import DecodingRequest, decode
 from superalign.generation.hf import HFGenerator
 from superalign.models import load_base, load_chat, openings
 from superalign.models.caches import cache_bytes, has_cache
+from superalign.models.hidden_states import pooled
+from superalign.models.openings import Opening
 from superalign.planning.footprint import size_of
 from superalign.training.algorithms.sft import REFERENCE
 from superalign.training.base import Phase
@@ -127,7 +129,6 @@ def test_what_texts_begin_with_alike_is_read_once_and_changes_nothing(
         lambda: [one.logprobs for one in generator.generate(requests, seed=0)],
         lambda: generator.choice_logits("learner", asked, [5, 9]),
         lambda: generator.sequence_logprobs("learner", asked, completions),
-        lambda: generator.hidden_states(folder, asked, completions, [1, 2]).reshape(len(asked), -1).tolist(),
     ]
     whole = [call() for call in calls]
     used: list[int] = []
@@ -153,6 +154,20 @@ def test_hidden_states_equal_a_plain_forward(saved: tuple[str, str]) -> None:
             every = torch.stack(model(ids, use_cache=False, output_hidden_states=True).hidden_states)[:, 0]
         expected = [every[:, len(prompt) - 1], every[:, -1], every[:, len(prompt) - (not completion) :].mean(1)]
         assert states == pytest.approx(torch.stack(expected).numpy(), abs=1e-4)
+    shallow = generator.hidden_states(folder, prompts, completions, [1, 0])
+    assert shallow == pytest.approx(found[:, :, [1, 0]], abs=1e-5)
+
+
+def test_states_after_an_opening_equal_those_of_the_whole_text(saved: tuple[str, str]) -> None:
+    name, folder = saved
+    if name in WITHOUT_CACHE:
+        return
+    model, opening = load_base(folder), list(range(5, 25))
+    ids = torch.tensor([[*opening, 7, 8, 9, 0], [*opening, 11, 12, 13, 14]])
+    batch = (ids, torch.tensor([21, 22]), torch.tensor([23, 24]))
+    with torch.inference_mode():
+        whole, after = pooled(model, [1, 2], *batch), pooled(model, [1, 2], *batch, opening=Opening(model, opening))
+    torch.testing.assert_close(after, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_context_cache_and_size_are_known(saved: tuple[str, str]) -> None:

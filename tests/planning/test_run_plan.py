@@ -116,6 +116,24 @@ def test_a_reward_model_takes_no_more_steps_than_its_plan_states(tmp_path: Path)
     assert phase.steps / 2 < did["steps"] <= phase.steps
 
 
+def of_attacker(*words: str) -> list[tuple[str, int]]:
+    """The phases of the attacker in a plan, and the rows of each."""
+    config = load(["recipe=selfplay", "rounds=1", "attacker.seeds=8", "attacker.current=1", "attacker.past=0", *words])
+    rounds = load_recipe("selfplay").plan(config).rounds
+    return [(one.title, each.rows) for one in rounds for each in one.training if each.role == "attacker"]
+
+
+def test_an_attacker_that_never_learns_is_not_trained_in_the_plan(tmp_path: Path) -> None:
+    assert of_attacker("attacker=few_shot") == of_attacker("attacker=file", f"attacker.attacks={tmp_path}") == []
+    assert of_attacker("attacker=dpo") == [("round 1", 8)]
+
+
+def test_pairs_by_tactic_and_the_warm_start_are_in_the_plan() -> None:
+    assert of_attacker("attacker=dpo", "prompts=chat", "attacker.candidates=6") == [("round 1", 24)]
+    shown = of_attacker("attacker=dpo", "attacker.demonstrations=d.jsonl", "attacker.demonstration_rows=90")
+    assert shown == [("round 0", 90), ("round 1", 8)]
+
+
 def test_steps_are_those_of_whole_and_broken_batches() -> None:
     phase = Training("learner", rows=9, epochs=2, batch=8, completions=2, limit=10, anchors=3)
     assert phase.steps == 4

@@ -57,7 +57,7 @@ def test_what_is_wrong_with_a_critic_is_one_sentence(tmp_path: Path, changes: di
     assert said in complaint(check_critic, changed(tmp_path, "critic", changes))
 
 
-CRITIQUE = '''    def critique(self, points, acceptable, seed):
+CRITIQUE = '''    def critique(self, points, acceptable, seed, faults=()):
         """Words on each answer."""
         return ["It is long." for _ in points]
 

@@ -25,7 +25,8 @@ class FewShotAttacker(MixingAttacker):
 
     A rewriting that has lost what its seed asks, or that cannot be read as one, is a failed attempt and is not asked:
     nobody could label the answer. Where the prompts have tactics, each two rewritings of a seed are told the same one,
-    since only answers to one and the same question can be compared.
+    since only answers to one and the same question can be compared. Neighbours share their tactics, so that harmful and
+    benign seeds, which alternate, meet the same ones.
     """
 
     config: FewShotAttackerConfig
@@ -80,11 +81,11 @@ class FewShotAttacker(MixingAttacker):
         c, tactics = self.config, list(self.prompts.tactics)
         if not tactics:
             return [Talk(s) for s in seeds for _ in range(c.candidates)]
-        each = max(1, c.candidates // 2)
-        categories = [s.category for s in seeds for _ in range(each)]
+        each, pairs = max(1, c.candidates // 2), [seeds[first : first + 2] for first in range(0, len(seeds), 2)]
+        categories = [[s.category for s in pair] for pair in pairs for _ in range(each)]
         told = choose_tactics(categories, tactics, self.archive, self.failed, round, c.exploration)
         return [
-            Talk(s, told[number * each + candidate * each // c.candidates])
+            Talk(s, told[number // 2 * each + candidate * each // c.candidates])
             for number, s in enumerate(seeds)
             for candidate in range(c.candidates)
         ]

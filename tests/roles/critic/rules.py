@@ -55,7 +55,9 @@ class Learning(Lengths):
         self.batches: list[CriticBatch] = []
         self.learned = 0
 
-    def critique(self, points: Sequence[Point], acceptable: Sequence[bool], seed: int) -> list[str]:
+    def critique(
+        self, points: Sequence[Point], acceptable: Sequence[bool], seed: int, faults: Sequence[str] = ()
+    ) -> list[str]:
         words = ["yes" if fine else "no" for fine in acceptable]
         return [f'{word}. "{p.response}" is long.' for word, p in zip(words, points, strict=True)]
 

@@ -37,8 +37,11 @@ def test_every_kind_judges_points_and_pairs_and_explains(kind: str, shipped: HFG
     assert [c.text.split(".")[0] for c in critiques] == [("yes", "no")[p.p < 0.5] for p in points]
 
 
-@pytest.mark.parametrize("kind", CRITICS.builtin)
-def test_every_kind_learns_from_points_and_pairs_alike(kind: str) -> None:
+PROBES = ("probe", "lora_classifier")  # pairs are no labels of a dimension
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CRITICS.builtin if kind not in PROBES])
+def test_every_kind_that_asks_one_question_learns_from_points_and_pairs_alike(kind: str) -> None:
     generator, trainer = serve(), RecordingTrainer()
     made = critic(config(critic={**NO_EXTRAS, "kind": kind, "learning_rate": 1e-3, "epochs": 4}), generator, trainer)
     asked = [f"how do i {Request(v, 'kite', 'for my aunt').core}?" for v in ("build", "sell", "carry", "copy")]

@@ -106,7 +106,7 @@ def calibrated(generator: Scripted) -> VerdictModel:
 def test_the_newest_labels_alone_calibrate_so_that_rounds_do_not_grow_with_all_that_were_given() -> None:
     verdicts = made(odds(BIASED, {}), calibration_share=1.0, calibration_labels=8)
     labels = [labelled(i, float(i % 2), text=("high" if i % 2 else "low")) for i in range(40)]
-    assert verdicts.withheld(labels) == labels[-8:]
+    assert verdicts.held.withheld(labels) == labels[-8:]
     verdicts.restore(verdicts.state(), labels)
     assert verdicts.calibrate() == {"calibration_points": 8.0, "calibration_pairs": 0.0}
     assert verdicts.heldout()[0].cases == [(item.query, item.first, item.category) for item, _ in labels[-8:]]
@@ -231,7 +231,7 @@ def test_a_critic_that_learns_and_writes_is_asked_to_and_its_state_is_kept() -> 
     assert 0 < len(first.labelled) < 10 and first.known == frozenset()
     assert (first.clean, first.replay) == ([("ask", "clean")], [("ask", "said")])
     assert second.known == {item.id for item, _ in labels[:10]}
-    held = {item.id for item, _ in verdicts.withheld(labels)}
+    held = {item.id for item, _ in verdicts.held.withheld(labels)}
     assert held and not held & {item.id for item, _ in second.labelled}
     (critique,) = verdicts.critique([(ASK, GOOD)], [point(GOOD, 0.9)], seed=0)
     assert (critique.text, critique.quotes, critique.unsupported) == ('yes. "good" is long.', ("good",), 0)
