@@ -117,7 +117,11 @@ class ProbeSettings(Section):
     layers: tuple[Depth, ...] = Field(
         (0.4, 0.6, 0.8), min_length=1, description="layers that are read, as shares of the model's depth"
     )
-    read_tokens: Positive = Field(256, description="most tokens of an answer that are read")
+    read_tokens: Positive | None = Field(
+        None,
+        description="most tokens of an answer that are read; null: learner.max_new_tokens, so that longer answers that "
+        "people judged are read as far as the learner's own go",
+    )
     head: Literal["linear", "mlp"] = Field(
         "linear", description="linear: logistic regression; mlp: with one hidden layer of 32 units"
     )

@@ -31,7 +31,7 @@ class ProbeCritic:
     def __init__(self, settings: ProbeCriticConfig, services: Services) -> None:
         config = services.config
         self.config, self.policy = settings, policy_of(config)
-        self.features = Features(services.states, config.model_of("critic"), settings.layers, settings.read_tokens)
+        self.features = Features(services, config.model_of("critic"), settings)
         self.words = GenerativeCritic(AdapterCriticConfig(max_new_tokens=settings.max_new_tokens), services)
         self._heads: dict[str, Head] = {}
         self._members: list[dict[str, Head]] = []
@@ -114,7 +114,8 @@ class ProbeCritic:
         said = {query: response for query, response in batch.replay}
         for name, examples in material.seeded(self.policy, kept, said).items():
             labels[name] += examples
-        flaws = planted_flaws(batch.clean, random.Random(f"planted/{seed}"), self.config.subtle_flaws)
+        good = [(i.query, i.first) for i, label in batch.labelled if i.kind == "point" and label.value > 0.5]
+        flaws = planted_flaws([*batch.clean, *good], random.Random(f"planted/{seed}"), self.config.subtle_flaws)
         rules = list(material.ruled(self.policy, batch.replay, list(islice(flaws, self.config.synthetic_flaws))))
         for name, example in rules:
             labels[name].append(example)

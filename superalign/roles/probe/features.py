@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from superalign.config.sections import ProbeSettings
 from superalign.errors import UserError
 from superalign.generation.base import Generator
 from superalign.models import load_chat, load_config
 from superalign.prompts.library import respond
-from superalign.roles.protocols import GivesHiddenStates
+from superalign.roles.protocols import Services
 
 REQUEST, END, MEAN = range(3)  # places of `hidden_states`
 KEPT = 4096  # texts whose states are remembered
@@ -22,21 +23,20 @@ class Features:
     """Features of (request, answer) texts under one model.
 
     Args:
-        states: whoever gives hidden states.
+        services: who gives hidden states.
         model: the frozen model that reads.
-        depths: layers as shares of its depth: .6 of 30 layers is what layer 18 gives.
-        most_tokens: of an answer that are read.
+        settings: which layers are read, as shares of its depth (.6 of 30 layers is what layer 18 gives), and how much
+            of an answer.
     """
 
-    def __init__(
-        self, states: GivesHiddenStates | None, model: str, depths: Sequence[float], most_tokens: int = 256
-    ) -> None:
-        if states is None:
+    def __init__(self, services: Services, model: str, settings: ProbeSettings) -> None:
+        if services.states is None:
             raise UserError("a probe needs hidden states, and nobody gives any here")
-        self.states, self.model, self.most = states, model, most_tokens
+        self.states, self.model = services.states, model
+        self.most = settings.read_tokens or services.config.learner.max_new_tokens
         self.chat = load_chat(model)
         count = load_config(model).get_text_config().num_hidden_layers
-        self.layers = sorted({max(1, round(depth * count)) for depth in depths})
+        self.layers = sorted({max(1, round(depth * count)) for depth in settings.layers})
         self.role: str | None = None
         self.generator: Generator | None = None
         self._version = -1

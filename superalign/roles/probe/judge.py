@@ -51,7 +51,7 @@ class ProbeJudge:
         self.policy, self.threshold = policy_named(settings.policy, "judge.policy"), 0.5
         if COMPLIES not in self.policy.dimensions:
             raise UserError(f"judge.policy={settings.policy} has no dimension {COMPLIES!r}, by which outcomes are told")
-        self._features = Features(services.states, model, settings.layers, settings.read_tokens)
+        self._features = Features(services, model, settings)
         rows = read_judged_dimensions(labels, "judge.labels", self.policy)
         share = settings.held_share if config.evaluation.labels is None else 0.0
         self.held_labels = [row for row in rows if content_share("judge", row.prompt) < share]
