@@ -9,6 +9,7 @@ from unittest import mock
 
 import torch
 from datasets import Dataset
+from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from superalign.config.sections import LoraConfig
@@ -76,6 +77,7 @@ class BareTRL:
                 processing_class=self._tokenizer,
                 optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)),
             )
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
         self._policy.delete_adapter("ref")  # as what TRL puts in place of the forward, made anew for each trainer
         del self._policy.get_base_model().forward
