@@ -243,7 +243,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="a model reference: a folder, hub:OWNER/NAME, ...")
     parser.add_argument("--prompts", nargs="+", type=Path, default=[REQUESTS], metavar="FILE", help="JSON lines")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="8 requests, 24 answers judged, 4 pairs")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     given = parser.parse_args()

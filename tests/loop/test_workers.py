@@ -76,6 +76,20 @@ def test_number_format_micro_batches_and_anchors_are_those_of_the_settings(tmp_p
     assert {(model.dtype, model.micro_batch) for model in trainer._models.values()} == {(torch.bfloat16, 3)}
 
 
+@pytest.mark.parametrize(("backend", "who"), [("hf", "generator"), ("vllm", "trainer")])
+def test_hidden_states_are_the_engine_s_or_where_that_has_none_the_trainer_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, who: str
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("superalign.loop.workers.spawn_generator", lambda *_: Scripted())
+    monkeypatch.setattr("superalign.loop.workers.make_judge", lambda config, generator, states: given.append(states))
+    monkeypatch.setattr("superalign.loop.workers.build_set", lambda *_: None)
+    settings = load([*SMALL, "model=testbed-small", f"generator={backend}", "cluster=inline"])
+    with RunWriter.create_or_resume(settings.model_dump(), tmp_path, "tried", Console(file=io.StringIO())) as run:
+        made = Workers.make(settings, run, InlineCluster())
+    assert given == [getattr(made, who)]
+
+
 def test_before_anything_is_trained_a_run_says_and_keeps_what_it_understood_of_its_data(tmp_path: Path) -> None:
     rows = [{"prompt": f"how do i fold boat {n}?", "kind": "safe" if n % 2 else "unsafe"} for n in range(40)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"kind": "safe"}]))
