@@ -13,6 +13,7 @@ from superalign.models.openings import is_large, pieces
 from superalign.training import distributed
 from superalign.training.base import Rows
 from superalign.training.micro_batching import in_parts
+from superalign.training.packing import packed_logps
 
 
 def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, torch.Tensor]:
@@ -31,8 +32,8 @@ def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, t
 def token_logps(model: Any, inputs: dict[str, torch.Tensor], apart: bool = True) -> torch.Tensor:
     """Log-probability of each token of the completions, zero elsewhere; [rows, longest - 1].
 
-    On a CPU a large model runs rows of like length together, unless these must not be taken `apart`, and its output
-    head at the completions alone; on a GPU TRL sees to the latter.
+    On a CPU a large model reads a prompt that rows share once and runs rows of like length together, unless rows must
+    not be taken `apart`, and its output head at the completions alone; on a GPU TRL sees to the latter.
     """
     ids, attention, mask = (
         distributed.share(inputs[name]) for name in ("input_ids", "attention_mask", "completion_mask")
@@ -41,7 +42,7 @@ def token_logps(model: Any, inputs: dict[str, torch.Tensor], apart: bool = True)
     if ids.device.type == "cpu" and is_large(model.get_base_model()):
         run = partial(_at_completions, model)
         if apart and distributed.count() == 1:  # workers that share a model must run it equally often
-            run = partial(_by_length, model, run)
+            run = partial(_in_texts, model, partial(_by_length, model, run))
     return distributed.whole(torch.cat(in_parts(model, run, ids, attention, mask)), len(inputs["input_ids"]))
 
 
@@ -76,6 +77,20 @@ def _at_completions(model: Any, ids: torch.Tensor, attention: torch.Tensor, mask
         handle.remove()
     logps: torch.Tensor = output.log_probs.new_zeros(chosen.shape).masked_scatter(chosen, output.log_probs)
     return logps
+
+
+def _in_texts(
+    model: Any, run: Callable[..., torch.Tensor], ids: torch.Tensor, attention: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """As of `token_logps`: rows with a prompt in common as one text, and the others by `run`."""
+    found = packed_logps(model, ids, attention, mask)
+    if found is None:
+        return run(ids, attention, mask)
+    logps, packed = found
+    rest = sorted(set(range(len(ids))) - set(packed))
+    if not rest:
+        return logps
+    return logps.index_copy(0, torch.tensor(rest), run(ids[rest], attention[rest], mask[rest]).to(logps.dtype))
 
 
 def _by_length(

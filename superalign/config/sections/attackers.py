@@ -79,8 +79,8 @@ class FileAttackerConfig(MixingAttackerConfig):
 
     attacks: str | None = Field(
         None,
-        description="must be given: file, folder or hub:NAME of attacks: columns plain and adversarial, also kind, tactic and "
-        "category; WildJailbreak as it is",
+        description="must be given: file, folder or hub:NAME of attacks: columns plain and adversarial, also kind, "
+        "tactic and category; WildJailbreak as it is",
     )
 
 

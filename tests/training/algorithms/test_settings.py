@@ -23,6 +23,7 @@ ELSEWHERE = {
     "iterations": "how many phases a round has",
     "anchors": "how many answers are kept",
     "revise": "whether answers are revised",
+    "contrast": "whether accepted answers get a contrast",
     "reward": "who gives the rewards",
 }
 SAMPLING = {"temperature": "at which answers are sampled; a loss on pairs or single answers has no policy that acts"}
