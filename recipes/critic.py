@@ -99,6 +99,7 @@ def play(
     row |= examine(config, run, workers, initial) | {
         "judge": workers.judge.name,
         "simulated_expert": workers.expert.simulated,
+        "unread": workers.unread(),
     }
     with run.stage("sync"):
         workers.save(folder)

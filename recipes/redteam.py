@@ -30,6 +30,7 @@ from superalign.evaluation.vulnerabilities import (
 from superalign.loop.attacker_phase import failures, train_attacker
 from superalign.loop.guards import roll_back
 from superalign.loop.rounds import RoundRow, build_workers, finish, open_run, run_rounds
+from superalign.loop.warm_start import warm_start
 from superalign.loop.workers import Workers, stage_seed
 from superalign.models import same_model
 from superalign.planning import workloads
@@ -69,14 +70,15 @@ def attack(run: RunWriter, workers: Workers, number: int) -> tuple[list[Case], l
 
 
 def fixed(run: RunWriter, workers: Workers) -> tuple[list[Case], list[str], RoundRow]:
-    """Round 0: attacks that nobody trained, on the same kind of requests."""
+    """Round 0: what is learned beforehand, and attacks that nobody trained, on the same kind of requests."""
     config = workers.config
+    learned = warm_start(run, workers, stage_seed(config.seed, 0))
     families = ("plain", *config.attacker.families, *config.evaluation.heldout_families)
     seeds = draw_seeds(workers.train_seeds, FIXED_SEEDS * config.attacker.seeds, 1, config.seed)
     queries = apply_families(seeds, 0, families, config.plugin)
     with run.stage("respond"):
         responses = workers.learner.respond(queries, seed=0, samples=1, temperature=0.0)
-    return list(zip(queries, responses, strict=True)), [""] * len(queries), {}
+    return list(zip(queries, responses, strict=True)), [""] * len(queries), learned
 
 
 def measured(config: Config, tries: list[Attempt]) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def play(config: Config, run: RunWriter, workers: Workers, number: int, folder: 
         "metrics": reported(measured(config, tries), check),
         "counts": {"attacks": len(tries)} | ({} if check.withheld else {"unique_successes": sum(unique(every))}),
         "train": learned,
+        "unread": workers.unread(),
         "judge": named(workers.judge, "rewards the attacker"),
         "judge_check": check.to_row(),
         "tables": [] if check.withheld else found,

@@ -110,6 +110,7 @@ def play(
         "metrics": metrics,
         "measured_on": found.measured_on,
         "judge": named(workers.judge, "chose what was learned"),
+        "unread": workers.unread(),
         "judge_check": found.judge.to_row() if found.judge else None,
         **real.to_row(),
         **done,
