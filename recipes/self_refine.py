@@ -121,7 +121,7 @@ def play(
 
 def main(config: Config) -> int:
     """Run the recipe; 0 when the run is complete, 3 when the learner learned nothing."""
-    constitution = Constitution.read(config.refine.constitution)
+    constitution = Constitution.of(config)
     with open_run(config, Plan(config.rounds, STAGES)) as run:
         if run is None:
             return 0

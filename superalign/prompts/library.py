@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from superalign.errors import UserError
 from superalign.prompts import multi_turn
 from superalign.prompts.asks import Ask, Data, Demonstration, Messages, fill
 from superalign.prompts.policy import ACCEPTABLE
@@ -123,9 +124,15 @@ class Prompts(Data):
         """What is asked about a dimension.
 
         Raises:
-            KeyError: these prompts ask nothing about it.
+            UserError: these prompts ask nothing about it.
         """
-        return self.judge.get(dimension) or self.judge[DEFAULT]
+        found = self.judge.get(dimension) or self.judge.get(DEFAULT)
+        if found is None:
+            raise UserError(
+                f"prompts={self.name} ask nothing about {dimension!r}, a dimension of the policy: give them "
+                f"judge.{dimension} or judge.{DEFAULT}, or use critic=probe or policy=acceptable"
+            )
+        return found
 
     def judge_messages(
         self, query: str, answer: str, dimension: str = ACCEPTABLE, question: str = "", yes: str = "yes", no: str = "no"

@@ -76,7 +76,7 @@ class RefineConfig(Section):
     constitution: str | None = Field(
         None,
         description="text file with a principle on each line, one of which each critique goes by; "
-        "null: the one that ships (conf/constitution.txt)",
+        "null: the principles of the policy, or where it has none the file that ships (conf/constitution.txt)",
     )
     method: Literal["sft", "dpo"] = Field(
         "dpo", description="how revisions are learned: imitated, or preferred to the first answer"

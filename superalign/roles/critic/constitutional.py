@@ -9,7 +9,7 @@ from pathlib import Path
 
 from superalign.config.paths import conf_dir
 from superalign.config.schema import Config
-from superalign.config.texts import prompts_of
+from superalign.config.texts import policy_of, prompts_of
 from superalign.errors import UserError
 from superalign.generation.base import GenerationRequest, Generator
 from superalign.models import load_chat
@@ -24,6 +24,16 @@ class Constitution:
     """Principles by which answers are criticised."""
 
     principles: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: Config) -> Constitution:
+        """The principles of `refine.constitution`, else those of the policy, else those that ship.
+
+        Raises:
+            UserError: as `read`.
+        """
+        principles = policy_of(config).principles
+        return cls.read(config.refine.constitution) if config.refine.constitution or not principles else cls(principles)
 
     @classmethod
     def read(cls, path: str | None) -> Constitution:

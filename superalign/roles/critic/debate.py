@@ -14,7 +14,7 @@ from superalign.prompts.asks import Messages
 from superalign.prompts.library import Prompts
 from superalign.records import content_id
 from superalign.roles.critic.generative import GenerativeCritic
-from superalign.roles.protocols import Services
+from superalign.roles.protocols import ACCEPTABLE, Services
 
 SIDES = ("For", "Against")
 
@@ -26,6 +26,11 @@ class DebateCritic(GenerativeCritic):
         super().__init__(settings, services)
         self._argued: dict[tuple[str, str, str], str] = {}
         self._version = -1
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Sides argue about the whole, whatever the policy is."""
+        return (ACCEPTABLE,)
 
     def argues(self, query: str, response: str) -> tuple[str, ...]:
         """The verdict words of the sides that argue about a response."""

@@ -10,13 +10,15 @@ from typing import Any
 
 from superalign.config.sections import AdapterCriticConfig
 from superalign.config.texts import policy_of, prompts_of
+from superalign.experts.items import Item
 from superalign.feedback.synthetic_flaws import planted_flaws
 from superalign.generation.base import GenerationRequest
 from superalign.models import load_chat
 from superalign.prompts.asks import Messages
 from superalign.prompts.reading import Reading, Unread
+from superalign.records import ExpertLabel
 from superalign.roles.critic import critique_rl
-from superalign.roles.critic.composition import Labelled
+from superalign.roles.critic.composition import Labelled, told
 from superalign.roles.critic.uncertainty import Ask, as_asked, asks
 from superalign.roles.critic.yes_no import sigmoid, yes_no_log_odds
 from superalign.roles.protocols import ACCEPTABLE, CriticBatch, Pair, Point, Score, Scorer, Services
@@ -51,9 +53,15 @@ class GenerativeCritic:
             yield _Asked(self, ask)
 
     def ask_points(self, points: Sequence[Point], ask: Ask) -> list[Score]:
-        """`score_points` with the question put as `ask` does."""
-        logits = self._point_logits([(p.query, p.response) for p in points], self.role, ask)
-        return [Score({ACCEPTABLE: logit}) for logit in logits]
+        """`score_points` with the questions put as `ask` does."""
+        texts = [(p.query, p.response) for p in points]
+        odds = {name: self._point_logits(texts, self.role, ask, name) for name in self.dimensions}
+        return [Score({name: odds[name][i] for name in odds}) for i in range(len(texts))]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What is asked about an answer: each dimension of the policy, or the whole where that is all there is."""
+        return (ACCEPTABLE,) if self.policy.single else tuple(self.policy.dimensions)
 
     def word_probabilities(self, points: Sequence[Point]) -> list[tuple[float, float]]:
         """Of each answer the log-probabilities of the two verdict words as the next token, over all tokens (nats)."""
@@ -121,8 +129,7 @@ class GenerativeCritic:
         rows = [
             row
             for item, label in training
-            for row in self._rows(item.query, item.first, item.second, label.value, 1.0)
-            * (1 if item.id in batch.known else self.config.epochs)
+            for row in self._labelled_rows(item, label) * (1 if item.id in batch.known else self.config.epochs)
         ]
         planted = self._planted(batch.clean, random.Random(f"planted/{seed}"), flaw_count(self.config, len(rows)))
         retained = self._retained(batch.replay, seed)
@@ -165,12 +172,14 @@ class GenerativeCritic:
     def _prepare(self, texts: Sequence[Texts]) -> None:
         """Make at once whatever the messages about these (query, response) texts need."""
 
-    def _point_logits(self, texts: Sequence[Texts], role: str, ask: Ask = as_asked) -> list[float]:
+    def _point_logits(
+        self, texts: Sequence[Texts], role: str, ask: Ask = as_asked, dimension: str = ACCEPTABLE
+    ) -> list[float]:
         unique = list(dict.fromkeys(texts))
         if role == self.role:
             self._prepare(unique)
-        asked = [tuple(self._prompt(ask(self._point_messages(*text, role)))) for text in unique]
-        found = yes_no_log_odds(self.generator, role, asked, self._words(self.prompts.acceptable))
+        asked = [tuple(self._prompt(ask(self._asked(*text, role, dimension)))) for text in unique]
+        found = yes_no_log_odds(self.generator, role, asked, self._words(self.prompts.judge_ask(dimension).words))
         logit = dict(zip(unique, found, strict=True))
         return [logit[text] for text in texts]
 
@@ -190,13 +199,29 @@ class GenerativeCritic:
         cases = critique_rl.known_verdicts(training, clean, self.config, random.Random(f"coached/{seed}"))
         return critique_rl.train_critiques(self.services, self.config, cases, anchors, seed)
 
-    def _rows(self, query: str, first: str, second: str, value: float, weight: float) -> list[dict[str, Any]]:
+    def _asked(self, query: str, response: str, role: str, dimension: str) -> Messages:
+        """What `role` is asked about one dimension of a response, or about the whole."""
+        if dimension == ACCEPTABLE:
+            return self._point_messages(query, response, role)
+        d = self.policy.dimensions[dimension]
+        return self.prompts.judge_messages(query, response, dimension, d.question, d.if_yes, d.if_no)
+
+    def _labelled_rows(self, item: Item, label: ExpertLabel) -> list[dict[str, Any]]:
+        """Training rows of one label: of a single answer, of each dimension that the label tells."""
+        if item.second or self.dimensions == (ACCEPTABLE,):
+            return self._rows(item.query, item.first, item.second, label.value, 1.0)
+        answers = told(self.policy, item, label)
+        return [row for name, y in answers.items() for row in self._rows(item.query, item.first, "", y, 1.0, name)]
+
+    def _rows(
+        self, query: str, first: str, second: str, value: float, weight: float, dimension: str = ACCEPTABLE
+    ) -> list[dict[str, Any]]:
         """Training rows of one label: the verdict word behind the prompt; pairs in both orders; ties teach nothing."""
-        if value == 0.5:
+        if value == 0.5 or not (second or dimension in self.dimensions):
             return []
         if not second:
-            prompt, word = self._point_messages(query, first, self.role), self.prompts.acceptable[value < 0.5]
-            return [self._row(prompt, word, weight)]
+            word = self.prompts.judge_ask(dimension).words[value < 0.5]
+            return [self._row(self._asked(query, first, self.role, dimension), word, weight)]
         orders, words = ((first, second, value), (second, first, 1 - value)), self.prompts.compare.words
         return [self._row(self._pair_messages(query, a, b), words[v < 0.5], weight / 2) for a, b, v in orders]
 
@@ -225,13 +250,16 @@ class GenerativeCritic:
         """
         count = min(self.config.retention_rows, len(fresh))
         chosen = random.Random(f"rehearsed/{seed}").sample(list(fresh), count)
-        now, before = self._point_logits(chosen, self.role), self._point_logits(chosen, FROZEN)
-        return [
-            row
-            for (query, response), x, y in zip(chosen, now, before, strict=True)
-            if (x > 0) == (y > 0)
-            for row in self._rows(query, response, "", float(y > 0), math.tanh(y / 2) ** 2 / 2)
-        ]
+        rows = []
+        for name in self.dimensions:
+            now, before = (self._point_logits(chosen, role, dimension=name) for role in (self.role, FROZEN))
+            rows += [
+                row
+                for (query, response), x, y in zip(chosen, now, before, strict=True)
+                if (x > 0) == (y > 0)
+                for row in self._rows(query, response, "", float(y > 0), math.tanh(y / 2) ** 2 / 2, name)
+            ]
+        return rows
 
 
 class _Asked:

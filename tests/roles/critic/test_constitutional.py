@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.config.texts import prompts_of_testbed
+from superalign.config.texts import policy_named, prompts_of_testbed
 from superalign.errors import UserError
 from superalign.roles.critic.constitutional import Constitution, SelfCritic
 from tests.roles.parts import Scripted, config, query, response
@@ -47,3 +47,9 @@ def test_the_untrained_model_is_asked_by_the_principle() -> None:
     assert all(
         role == "judge" and f"{PROMPTS.judge_ask().system} Be kind." in prompt for role, prompt in generator.asked
     )
+
+
+def test_without_a_file_the_principles_are_those_of_the_policy_if_it_has_any() -> None:
+    assert Constitution.of(config()) == Constitution.read(None)
+    safety = Constitution.of(config(policy="safety"))
+    assert safety.principles == policy_named("safety").principles != ()
