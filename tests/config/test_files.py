@@ -156,7 +156,7 @@ def test_templates_hold_no_default() -> None:
 
 def test_the_templates_fit_what_they_are_for() -> None:
     cpu, gpu, eight = (load([f"{name}.yaml"]) for name in ("chat_cpu", "chat_gpu", "chat_8gpu"))
-    assert cpu.generator.backend == "hf" and cpu.generator.dtype == "float32"
+    assert cpu.generator.backend == "hf" and cpu.generator.dtype == "auto"
     assert cpu.learner.max_new_tokens < gpu.learner.max_new_tokens <= eight.learner.max_new_tokens
     for config in (gpu, eight):
         assert config.generator.backend == "vllm" and config.generator.dtype == config.trainer.dtype == "bfloat16"
@@ -166,9 +166,10 @@ def test_the_templates_fit_what_they_are_for() -> None:
 
 def test_the_template_of_the_real_demo_is_that_of_a_hub_model_on_a_cpu_with_another_model_and_data() -> None:
     demo, hub = (load([f"{name}.yaml"]).model_dump() for name in ("real_cpu", "chat_cpu"))
-    own = {"model": ["fetched:smollm2"], "data": ["seeds"], "cluster": ["threads"], "expert": ["source"], "rounds": [2]}
+    own = {"model": ["fetched:smollm2"], "data": ["seeds"], "cluster": ["threads"], "expert": ["source"]}
+    own |= {"trainer": ["micro_batch"], "rounds": [2]}
     assert {key for key in demo if demo[key] != hub[key]} == set(own)
-    for section in ("data", "cluster", "expert"):
+    for section in ("data", "cluster", "expert", "trainer"):
         assert [key for key in demo[section] if demo[section][key] != hub[section][key]] == own[section]
 
 
