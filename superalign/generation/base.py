@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from superalign.errors import UserError
 from superalign.models.lengths import check_length
+from superalign.models.states import GivesHiddenStates
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 Tensors = dict[str, Any]
 """An adapter: numpy arrays keyed as by peft's `get_peft_model_state_dict`."""
@@ -53,7 +53,7 @@ class Generation:
     version: int
 
 
-class Generator(Protocol):
+class Generator(GivesHiddenStates, Protocol):
     """A pool that serves several roles, each a versioned adapter on a frozen base."""
 
     def generate(self, requests: Sequence[GenerationRequest], seed: int) -> list[Generation]:
@@ -66,30 +66,6 @@ class Generator(Protocol):
         self, role: str | None, prompts: Sequence[tuple[int, ...]], completions: Sequence[tuple[int, ...]]
     ) -> list[list[float]]:
         """Log-probability of every token of each completion; role None is the frozen base without an adapter."""
-
-    def hidden_states(
-        self,
-        model: str,
-        prompts: Sequence[tuple[int, ...]],
-        completions: Sequence[tuple[int, ...]],
-        layers: Sequence[int],
-        role: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Hidden states of each text under a frozen model, or under the served adapter of a role of that model.
-
-        Args:
-            model: its reference; a model that is not served is loaded when it is first asked for, and kept.
-            prompts, completions: token ids; a prompt has one at least.
-            layers: indices into transformers' hidden states: 0 are the embeddings.
-            role: whose adapter.
-
-        Returns:
-            [texts, 3, layers, width]: at the last token of the prompt, at the last of the completion (of the prompt
-            where the completion is empty), and the mean over the completion's tokens.
-
-        Raises:
-            UserError: the model has no such layer, a text does not fit its context, or the backend has no states.
-        """
 
     def load_adapter(self, role: str, tensors: Tensors, version: int) -> int:
         """Serve the role with this adapter from now on; returns the version acknowledged."""

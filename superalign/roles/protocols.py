@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, runt
 from superalign.config.schema import Config
 from superalign.experts.items import Item
 from superalign.generation.base import Generator
+from superalign.models.states import GivesHiddenStates as GivesHiddenStates
 from superalign.prompts.policy import ACCEPTABLE as ACCEPTABLE
 from superalign.prompts.reading import Unread
 from superalign.records import ExpertLabel, Query, Response, Seed
@@ -22,8 +23,7 @@ from superalign.stats.labelled_set import Probe
 from superalign.training.base import Trainer
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 Case = tuple[Query, Response]
 Outcome = Literal["full", "partial", "refusal", "garbled"]
@@ -64,21 +64,6 @@ class Score:
         """From probabilities by dimension, which are kept away from 0 and 1 by 1e-6."""
         clipped = {name: min(max(p, 1e-6), 1 - 1e-6) for name, p in probability.items()}
         return cls({name: math.log(p / (1 - p)) for name, p in clipped.items()})
-
-
-class GivesHiddenStates(Protocol):
-    """A generator or a trainer: whoever can tell what a model makes of a text inside."""
-
-    @abstractmethod
-    def hidden_states(
-        self,
-        model: str,
-        prompts: Sequence[tuple[int, ...]],
-        completions: Sequence[tuple[int, ...]],
-        layers: Sequence[int],
-        role: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Of each text, [texts, 3, layers, width]; see `superalign.generation.base.Generator.hidden_states`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from pydantic import BaseModel
 
 from superalign.config.sections import Section
+from superalign.models.states import GivesHiddenStates
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
 ADAPTER = "adapter_model.safetensors"  # of a role that is saved, as plain peft calls it
 Rows = Sequence[dict[str, Any]]
@@ -49,7 +49,7 @@ class SupportsSleep(Protocol):
         """Leave it."""
 
 
-class Trainer(Protocol):
+class Trainer(GivesHiddenStates, Protocol):
     """Trains one role's adapter at a time; knows nothing of what the roles are."""
 
     def train(
@@ -60,17 +60,6 @@ class Trainer(Protocol):
 
     def mismatch(self, role: str, rows: Rows) -> float:
         """KL per token (nats) between who generated the recorded rows and the trainer's weights of the role."""
-        ...
-
-    def hidden_states(
-        self,
-        model: str,
-        prompts: Sequence[tuple[int, ...]],
-        completions: Sequence[tuple[int, ...]],
-        layers: Sequence[int],
-        role: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Hidden states of texts under a frozen model or a role, [texts, 3, layers, width]; as an engine's."""
         ...
 
     def adapter(self, role: str) -> dict[str, np.ndarray[Any, Any]]:

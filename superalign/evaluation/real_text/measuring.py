@@ -22,7 +22,6 @@ from superalign.stats.perplexity import perplexity, perplexity_ratio
 ALL: Final = "all"
 """What stands for the name of a set where the requests of all sets are taken together."""
 CHANGE, RATIO, CORRECTED = "_change", "_ratio", "_corrected"
-PERPLEXITY: Final = "perplexity_"
 COMPLIANCE: Final = "compliance_"
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PairLoss = Callable[..., "torch.Tensor"]
 LossName = Literal["cdpo", "dpo", "rdpo", "ropo", "drdpo", "ipo"]
-READS_LABELS = ("cdpo", "rdpo", "drdpo", "ipo")  # the others take every label as certain
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "q", "w")
 
 
