@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from superalign.errors import UserError
 from superalign.models.lengths import check_length
 from superalign.models.states import GivesHiddenStates
-
-if TYPE_CHECKING:
-    pass
 
 Tensors = dict[str, Any]
 """An adapter: numpy arrays keyed as by peft's `get_peft_model_state_dict`."""

@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from superalign.config.schema import Config
 from superalign.experts.items import Item
@@ -21,9 +21,6 @@ from superalign.prompts.reading import Unread
 from superalign.records import ExpertLabel, Query, Response, Seed
 from superalign.stats.labelled_set import Probe
 from superalign.training.base import Trainer
-
-if TYPE_CHECKING:
-    pass
 
 Case = tuple[Query, Response]
 Outcome = Literal["full", "partial", "refusal", "garbled"]
