@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 COMMAND: Final = (sys.executable, "-m", "superalign.commands.main", "train")
 NAME: Final = "run.name="
-LEAVE_S: Final = 60.0  # for which an interrupted run may go on
+LEAVE_S: Final = (10.0, 50.0)  # for which a run may go on after the first interruption, and after the second
 COLUMNS: Final = 6  # of figures
 
 
@@ -64,17 +66,22 @@ class _Processes:
         return code
 
     def stop(self) -> None:
-        """Interrupt those that go on; whoever takes too long to leave is killed."""
+        """Interrupt those that go on, twice if need be; whoever takes too long to leave is killed.
+
+        Python misses an interruption that comes between its last look for one and a call that waits.
+        """
         with self.lock:
             self.stopped = True
             going = list(self.running.values())
+        for patience in LEAVE_S:
+            until = time.monotonic() + patience
+            for process in going:
+                process.send_signal(signal.SIGINT)
+            for process in going:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
         for process in going:
-            process.send_signal(signal.SIGINT)
-        for process in going:
-            try:
-                process.wait(LEAVE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.kill()
 
 
 def run_all(runs: Mapping[str, Sequence[str]], jobs: int) -> int:
