@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from superalign.feedback.escalation import shared
 from superalign.loop.critic_phase import Feedback, critique_and_revise
 from superalign.loop.delayed_labels import delayed_labels
 from superalign.loop.workers import Workers
-from superalign.records import ExpertLabel, Judgement, Query
+from superalign.records import ExpertLabel, Judgement, Preference, Query
+from superalign.roles.critic.verdicts import ResponsePair
 from superalign.roles.curated import votes as curated_votes
 from superalign.roles.expert import ExpertLabels
 from superalign.store.folder import RunFolder
-from superalign.training.batch import TrainingBatch, fuse_preferences
+from superalign.training.batch import TrainingBatch, balanced, fuse_preferences
 
 SUMMED = ("generated_tokens", "trained_tokens", "seconds")  # over the phases of a round
 
@@ -48,13 +49,25 @@ def fuse(
     votes = critic.votes([*shared(labels.fresh, before, feedback.responses), *curated])
     earlier = delayed_labels(run, labels.all, votes, number)
     judged = without_double_counting(judged, before, votes)
-    preferences = fuse_preferences(pairs + earlier.pairs, judged + earlier.judged, votes, errors)
+    preferences = _preferences(workers, pairs + earlier.pairs, judged + earlier.judged, votes, errors)
     cases = feedback.everything if algorithm.learns_from == "responses" else []
     points = [] if workers.reward else critic.judge_points(cases, seed)
     points = without_double_counting(points, before, votes)
     if algorithm.learns_from == "responses" and not algorithm.on_policy:
         cases, points = cases + earlier.cases, points + earlier.points
     return TrainingBatch(preferences, workers.score(cases, points, votes, errors))
+
+
+def _preferences(
+    workers: Workers,
+    pairs: Sequence[ResponsePair],
+    judged: Sequence[Judgement],
+    votes: Sequence[ExpertLabel],
+    errors: Mapping[str, float],
+) -> list[Preference]:
+    """Critic and experts fused on pairs, in balance where the settings say so."""
+    found = fuse_preferences(pairs, judged, votes, errors)
+    return balanced(found, [query for query, *_ in pairs]) if workers.config.learner.balance else found
 
 
 def without_double_counting(
@@ -87,5 +100,5 @@ def _fresh_batch(workers: Workers, queries: Sequence[Query], seed: int) -> tuple
     cases, points = feedback.everything, feedback.every_point
     tokens = float(sum(len(response.token_ids) for _, response in cases))
     pairs = feedback.pairs if workers.algorithm.learns_from == "pairs" else []
-    preferences = fuse_preferences(pairs, workers.critic.label_pairs(pairs, seed), [], {})
+    preferences = _preferences(workers, pairs, workers.critic.label_pairs(pairs, seed), [], {})
     return TrainingBatch(preferences, workers.score(cases, points, [], {})), tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ BAR: Final = 12  # cells
 RECENT: Final = 5  # rounds that tell how long the next ones take
 TELLING: Final = 0.1  # of the first round, from which on it tells how long rounds take
 SOON_S: Final = 2.0  # before which nothing is told from a share
+QUIET_S: Final = 60.0  # after which a line tells where the run is, off a terminal
+WIDEST: Final = 240  # cells of such a line
 log = logging.getLogger("superalign.run")
 
 
@@ -57,14 +60,18 @@ class RunProgress:
         self._live: Live | None = None
         self._write = progress.to_file(log_dir / "driver.log") if log_dir else None
         progress.tell_to(self._keep)
+        self._said, self._closed = time.monotonic(), threading.Event()
         if self.console.is_terminal:
             self._spinner = Spinner("dots")
             self._live = Live(get_renderable=self._shown, console=self.console, transient=True, refresh_per_second=5)
             self._live.start()
+        else:
+            threading.Thread(target=self._tell_regularly, name="progress", daemon=True).start()
 
     def say(self, line: str, on_terminal: str | None = None) -> None:
         """Tell the person and the log one line; on a terminal another, if there is one."""
         log.info(line)
+        self._said = time.monotonic()
         if self._live:
             self._live.console.print(on_terminal or line, markup=False, highlight=False)
         else:  # a line stays one line: who reads it may search it
@@ -103,6 +110,7 @@ class RunProgress:
     def close(self) -> None:
         """Leave the terminal as it was."""
         progress.tell_to(None)
+        self._closed.set()
         for path in self._log_dir.glob(f"*{progress.SUFFIX}") if self._log_dir else ():
             path.unlink(missing_ok=True)
         if self._live is not None:
@@ -127,6 +135,12 @@ class RunProgress:
             if cell_len(told := " · ".join(parts)) <= width:
                 return told
         return told[: max(0, width - 1)] + "…"
+
+    def _tell_regularly(self) -> None:
+        """Say where the run is whenever nothing has been said for a while."""
+        while not self._closed.wait(max(0.0, self._said + QUIET_S - time.monotonic())):
+            if time.monotonic() >= self._said + QUIET_S:
+                self.say(self.line(WIDEST))
 
     def _shown(self) -> RenderableType:
         # The spinner takes two cells; the last column stays free, where some terminals wrap already.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from superalign.prompts import library
@@ -82,3 +83,20 @@ def fuse_preferences(
         chosen, rejected = (first, second) if label.chosen_first else (second, first)
         out.append(preference(query, chosen, rejected, label.q, label.w, label.source))
     return out
+
+
+def balanced(preferences: Sequence[Preference], queries: Iterable[Query]) -> list[Preference]:
+    """The preferences with weights that add up to the same on harmful and on harmless requests, and to the same in all.
+
+    As they are where they are all on requests of one kind.
+
+    Args:
+        preferences: of a round.
+        queries: at least those that they are on.
+    """
+    kinds = {query.id: query.kind for query in queries}
+    sums = Counter[str]()
+    for each in preferences:
+        sums[kinds[each.query_id]] += each.w
+    fair = sums.total() / max(len(sums), 1)
+    return [replace(each, w=each.w * fair / sums[kinds[each.query_id]]) for each in preferences]

@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,22 @@ import numpy as np
 from ablations import told
 from real_data import prepare
 
+WRITES = ["attacker.max_new_tokens=160"]
+LEARNS = [
+    *WRITES,
+    "attacker.demonstrations={demonstrations}",
+    "attacker.demonstration_rows=32",
+    "attacker.learning_rate=2e-4",
+    "attacker.batch_size=4",
+]
 ARMS: dict[str, list[str]] = {
-    "full": [],
+    "full": LEARNS,
     "no attacker": ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.families=[]"],
-    "frozen attacker": ["attacker=few_shot"],
+    "frozen attacker": ["attacker=few_shot", *WRITES],
     "people's attacks": ["attacker=file", "attacker.attacks={demonstrations}"],
-    "shuffled verdicts": ["critic.verdicts=shuffled"],
-    "no curated labels": ["expert.curated=null"],
-    "one head": ["policy=acceptable"],
+    "shuffled verdicts": [*LEARNS, "critic.verdicts=shuffled"],
+    "no curated labels": [*LEARNS, "expert.curated=null"],
+    "one head": [*LEARNS, "policy=acceptable"],
 }
 REQUESTS = ("adversarial", "plain", "optimised", "lookalikes", "xstest", "instructions")
 FIGURES = {
@@ -43,6 +52,10 @@ FIGURES = {
     "accuracy_sciq": "SciQ",
     "perplexity_texts": "perplexity",
 }
+JUDGE = tuple(
+    f"judge_complies_{what}_{kind}" for what in ("sensitivity", "specificity") for kind in ("harmful", "benign")
+)
+Kept = dict[str, dict[str, Any]]
 
 
 def command(args: argparse.Namespace, files: dict[str, str], arm: str, seed: int) -> list[str]:
@@ -50,15 +63,15 @@ def command(args: argparse.Namespace, files: dict[str, str], arm: str, seed: int
     held = [f"evaluation.requests.{name}={files[f'held_{name}']}" for name in REQUESTS]
     own = [setting.format(**files) for setting in ARMS[arm]]
     return [
-        *(sys.executable, "-m", "superalign.commands.main", "train", str(args.settings)),
+        *(sys.executable, str(Path(__file__).with_name("remembered_states.py")), str(args.out / "states.sqlite")),
+        *("train", str(args.settings)),
         *(f"model={args.model}", f"seed={seed}", f"run.root={args.out / 'runs'}", f"run.name={name_of(arm, seed)}"),
         *(f"data.seeds={files['seeds']}", f"expert.curated={files['critic']}", f"judge.labels={files['judge']}"),
         *("evaluation.judge=probe", f"judge.model={args.judge or args.model}", *held),
         *(f"evaluation.choices.mmlu={files['mmlu']}", f"evaluation.choices.sciq={files['sciq']}"),
         f"evaluation.texts.texts={files['texts']}",
-        *(("attacker.demonstrations=" + files["demonstrations"],) if "attacker=" not in " ".join(own) else ()),
-        *args.set,
         *own,
+        *args.set,
     ]
 
 
@@ -67,23 +80,43 @@ def name_of(arm: str, seed: int) -> str:
     return f"{arm.replace(' ', '_').replace(chr(39), '')}-{seed}"
 
 
-def run(args: argparse.Namespace, files: dict[str, str], arm: str, seed: int) -> dict[str, Any]:
-    """The summary of a run, made or finished if it is not complete."""
-    summary = args.out / "runs" / name_of(arm, seed) / "summary.json"
+def budget(args: argparse.Namespace, arm: str) -> list[str]:
+    """What a run's figures depend on beside model, data and seed."""
+    return [*args.settings.read_text(encoding="utf-8").splitlines(), *ARMS[arm], *args.set]
+
+
+def run(args: argparse.Namespace, files: dict[str, str], kept: Kept, arm: str, seed: int) -> dict[str, Any]:
+    """The final figures of a run, made or finished if it is not complete and nothing is kept of it."""
+    name = name_of(arm, seed)
+    summary, known = args.out / "runs" / name / "summary.json", kept.get(name)
+    if known and known["budget"] == budget(args, arm):
+        return known
     if not summary.is_file():
         status = subprocess.run(command(args, files, arm, seed)).returncode
         if status not in (0, 3):  # 3: complete, but the learner learned nothing
-            raise SystemExit(f"{name_of(arm, seed)} ended with {status}")
-    found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+            raise SystemExit(f"{name} ended with {status}")
+    metrics = json.loads(summary.read_text(encoding="utf-8"))["metrics"]
+    ends = {figure: {end: metrics[figure][end]["value"] for end in ("first", "last")} for figure in shown(metrics)}
+    return {"budget": budget(args, arm), "nothing_learned": status_of(summary), "ends": ends}
+
+
+def shown(metrics: Mapping[str, Any]) -> list[str]:
+    """Which figures are kept."""
+    return [figure for figure in (*FIGURES, *JUDGE) if figure in metrics]
+
+
+def status_of(summary: Path) -> str | None:
+    """Why the run learned nothing, if it did not."""
+    found: str | None = json.loads(summary.read_text(encoding="utf-8")).get("nothing_learned")
     return found
 
 
-def cell(summaries: list[dict[str, Any]], figure: str) -> str:
+def cell(runs: list[dict[str, Any]], figure: str) -> str:
     """First and last value over seeds, and the change."""
-    pairs = [s["metrics"][figure] for s in summaries if figure in s.get("metrics", {})]
+    pairs = [run["ends"][figure] for run in runs if figure in run["ends"]]
     if not pairs:
         return "-"
-    first, last = ([pair[end]["value"] for pair in pairs] for end in ("first", "last"))
+    first, last = ([pair[end] for pair in pairs] for end in ("first", "last"))
     if figure.startswith("perplexity"):
         return f"{np.mean(first):.2f} -> {np.mean(last):.2f}"
     change = [b - a for a, b in zip(first, last, strict=True)]
@@ -100,10 +133,18 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("real_selfplay.yaml"))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--kept", type=Path, help="file of figures of earlier runs, which are read and added to")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of all runs")
     args = parser.parse_args()
     files = prepare(args.data, args.out / "data")
-    made = {arm: [run(args, files, arm, seed) for seed in args.seeds] for arm in args.arms}
+    kept: Kept = json.loads(args.kept.read_text(encoding="utf-8")) if args.kept and args.kept.is_file() else {}
+    made: dict[str, list[dict[str, Any]]] = {arm: [] for arm in args.arms}
+    for seed in args.seeds:  # all arms of a seed before the next
+        for arm, runs in made.items():
+            runs.append(run(args, files, kept, arm, seed))
+            kept[name_of(arm, seed)] = runs[-1]
+    if args.kept:
+        args.kept.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(f"| {args.model}, seeds {args.seeds} | " + " | ".join(made) + " |")
     print("|---" * (len(made) + 1) + "|")
     for figure, label in FIGURES.items():

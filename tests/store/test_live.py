@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def test_progress_tells_each_round_on_a_terminal_and_off_it(terminal: bool, capl
     shown.close()
     assert "round 1/2  helpful 50 % [40, 60] · 3 s" in out.getvalue()
     assert "round 1: attack" in caplog.messages
+
+
+def test_off_a_terminal_a_line_tells_where_a_long_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "QUIET_S", 0.2)
+    out = io.StringIO()
+    shown = live.RunProgress("demo", Plan(2), Console(file=out, force_terminal=False, width=20))
+    shown.begin(1)
+    shown.stage("evaluate")
+    advance("texts", 30, 40)
+    time.sleep(0.5)
+    shown.say("something else")
+    shown.close()
+    before, after = out.getvalue().split("something else")
+    assert 1 <= before.count("demo · round 1 of 2 · evaluate 30/40 texts") <= 3
+    time.sleep(0.4)
+    assert out.getvalue().split("something else")[1] == after
 
 
 def test_the_first_thing_shown_says_what_is_set_up(now: list[float]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from superalign.records import ExpertLabel, Judgement, Response, content_id
-from superalign.training.batch import fuse_preferences, score_responses
+from superalign.training.batch import balanced, fuse_preferences, preference, score_responses
 from tests.training.algorithms.parts import ASK, said
 
 
@@ -33,3 +33,18 @@ def test_the_likelier_better_answer_of_a_pair_is_chosen() -> None:
     assert (found.chosen[0]["content"], found.rejected[0]["content"]) == ("yes", "no")
     assert found.q == pytest.approx(0.8)
     assert fuse_preferences([(ASK, first, second)], [replace(judged, abstained=True)], [], {}) == []
+
+
+def test_in_balance_declining_and_helping_weigh_the_same_in_all() -> None:
+    harmless = replace(ASK, id="harmless", kind="benign")
+    harmful = replace(ASK, id="harmful", kind="harmful")
+    pairs = [
+        preference(query, said(f"yes {n}"), said(f"no {n}"), 0.9, w, "critic")
+        for n, (query, w) in enumerate(
+            [(harmful, 0.9), (harmful, 0.6), (harmful, 0.5), (harmless, 0.3), (harmless, 0.1)]
+        )
+    ]
+    found = balanced(pairs, [harmful, harmless])
+    assert [each.w for each in found] == pytest.approx([0.54, 0.36, 0.3, 0.9, 0.3])
+    assert [replace(each, w=0.0) for each in found] == [replace(each, w=0.0) for each in pairs]
+    assert balanced(pairs[:3], [harmful]) == pairs[:3] and balanced([], []) == []

@@ -200,6 +200,11 @@ class LearnerConfig(Section):
         description="share of the queries with accepted answers alone to which the learner also says what it would if "
         "the request were not what it is (a refusal of a harmless one), to be told from the accepted answer",
     )
+    balance: bool = Field(
+        False,
+        description="whether preferences on harmful and on harmless requests weigh the same in all, so that declining "
+        "is not learned faster than helping, or helping faster than declining",
+    )
 
     def rate(self, round: int) -> float:
         """The learning rate of a round: it falls, so that later rounds refine what earlier ones found."""
