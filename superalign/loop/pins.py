@@ -20,7 +20,7 @@ from superalign.store.run_lock import FREE_SECTIONS
 
 SPECS: Final = frozenset({"weak", "strong"})  # KIND:MODEL, or KIND:MODEL@LAYER
 DATA: Final = (
-    *("data.seeds", "data.source", "attacker.attacks", "attacker.demonstrations"),
+    *("data.seeds", "data.source", "attacker.attacks", "attacker.demonstrations", "attacker.known"),
     *("evaluation.requests.", "evaluation.choices.", "evaluation.texts."),
 )
 """Settings, or the beginnings of their names, that name data: files, folders or data sets of the hub."""

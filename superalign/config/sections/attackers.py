@@ -62,6 +62,11 @@ class MixingAttackerConfig(AttackerConfig):
         description="whether past opponents are the strongest of every cell of the archive, drawn the more often the "
         "more the learner still fails them; else any, by their first strength",
     )
+    known: str | None = Field(
+        None,
+        description="file, folder or hub:NAME of attacks that are known already (columns as attacker.attacks has "
+        "them): the archive begins with them, so that they are asked among past attacks; null: none",
+    )
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
 
     @model_validator(mode="after")

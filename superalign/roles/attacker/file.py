@@ -11,13 +11,11 @@ from typing import Final
 from superalign.config.sections import FileAttackerConfig
 from superalign.data.attacks import WrittenAttack, read_attacks
 from superalign.errors import UserError
-from superalign.prompts.library import FREE
-from superalign.records import Kind, Query, Seed, content_id
-from superalign.roles.attacker.mixing import MixingAttacker
+from superalign.records import Query, Seed
+from superalign.roles.attacker.mixing import MixingAttacker, known_query, written_query
 from superalign.roles.protocols import AttackFeedback, Services
 
 SETTING: Final = "attacker.attacks"
-GENERAL: Final = "general"  # risk category of attacks without one, as of requests without one
 
 
 class FileAttacker(MixingAttacker):
@@ -54,14 +52,13 @@ class FileAttacker(MixingAttacker):
         for s in seeds:
             if own := self._by_request.get(s.text.strip()):
                 for attack in _turn(own, most, round):
-                    query = _query(attack, s.id, s.kind, s.category, round)
+                    query = written_query(attack, s.id, s.kind, s.category, round)
                     found.setdefault(query.id, query)
             else:
                 lacking[s.kind] += most
         for kind, count in lacking.items():
             for attack in _turn(self._pools.get(kind, []), count, round):
-                own_id = content_id("request", attack.plain or attack.text)
-                query = _query(attack, own_id, attack.kind or "harmful", attack.category or GENERAL, round)
+                query = known_query(attack, round)
                 found.setdefault(query.id, query)
         queries = list(found.values())
         novelty = self.archive.novelty([q.text for q in queries], [q.category for q in queries]).tolist()
@@ -78,8 +75,3 @@ def _turn(attacks: Sequence[WrittenAttack], count: int, round: int) -> list[Writ
     """Those of a round, none twice."""
     start = (round - 1) * count
     return [attacks[(start + place) % len(attacks)] for place in range(min(count, len(attacks)))]
-
-
-def _query(attack: WrittenAttack, seed_id: str, kind: Kind, category: str, round: int) -> Query:
-    identity = content_id("written", seed_id, attack.text)
-    return Query(identity, seed_id, attack.text, kind, category, attack.tactic or FREE, "attacker", round)

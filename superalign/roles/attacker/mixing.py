@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from superalign.attacks.archive import Archive
 from superalign.attacks.families import apply_families, opponents
 from superalign.attacks.reward import attack_strength
 from superalign.config.sections import MixingAttackerConfig
-from superalign.records import Query, Seed
+from superalign.data.attacks import WrittenAttack, read_attacks
+from superalign.prompts.library import FREE
+from superalign.records import Kind, Query, Seed, content_id
 from superalign.roles.protocols import AttackFeedback, Services
+
+KNOWN: Final = "attacker.known"
+UNTRIED: Final = 0.5  # strength of known attacks that were not asked yet
+GENERAL: Final = "general"  # risk category of attacks without one, as of requests without one
 
 
 class MixingAttacker:
-    """Mixes its attacks of now (`rewrite`) with past and static ones, and remembers what became of them."""
+    """Mixes its attacks of now (`rewrite`) with past and static ones, and remembers what became of them.
+
+    Raises:
+        UserError: `attacker.known` cannot be read, lacks a column, or says of an attack neither harmful nor benign.
+    """
 
     def __init__(self, settings: MixingAttackerConfig, services: Services) -> None:
         self.config: Any = settings
         self.plugin = services.config.plugin
         self.archive = Archive()
+        if settings.known:
+            found = [known_query(a, 0) for a in read_attacks(settings.known, services.config.data, KNOWN, kinds=True)]
+            self.archive.add(found, [""] * len(found), [UNTRIED] * len(found))
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
         """Queries of one round: a share `current` of new attacks, `past` of archived ones, the rest static.
@@ -57,6 +70,18 @@ class MixingAttacker:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a committed state."""
         self.archive = Archive.from_rows(state["archive"])
+
+
+def known_query(attack: WrittenAttack, round: int) -> Query:
+    """An attack whose request is no seed."""
+    request = content_id("request", attack.plain or attack.text)
+    return written_query(attack, request, attack.kind or "harmful", attack.category or GENERAL, round)
+
+
+def written_query(attack: WrittenAttack, seed_id: str, kind: Kind, category: str, round: int) -> Query:
+    """An attack that somebody has written, as it is asked."""
+    identity = content_id("written", seed_id, attack.text)
+    return Query(identity, seed_id, attack.text, kind, category, attack.tactic or FREE, "attacker", round)
 
 
 def round_half(value: float) -> int:
