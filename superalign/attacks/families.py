@@ -123,9 +123,12 @@ class PastTense:
 
 
 def opponents(families: Sequence[str]) -> tuple[str, ...]:
-    """What static opponents ask: a third of their seeds as they are, the others under these families in turn."""
+    """What static opponents ask: a third of their seeds as they are, the others under these families in turn.
+
+    All of them as they are where there are no families.
+    """
     two = (families[i : i + 2] for i in range(0, len(families), 2))
-    return tuple(name for part in two for name in ("plain", *part))
+    return tuple(name for part in two for name in ("plain", *part)) or ("plain",)
 
 
 def apply_families(

@@ -166,7 +166,7 @@ def _game(config: Config) -> RoundPlan:
 def _fresh(config: Config) -> int:
     """Seeds of a round that are rewritten."""
     a = config.attacker
-    return max(1, round_half(a.current * a.seeds)) if isinstance(a, MixingAttackerConfig) else a.seeds
+    return a.fresh(a.seeds) if isinstance(a, MixingAttackerConfig) else a.seeds
 
 
 def _queries(config: Config) -> int:

@@ -30,14 +30,18 @@ LEARNS = [
     "attacker.learning_rate=2e-4",
     "attacker.batch_size=4",
 ]
+MIXED = ["attacker.current=0.35", "attacker.past=0.4"]
+FULL = [*LEARNS, *MIXED, "attacker.known={demonstrations}"]
+NONE = ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.families=[]", "attacker.seeds=80"]
 ARMS: dict[str, list[str]] = {
-    "full": LEARNS,
-    "no attacker": ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.families=[]"],
+    "full": FULL,
+    "no attacker": NONE,
     "frozen attacker": ["attacker=few_shot", *WRITES],
+    "own attacks alone": LEARNS,
     "people's attacks": ["attacker=file", "attacker.attacks={demonstrations}"],
-    "shuffled verdicts": [*LEARNS, "critic.verdicts=shuffled"],
-    "no curated labels": [*LEARNS, "expert.curated=null"],
-    "one head": [*LEARNS, "policy=acceptable"],
+    "shuffled verdicts": [*FULL, "critic.verdicts=shuffled"],
+    "no curated labels": [*FULL, "expert.curated=null"],
+    "one head": [*FULL, "policy=acceptable"],
 }
 REQUESTS = ("adversarial", "plain", "optimised", "lookalikes", "xstest", "instructions")
 FIGURES = {

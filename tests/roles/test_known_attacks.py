@@ -49,3 +49,11 @@ def test_known_attacks_are_not_new_and_outlive_a_resumption(tmp_path: Path) -> N
 def test_known_attacks_of_no_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"attacker\.known=.*no column kind"):
         made(tmp_path, [{key: row[key] for key in ("plain", "adversarial")} for row in ROWS])
+
+
+def test_without_attacks_and_families_the_seeds_are_asked_as_they_are(tmp_path: Path) -> None:
+    role = made(tmp_path, known=None, past=0.0)
+    plain = config(attacker=role.config.model_dump() | {"families": ()})
+    role = make_attacker(plain, Scripted(), None)
+    assert [(q.text, q.tactic) for q in role.attack(SEEDS, 1, 0)] == [(s.text, "plain") for s in SEEDS]
+    assert role.learn(AttackFeedback({}), 0) == {"faithful": 0.0}

@@ -69,6 +69,10 @@ class MixingAttackerConfig(AttackerConfig):
     )
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
 
+    def fresh(self, seeds: int) -> int:
+        """How many of so many seeds are attacked anew in a round: one at least, unless `current` is 0."""
+        return max(1, int(self.current * seeds + 0.5)) if self.current else 0
+
     @model_validator(mode="after")
     def _shares(self) -> Self:
         if self.current + self.past > 1:

@@ -41,8 +41,8 @@ class MixingAttacker:
         Of static ones there is one at least, and one at most for each seed.
         """
         c, total = self.config, len(seeds) * self.config.candidates
-        fresh = seeds[: max(1, round_half(c.current * len(seeds)))]
-        current = self.rewrite(fresh, round, seed)
+        fresh = seeds[: c.fresh(len(seeds))]
+        current = self.rewrite(fresh, round, seed) if fresh else []
         count = int(c.past * total)
         past = self.archive.league(count, c.elites, seed) if c.league else self.archive.sample(count, seed)
         rest = seeds[-max(1, round_half((1 - c.current - c.past) * total)) :]
