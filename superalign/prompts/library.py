@@ -13,6 +13,7 @@ from superalign.prompts.asks import Ask, Data, Demonstration, Messages, fill
 from superalign.prompts.policy import ACCEPTABLE
 
 DEFAULT = "default"
+ACCEPTED = "accepted"
 FREE = "free"  # the tactic of a rewriting that names none
 
 _QUOTE = re.compile(r'"([^"]+)"')
@@ -93,7 +94,9 @@ class Prompts(Data):
     tactics: dict[str, Tactic] = Field({}, description="ways of attacking that the attacker is told; none: it chooses")
     judge: dict[str, JudgeAsk] = Field(..., description="by dimension of the policy; `default` is for the others")
     compare: CompareAsk
-    critique: dict[str, CritiqueAsk] = Field(..., description="by fault of the policy; `default` is for the others")
+    critique: dict[str, CritiqueAsk] = Field(
+        ..., description="by fault of the policy; `accepted` is for none, `default` for the others"
+    )
     revise: dict[str, ReviseAsk] = Field(..., description="by fault of the policy; `default` is for the others")
 
     @model_validator(mode="after")
@@ -151,8 +154,8 @@ class Prompts(Data):
         return self.judge_ask().words
 
     def critique_ask(self, fault: str = "") -> CritiqueAsk:
-        """How a fault is criticised."""
-        return self.critique.get(fault) or self.critique[DEFAULT]
+        """How a fault is criticised, or an answer without any."""
+        return self.critique.get(fault or ACCEPTED) or self.critique[DEFAULT]
 
     def revise_messages(self, query: str, answer: str, critique: str, fault: str = "") -> Messages:
         """Ask the learner to mend its own answer."""
