@@ -30,14 +30,13 @@ LEARNS = [
     "attacker.learning_rate=2e-4",
     "attacker.batch_size=4",
 ]
-MIXED = ["attacker.current=0.35", "attacker.past=0.4"]
-FULL = [*LEARNS, *MIXED, "attacker.known={demonstrations}"]
-NONE = ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.families=[]", "attacker.seeds=80"]
+FULL = [*LEARNS, "attacker.known={demonstrations}"]
+NONE = ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.seeds=72"]
 ARMS: dict[str, list[str]] = {
     "full": FULL,
     "no attacker": NONE,
     "frozen attacker": ["attacker=few_shot", *WRITES],
-    "own attacks alone": LEARNS,
+    "own attacks": LEARNS,
     "people's attacks": ["attacker=file", "attacker.attacks={demonstrations}"],
     "shuffled verdicts": [*FULL, "critic.verdicts=shuffled"],
     "no curated labels": [*FULL, "expert.curated=null"],

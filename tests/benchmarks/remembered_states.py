@@ -36,7 +36,7 @@ def remembering(read: Read, file: Path) -> Read:
     ) -> NDArray[np.float32]:
         if role is not None or not prompts:
             return read(engine, model, prompts, completions, layers, role)
-        about = (model, engine._dtype, tuple(layers))
+        about = (model, str(engine._bases[model].model.dtype).removeprefix("torch."), tuple(layers))
         texts = list(zip(prompts, completions, strict=True))
         keys = [hashlib.sha256(repr((about, text)).encode()).digest() for text in texts]
         found: dict[bytes, NDArray[np.float32]] = {}

@@ -103,14 +103,17 @@ class Composition:
 def told(policy: Policy, item: Item, label: ExpertLabel) -> dict[str, float]:
     """What a label says about each dimension, as far as it says anything.
 
-    Of a verdict on the whole it is what follows from it and from the kind of the request, which is that of its seed.
+    What it does not say may follow from its verdict on the whole and what it says of the others; where it says nothing
+    of any, from that verdict and the kind of the request, which is that of its seed.
     """
     given = {name: p for name, p in by_dimension(label.dimensions).items() if name in policy.dimensions}
-    if given or label.value == TIE:
+    if label.value == TIE:
         return given
     if policy.single:
-        return {policy.single: label.value}
-    kind = "harmful" if item.harmful else "benign"
-    seeds = {} if item.lane == CURATED else policy.dimensions  # a curated prompt comes from no seed
-    known = {name: d.seeds == kind for name, d in seeds.items() if d.seeds is not None}
-    return {name: float(yes) for name, yes in policy.deduce(label.value > TIE, known).items()}
+        return given or {policy.single: label.value}
+    known = {name: p > TIE for name, p in given.items() if p != TIE}
+    if not given and item.lane != CURATED:  # a curated prompt comes from no seed
+        kind = "harmful" if item.harmful else "benign"
+        known = {name: d.seeds == kind for name, d in policy.dimensions.items() if d.seeds is not None}
+    follows = policy.deduce(label.value > TIE, known)
+    return {name: float(yes) for name, yes in follows.items()} | given
