@@ -47,7 +47,7 @@ def drawn(rows: Sequence[Row], count: int) -> list[Row]:
 def prepare(data: Path, folder: Path) -> dict[str, str]:
     """Write all files; their paths by name.
 
-    seeds: requests that are attacked; demonstrations: people's attacks; critic, judge: people's verdicts on answers,
+    seeds: requests that are attacked; demonstrations: people's attacks; known: as many of either kind; critic, judge: people's verdicts on answers,
     a half of the prompts each. held_*: requests that measure compliance. mmlu, sciq, texts: capability.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,18 +57,19 @@ def prepare(data: Path, folder: Path) -> dict[str, str]:
     plain = [r for r in read(data, "instructions_permissive") if len(_asked(r)) < 600]
     instructions, held_instructions = split(plain, _asked)
     labels, judge = split(read(data, "judge_wildguardtest"), lambda r: str(r["prompt"]))
-    adversarial = [r for r in attacks if r["kind"] == "harmful"]
+    adversarial, harmless = ([r for r in attacks if r["kind"] == kind] for kind in ("harmful", "benign"))
     seeds = [
         *(_seed(r["prompt"], "harmful", r["category"]) for r in drawn(harmful, SEEDS["harmful"])),
         *(_seed(r["plain"], "harmful", "general") for r in drawn(adversarial, SEEDS["adversarial_plain"])),
         *(_seed(_asked(r), "benign", "general") for r in drawn(instructions, SEEDS["instructions"])),
         *(_seed(r["prompt"], "benign", r["category"], True) for r in drawn(lookalikes, SEEDS["lookalikes"])),
-        *(_seed(r["plain"], "benign", "general", True) for r in attacks if r["kind"] == "benign"),
+        *(_seed(r["plain"], "benign", "general", True) for r in harmless),
     ]
     optimised = read(data, "attacks_harmbench_precomputed")
     return {
         "seeds": write(folder, "seeds", seeds),
         "demonstrations": write(folder, "demonstrations", attacks),
+        "known": write(folder, "known", [*harmless, *drawn(adversarial, len(harmless))]),
         "critic": write(folder, "critic", labels),
         "judge": write(folder, "judge", judge),
         "held_adversarial": write(folder, "held_adversarial", (_adversarial(r) for r in held_attacks)),
