@@ -80,8 +80,8 @@ class Learner:
             self.prompts.revise_messages(q.text, r.text, said, fault)
             for (q, r, said), fault in zip(cases, named, strict=True)
         ]
-        found = []
-        for answer, fault in zip(self._answer([q for q, *_ in cases], messages, origin, 0.0, seed), named, strict=True):
+        found, queries, heat = [], [q for q, *_ in cases], self.config.revision_temperature
+        for answer, fault in zip(self._answer(queries, messages, origin, heat, seed), named, strict=True):
             read = self.reading.read("revise", self.prompts.revise_ask(fault), answer.text)
             if read is not None:
                 found.append(answer if read["text"] == answer.text else self._worded(answer, read["text"]))

@@ -195,6 +195,11 @@ class LearnerConfig(Section):
     anchor_batch: NonNegative = Field(24, description="anchors that are supervised beside each step; 0: none")
     anchor_weight: NonNegativeFloat = Field(1.0, description="what their loss (nats per token) is multiplied by")
     revise: bool = Field(True, description="whether answers that the critic rejects are revised by its critiques")
+    revision_temperature: NonNegativeFloat = Field(
+        0.0,
+        description="sampling temperature of revisions and contrasts; as that of answers, preferences do not teach to "
+        "prefer likely words to sampled ones",
+    )
     contrast: Fraction = Field(
         0.0,
         description="share of the queries with accepted answers alone to which the learner also says what it would if "
