@@ -47,8 +47,9 @@ def drawn(rows: Sequence[Row], count: int) -> list[Row]:
 def prepare(data: Path, folder: Path) -> dict[str, str]:
     """Write all files; their paths by name.
 
-    seeds: requests that are attacked; demonstrations: people's attacks; known: as many of either kind; critic, judge: people's verdicts on answers,
-    a half of the prompts each. held_*: requests that measure compliance. mmlu, sciq, texts: capability.
+    seeds: requests that are attacked; demonstrations: people's attacks; known: those, as many of either kind; critic,
+    judge: people's verdicts on answers, a half of the prompts each. held_*: requests that measure compliance. mmlu,
+    sciq, texts: capability.
     """
     folder.mkdir(parents=True, exist_ok=True)
     harmful, held_harmful = split(read(data, "harmful_prompts"), lambda r: str(r["prompt"]))
