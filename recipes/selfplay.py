@@ -24,6 +24,7 @@ from superalign.loop.measure import measure
 from superalign.loop.prefetch import Prefetcher
 from superalign.loop.real_text import measured_first
 from superalign.loop.regressions import stopped
+from superalign.loop.retention import retain
 from superalign.loop.round_records import RoundRecords
 from superalign.loop.rounds import build_workers, finish, open_run, run_rounds
 from superalign.loop.warm_start import warm_start
@@ -81,8 +82,10 @@ def play(run: RunWriter, workers: Workers, guards: Guards, prefetcher: Prefetche
 
 
 def begin(run: RunWriter, workers: Workers) -> RoundRecords:
-    """Round 0: what is learned before anybody plays."""
-    return RoundRecords(0, train=warm_start(run, workers, stage_seed(workers.config.seed, 0)))
+    """Round 0: what is kept of the first learner, and what is learned before anybody plays."""
+    seed = stage_seed(workers.config.seed, 0)
+    retain(run, workers, seed)
+    return RoundRecords(0, train=warm_start(run, workers, seed))
 
 
 def commit(

@@ -89,7 +89,8 @@ def train_learner(
             workers.sync("learner")
             batch, tokens = _fresh_batch(workers, queries, seed + step)
             spent["generated_tokens"] += tokens
-        found = workers.learner.refine(batch, workers.replay.rows(), number, seed + step)
+        anchors = [*workers.replay.rows(), *workers.retained]
+        found = workers.learner.refine(batch, anchors, number, seed + step)
         spent = {name: total + found.get(name, 0.0) for name, total in spent.items()}
     return found | spent
 

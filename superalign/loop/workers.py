@@ -107,6 +107,7 @@ class Workers:
     train_seeds: Sequence[Seed]
     sets: dict[bool, EvaluationSet]
     real_sets: RealSets
+    retained: list[dict[str, Any]] = field(default_factory=list)  # rows of `superalign.loop.retention`
     _seen: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -187,6 +188,7 @@ class Workers:
             self.expert.restore(memory["cursor"])
             self.critic.restore(memory["critic"], self.expert.answered(until=memory["cursor"]))
             self.replay = ReplayBuffer.from_rows(memory["replay"], self.replay.most)
+            self.retained = memory.get("retained", [])
         for role in TRAINED:
             self.sync(role)
 
@@ -292,6 +294,7 @@ class Workers:
             "attacker": self.attacker.state(),
             "critic": self.critic.state(),
             "replay": self.replay.to_rows(),
+            "retained": self.retained,
             "cursor": self.expert.take_up(),
         }
         (folder / MEMORY).write_text(json.dumps(memory), encoding="utf-8")

@@ -114,13 +114,14 @@ class Counter:
         training = Training("attacker", rows, a.epochs, a.batch_size, 1 + pairs, a.max_new_tokens, anchors)
         return [Verdicts("train_attacker", turns), training]
 
-    def warm_start(self) -> list[Work]:
-        """The attacker's phase on demonstrations before round 1."""
-        a = self.config.attacker
-        if not isinstance(a, TrainedAttackerConfig) or not a.demonstrations:
-            return []
-        rows, epochs = a.demonstration_rows, a.demonstration_epochs
-        return [Training("attacker", rows, epochs, a.batch_size, 1, a.max_new_tokens + 1)]
+    def before_round_1(self) -> list[Work]:
+        """The first learner's answers that are retained, and the attacker's phase on demonstrations."""
+        a, count = self.config.attacker, self.config.learner.retained
+        work = self.answers("respond", count) if count else []
+        if isinstance(a, TrainedAttackerConfig) and a.demonstrations:
+            rows, epochs = a.demonstration_rows, a.demonstration_epochs
+            work.append(Training("attacker", rows, epochs, a.batch_size, 1, a.max_new_tokens + 1))
+        return work
 
     def learner_training(self, pairs: int, responses: int, samples: int) -> Training:
         """A phase of the learner on so many preferences, or scored responses, `samples` of them sampled."""

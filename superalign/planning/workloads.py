@@ -30,7 +30,7 @@ def selfplay(config: Config) -> RunPlan:
     every = config.evaluation.every
     extra = (f"evaluation.every={every}: what is measured on real text between the ends is not counted",)
     notes = (*counter.notes(), *(extra if every > 1 else ()))
-    return RunPlan(_rounds(config, evaluated, RoundPlan("", 1, counter.warm_start()), game), notes)
+    return RunPlan(_rounds(config, evaluated, RoundPlan("", 1, counter.before_round_1()), game), notes)
 
 
 def self_refine(config: Config) -> RunPlan:

@@ -16,7 +16,10 @@ from superalign.testing import testbed
 from tests.smallest import SMALL, SMALLER
 
 OLD = [given for given in [*SMALL, *SMALLER] if not given.startswith(("critic.", "expert."))]
-NEW = ("policy=safety", "critic=probe", "critic.members=1", "learner.contrast=1", "expert.budget=0", "cluster=inline")
+NEW = (
+    *("policy=safety", "critic=probe", "critic.members=1", "expert.budget=0", "cluster=inline"),
+    *("learner.contrast=1", "learner.balance=true", "learner.retained=4", "learner.revision_temperature=0.7"),
+)
 
 
 @pytest.fixture(scope="module")

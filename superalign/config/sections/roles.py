@@ -194,6 +194,11 @@ class LearnerConfig(Section):
     )
     anchor_batch: NonNegative = Field(24, description="anchors that are supervised beside each step; 0: none")
     anchor_weight: NonNegativeFloat = Field(1.0, description="what their loss (nats per token) is multiplied by")
+    retained: NonNegative = Field(
+        0,
+        description="harmless training requests to which the first learner's own answers, sampled at temperature 1, "
+        "are among the anchors of every round, so that it keeps what it could do; 0: none",
+    )
     revise: bool = Field(True, description="whether answers that the critic rejects are revised by its critiques")
     revision_temperature: NonNegativeFloat = Field(
         0.0,
