@@ -62,8 +62,8 @@ class Talker:
 
     def opening_ids(self, messages: Messages, opening: str) -> tuple[int, ...]:
         """What the attacker's words follow: the chat, and what is put into its mouth."""
-        ids = self.chat.prompt_ids(messages, self.config.max_new_tokens)
-        return (*ids, *(self.chat.encode(opening) if opening else ()))
+        begun = self.chat.encode(opening) if opening else []
+        return (*self.chat.prompt_ids(messages, len(begun) + self.config.max_new_tokens), *begun)
 
     def _ask(self, talks: Sequence[Talk], seed: int) -> None:
         """The attacker's next turn of every talk.

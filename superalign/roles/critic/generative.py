@@ -27,6 +27,7 @@ from superalign.training.base import Phase
 
 FROZEN = "judge"  # the role whose adapter is never trained
 ROWS_OF_A_FLAW = 4  # the answer alone, the flawed one alone, both in either order
+SHORT = 8  # a critique does not begin with words that take more than this part of the context
 Texts = tuple[str, str]  # a query and a response
 
 
@@ -99,7 +100,10 @@ class GenerativeCritic:
             ask, says = self.prompts.critique_ask(fault), self.policy.faults[fault].says if fault else ""
             told = {"query": point.query, "answer": point.response, "word": self.prompts.acceptable[not yes]}
             opening = ask.opened(**told, fault=says)
-            ids = (*self._prompt(ask.messages(**told, fault=says)), *(self.chat.encode(opening) if opening else ()))
+            begun = self.chat.encode(opening) if opening else []
+            if len(begun) > self.chat.context // SHORT:  # then there is no room for it: the policy's words stand alone
+                opening, begun = "", []
+            ids = (*self._prompt(ask.messages(**told, fault=says), len(begun)), *begun)
             requests.append(GenerationRequest(self.role, ids, self.config.max_new_tokens, 0.0))
             asks.append((ask, says))
             openings.append(opening)
@@ -154,8 +158,9 @@ class GenerativeCritic:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing is to be taken up."""
 
-    def _prompt(self, messages: Messages) -> list[int]:
-        return self.chat.prompt_ids(messages, self.config.max_new_tokens)
+    def _prompt(self, messages: Messages, begun: int = 0) -> list[int]:
+        """The prompt, with room for what is said and for so many tokens with which that begins."""
+        return self.chat.prompt_ids(messages, begun + self.config.max_new_tokens)
 
     def _words(self, words: tuple[str, str]) -> tuple[int, int]:
         first, second = (self.chat.encode(word)[0] for word in words)

@@ -42,3 +42,16 @@ def test_prompts_that_do_not_ask_about_a_dimension_are_refused_in_a_line() -> No
     critic = generative(config(policy="safety"), Scripted(odds=told))
     with pytest.raises(UserError, match="prompts=testbed ask nothing about 'harmful'"):
         critic.score_points([POINT])
+
+
+def test_where_the_words_that_a_critique_begins_with_take_too_much_of_the_context_the_policy_speaks_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = Scripted(lambda role, prompt: 'with paper". It should decline.')
+    critic = generative(settings(), generator)
+    says = critic.policy.faults["complied"].says
+    (said,) = critic.critique([POINT], [False], 0, ["complied"])
+    assert said == f'{says} It says "with paper".'
+    monkeypatch.setattr(critic.chat, "context", 8 * len(critic.chat.encode(says)))
+    assert critic.critique([POINT], [False], 0, ["complied"]) == [says]
+    assert not generator.asked[-1][1].rstrip().endswith('It says "')
