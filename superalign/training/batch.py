@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -95,8 +94,9 @@ def balanced(preferences: Sequence[Preference], queries: Iterable[Query]) -> lis
         queries: at least those that they are on.
     """
     kinds = {query.id: query.kind for query in queries}
-    sums = Counter[str]()
+    sums: dict[str, float] = {}
     for each in preferences:
-        sums[kinds[each.query_id]] += each.w
-    fair = sums.total() / max(len(sums), 1)
+        kind = kinds[each.query_id]
+        sums[kind] = sums.get(kind, 0.0) + each.w
+    fair = sum(sums.values()) / max(len(sums), 1)
     return [replace(each, w=each.w * fair / sums[kinds[each.query_id]]) for each in preferences]
