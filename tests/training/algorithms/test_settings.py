@@ -24,6 +24,9 @@ ELSEWHERE = {
     "anchors": "how many answers are kept",
     "revise": "whether answers are revised",
     "contrast": "whether accepted answers get a contrast",
+    "balance": "whether harmful and harmless pairs weigh the same",
+    "revision_temperature": "at which revisions are sampled",
+    "retained": "how many answers of the first learner are anchors",
     "reward": "who gives the rewards",
 }
 SAMPLING = {"temperature": "at which answers are sampled; a loss on pairs or single answers has no policy that acts"}
