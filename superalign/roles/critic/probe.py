@@ -128,6 +128,7 @@ class ProbeCritic:
             np.array([e.y for e in examples]),
             np.array([e.weight for e in examples]),
             [e.query for e in examples],
+            np.array([e.weight == material.RULED for e in examples], dtype=bool),
         )
 
     def _acceptable(self, score: Score) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from superalign.feedback.calibration import Calibrator
 from superalign.records import content_share
 
 Floats = NDArray[np.float64]
@@ -69,12 +70,15 @@ class Labels:
         y: P(yes) as people or a rule say, in [0, 1], shape (rows,): 2 of 3 annotators are .67.
         weight: of each row, shape (rows,).
         groups: rows of one group (a request) are never on both sides of a split.
+        made: which rows a rule made, shape (rows,); None: none. They teach only as far as the others are told better
+            for it, and say nothing of how often the answer is yes.
     """
 
     x: NDArray[Any]
     y: Floats
     weight: Floats
     groups: Sequence[str]
+    made: NDArray[np.bool_] | None = None
 
     @property
     def teaches(self) -> bool:
@@ -84,38 +88,41 @@ class Labels:
     def part(self, rows: NDArray[Any]) -> Labels:
         """Some of the rows."""
         places = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Labels(self.x[places], self.y[places], self.weight[places], [self.groups[int(i)] for i in places])
+        made = None if self.made is None else self.made[places]
+        return Labels(self.x[places], self.y[places], self.weight[places], [self.groups[int(i)] for i in places], made)
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """Which rows no rule made, if they teach alone; else all, shape (rows,)."""
+        alone = np.ones(len(self.y), bool) if self.made is None else ~self.made
+        return alone if self.part(alone).teaches else np.ones(len(self.y), bool)
 
 
 def fit(labels: Labels, kind: Kind, seed: int, members: int = 0) -> tuple[Head, list[Head]]:
     """A head, and `members` more on bootstrap samples of whole groups, whose spread is its uncertainty.
 
-    The penalty is the one under which the labels of other requests are predicted best (`FOLDS`-fold over groups).
+    The penalty, and whether rows that rules made teach, are those under which the labels of other requests are
+    predicted best (`FOLDS`-fold over groups). By these predictions the head is calibrated: one that tells nothing says
+    how often the answer is yes.
     """
     space = _Space.of(labels)
-    penalty = _best_penalty(space, labels, kind, seed)
-    head = space.fit(labels, np.arange(len(labels.y)), kind, penalty, seed)
+    choice = _chosen(space, labels, kind, seed)
+    head = space.fit(labels, choice.rows, kind, choice.penalty, seed)
     rng, groups = np.random.default_rng(seed), np.asarray(labels.groups, dtype=object)
-    where = [np.flatnonzero(groups == name) for name in sorted(set(labels.groups))]
+    names = sorted({labels.groups[int(i)] for i in choice.rows})
+    where = [np.intersect1d(np.flatnonzero(groups == name), choice.rows) for name in names]
     others: list[Head] = []
     while len(others) < members:
         drawn = np.concatenate([where[int(i)] for i in rng.integers(len(where), size=len(where))])
         sample = labels.y[drawn]
         if (sample > 0.5).any() and (sample < 0.5).any():
-            others.append(space.fit(labels, drawn, kind, penalty, seed + 1 + len(others)))
-    return head, others
+            others.append(space.fit(labels, drawn, kind, choice.penalty, seed + 1 + len(others)))
+    return choice.calibrated(head), [choice.calibrated(other) for other in others]
 
 
 def cross_fitted(labels: Labels, kind: Kind, seed: int) -> Floats:
-    """The log-odds of each row by a head that has seen nothing of its group, shape (rows,)."""
-    space, fold = _Space.of(labels), _folds(labels.groups)
-    penalty = _best_penalty(space, labels, kind, seed)
-    found = np.zeros(len(labels.y))
-    for number in range(FOLDS):
-        out = fold == number
-        if out.any() and labels.part(~out).teaches:
-            found[out] = space.fit(labels, np.flatnonzero(~out), kind, penalty, seed).log_odds(labels.x[out])
-    return found
+    """The log-odds of each row by a head that has seen nothing of its group, not calibrated, shape (rows,)."""
+    return _chosen(_Space.of(labels), labels, kind, seed).odds
 
 
 @dataclass(frozen=True)
@@ -169,18 +176,42 @@ def _layers(
     return tuple(zip(net.coefs_, net.intercepts_, strict=True))
 
 
-def _best_penalty(space: _Space, labels: Labels, kind: Kind, seed: int) -> float:
-    fold, losses = _folds(labels.groups), dict.fromkeys(PENALTIES, 0.0)
-    for number in range(FOLDS):
-        out = fold == number
-        if not out.any() or not labels.part(~out).teaches:
-            continue
-        kept = np.flatnonzero(~out)
-        for penalty in PENALTIES:
-            odds = space.fit(labels, kept, kind, penalty, seed).log_odds(labels.x[out])
-            nats = labels.y[out] * np.logaddexp(0, -odds) + (1 - labels.y[out]) * np.logaddexp(0, odds)
-            losses[penalty] += float((labels.weight[out] * nats).sum())
-    return min(losses, key=lambda penalty: losses[penalty])
+@dataclass(frozen=True)
+class _Choice:
+    """What predicts other requests best: the rows that teach, the penalty, the odds, and their calibration."""
+
+    rows: NDArray[Any]
+    penalty: float
+    odds: Floats  # of all rows, each by a head that has not seen its group
+    calibration: Calibrator
+
+    def calibrated(self, head: Head) -> Head:
+        log_t, bias = self.calibration.overall
+        *inner, (weights, last) = head.layers
+        sharpness = float(np.exp(-log_t))
+        return Head(head.mean, head.scale, (*inner, (weights * sharpness, (last - bias) * sharpness)))
+
+
+def _chosen(space: _Space, labels: Labels, kind: Kind, seed: int) -> _Choice:
+    fold, everything, real = _folds(labels.groups), np.ones(len(labels.y), bool), labels.real
+    best: tuple[float, NDArray[Any], float, Floats] | None = None
+    for used in (everything,) if real.all() else (everything, real):
+        odds = {penalty: np.zeros(len(labels.y)) for penalty in PENALTIES}
+        for number in range(FOLDS):
+            out, kept = fold == number, np.flatnonzero(used & (fold != number))
+            if out.any() and labels.part(kept).teaches:
+                for penalty, found in odds.items():
+                    found[out] = space.fit(labels, kept, kind, penalty, seed).log_odds(labels.x[out])
+        for penalty, found in odds.items():
+            nats = labels.y * np.logaddexp(0, -found) + (1 - labels.y) * np.logaddexp(0, found)
+            loss = float((labels.weight * nats)[real].sum())
+            if best is None or loss < best[0]:
+                best = loss, np.flatnonzero(used), penalty, found
+    assert best is not None
+    _, rows, penalty, odds_of_best = best
+    told = real & (labels.weight > 0)
+    calibration = Calibrator.fit(odds_of_best[told], labels.y[told], labels.weight[told], [""] * int(told.sum()))
+    return _Choice(rows, penalty, odds_of_best, calibration)
 
 
 def _folds(groups: Sequence[str]) -> NDArray[np.int64]:

@@ -88,3 +88,27 @@ def test_too_few_labels_of_a_class_teach_nothing() -> None:
     labels = drawn(40)
     one = Labels(labels.x, np.where(np.arange(40) < 3, 1.0, 0.0), labels.weight, labels.groups)
     assert labels.teaches and not one.teaches
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_what_a_rule_made_teaches_only_where_it_helps(helps: bool) -> None:
+    known, made, new = drawn(60), drawn(400, seed=3), drawn(300, seed=1)
+    both = Labels(
+        np.concatenate([known.x, made.x]),
+        np.concatenate([known.y, made.y if helps else 1 - made.y]),
+        np.ones(460),
+        [*known.groups, *(f"made {group}" for group in made.groups)],
+        np.arange(460) >= 60,
+    )
+    alone, found = (area(new, fit(labels, "linear", 0)[0].log_odds(new.x)) for labels in (known, both))
+    assert found > alone + 0.05 if helps else abs(found - alone) < 0.03  # standardised together
+
+
+def test_a_head_that_tells_nothing_says_how_often_the_answer_is_yes() -> None:
+    rng = np.random.default_rng(0)
+    asked = [str(i) for i in range(200)]
+    labels = Labels(rng.normal(size=(200, 100)), (np.arange(200) % 5 > 0).astype(float), np.ones(200), asked)
+    head, members = fit(labels, "linear", 0, members=2)
+    for each in (head, *members):
+        p = probabilities(each.log_odds(rng.normal(size=(100, 100))))
+        assert p.std() < 0.15 and abs(p.mean() - 0.8) < 0.06
