@@ -1,9 +1,10 @@
-"""Before round 1: the critic learns from curated labels and the seeds' kinds, the attacker from demonstrations."""
+"""Before round 1: the critic learns from curated labels and known kinds, the attacker from demonstrations."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from superalign.data.attacks import read_attacks
 from superalign.loop.workers import Workers
 from superalign.store.run_writer import RunWriter
 
@@ -30,5 +31,15 @@ def _learn_curated(workers: Workers, seed: int) -> dict[str, float]:
     good = [(item.query, item.first) for item, label in points if label.value > 0.5]
     texts = [(item.query, item.first) for item, _ in points]
     requests = [(s.text, s.kind == "harmful") for s in workers.train_seeds]
-    learned = workers.critic.learn(labels.all, good, texts, seed, requests)
+    learned = workers.critic.learn(labels.all, good, texts, seed, [*requests, *_known_attacks(workers)])
     return learned | workers.critic.calibrate(labels.error_rates)
+
+
+def _known_attacks(workers: Workers) -> list[tuple[str, bool]]:
+    """(attack, whether it is harmful) of the files of attacks with kinds that the attacker is given."""
+    config, found = workers.config, list[tuple[str, bool]]()
+    for name in ("known", "attacks"):
+        if source := getattr(config.attacker, name, None):
+            attacks = read_attacks(source, config.data, f"attacker.{name}", kinds=True)
+            found += [(attack.text, attack.kind == "harmful") for attack in attacks]
+    return found

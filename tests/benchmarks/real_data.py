@@ -47,8 +47,8 @@ def drawn(rows: Sequence[Row], count: int) -> list[Row]:
 def prepare(data: Path, folder: Path) -> dict[str, str]:
     """Write all files; their paths by name.
 
-    seeds: requests that are attacked; demonstrations: people's attacks; known: those, as many of either kind; critic,
-    judge: people's verdicts on answers, a half of the prompts each. held_*: requests that measure compliance. mmlu,
+    seeds: requests that are attacked; demonstrations: people's attacks; critic, judge: people's verdicts on answers,
+    a half of the prompts each. held_*: requests that measure compliance. mmlu,
     sciq, texts: capability.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,6 @@ def prepare(data: Path, folder: Path) -> dict[str, str]:
     return {
         "seeds": write(folder, "seeds", seeds),
         "demonstrations": write(folder, "demonstrations", attacks),
-        "known": write(folder, "known", [*harmless, *drawn(adversarial, len(harmless))]),
         "critic": write(folder, "critic", labels),
         "judge": write(folder, "judge", judge),
         "held_adversarial": write(folder, "held_adversarial", (_adversarial(r) for r in held_attacks)),

@@ -30,7 +30,7 @@ LEARNS = [
     "attacker.learning_rate=2e-4",
     "attacker.batch_size=4",
 ]
-FULL = [*LEARNS, "attacker.known={known}"]
+FULL = [*LEARNS, "attacker.known={demonstrations}"]
 NONE = ["attacker=few_shot", "attacker.current=0", "attacker.past=0", "attacker.seeds=72"]
 ARMS: dict[str, list[str]] = {
     "full": FULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def test_known_attacks_are_asked_among_past_ones_from_the_first_round(tmp_path: 
     assert {(q.text, q.kind) for q in known} == {(row["adversarial"], row["kind"]) for row in ROWS}
     assert {(q.source, q.tactic, q.category) for q in known} == {("attacker", "free", "general")}
     assert len(queries) > len(known)
+
+
+def test_the_archive_begins_with_as_many_of_either_kind(tmp_path: Path) -> None:
+    more = [row | {"adversarial": f"Tale {number}", "kind": "harmful"} for number in range(6) for row in ROWS[:1]]
+    kinds = Counter(query.kind for query in made(tmp_path, [*more, *ROWS]).archive.queries)
+    assert kinds == {"harmful": 2, "benign": 2}
+    assert len(made(tmp_path, more).archive) == 6
 
 
 def test_known_attacks_are_not_new_and_outlive_a_resumption(tmp_path: Path) -> None:

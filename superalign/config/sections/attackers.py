@@ -64,8 +64,8 @@ class MixingAttackerConfig(AttackerConfig):
     )
     known: str | None = Field(
         None,
-        description="file, folder or hub:NAME of known attacks (columns as of attacker.attacks), best as many of "
-        "either kind: the archive begins with them, so that they are asked among past ones; null: none",
+        description="file, folder or hub:NAME of known attacks (columns as of attacker.attacks): the archive begins "
+        "with as many of either kind, and the kinds of all teach the critic; null: none",
     )
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -32,7 +34,8 @@ class MixingAttacker:
         self.plugin = services.config.plugin
         self.archive = Archive()
         if settings.known:
-            found = [known_query(a, 0) for a in read_attacks(settings.known, services.config.data, KNOWN, kinds=True)]
+            known = read_attacks(settings.known, services.config.data, KNOWN, kinds=True)
+            found = [known_query(attack, 0) for attack in as_many_of_either(known, services.config.seed)]
             self.archive.add(found, [""] * len(found), [UNTRIED] * len(found))
 
     def attack(self, seeds: Sequence[Seed], round: int, seed: int) -> list[Query]:
@@ -70,6 +73,16 @@ class MixingAttacker:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a committed state."""
         self.archive = Archive.from_rows(state["archive"])
+
+
+def as_many_of_either(attacks: Sequence[WrittenAttack], seed: int) -> list[WrittenAttack]:
+    """As many harmful as harmless ones, the surplus left out at random; all where they are of one kind."""
+    sizes = Counter(attack.kind for attack in attacks)
+    kept: set[int] = set()
+    for kind in sizes:
+        places = [place for place, attack in enumerate(attacks) if attack.kind == kind]
+        kept.update(random.Random(f"known/{seed}").sample(places, min(sizes.values())))
+    return [attack for place, attack in enumerate(attacks) if place in kept]
 
 
 def known_query(attack: WrittenAttack, round: int) -> Query:
