@@ -13,8 +13,8 @@ from superalign.store.run_writer import RunWriter
 def retain(run: RunWriter, workers: Workers, seed: int) -> None:
     """Sample the answers to `learner.retained` harmless training requests, before anybody has learned.
 
-    They are sampled at temperature 1, so that on average supervising them changes nothing that the first learner does.
-    Refusals are left out, since to learn when to refuse is what the rounds are for.
+    They are sampled at temperature 1, so that what is kept of their probabilities is kept of the first learner's whole
+    distribution. Refusals are left out, since to learn when to refuse is what the rounds are for.
     """
     asked = [s for s in workers.train_seeds if s.kind == "benign"]
     if not (count := min(workers.config.learner.retained, len(asked))):
@@ -23,5 +23,8 @@ def retain(run: RunWriter, workers: Workers, seed: int) -> None:
         queries = apply_families(random.Random(f"retained/{seed}").sample(asked, count), 0, opponents(()))
         answers = workers.learner.respond(queries, seed, samples=1, temperature=1.0)
     kept = [answer for answer in answers if answer.text.strip() and not is_refusal(answer.text)]
-    workers.retained = [{"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids)} for r in kept]
+    workers.retained = [
+        {"prompt_ids": list(r.prompt_ids), "completion_ids": list(r.token_ids), "logprobs": list(r.logprobs)}
+        for r in kept
+    ]
     run.progress.say(f"learner.retained: {len(kept)} answers of the first learner are anchors, of {count} sampled")

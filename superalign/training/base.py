@@ -27,6 +27,7 @@ class Phase(Section):
         batch_size: rows in a batch, of all workers together.
         anchor_batch: anchors supervised beside each step.
         anchor_weight: what their loss (nats per token) is multiplied by; 0 draws none.
+        retained_weight: of anchors with log-probabilities on record, see `superalign.training.rows.anchor_losses`.
     """
 
     learning_rate: float
@@ -34,6 +35,7 @@ class Phase(Section):
     batch_size: int
     anchor_batch: int = 0
     anchor_weight: float = 0.0
+    retained_weight: float = 0.0
 
     @classmethod
     def of(cls, settings: BaseModel, **changes: Any) -> Self:

@@ -88,8 +88,8 @@ class TokenCollator:
 class PPOTrainer(distributed.WholeBatch, _BaseTrainer):
     """PPO (arXiv 1707.06347 eq. 7, 9) on rows that `annotate` completed.
 
-    loss = clipped policy loss + anchor_weight * NLL(anchors); the clipped value loss trains the head beside it, each
-    a mean over the tokens of a batch.
+    loss = clipped policy loss + anchor_weight * mean `anchor_losses`; the clipped value loss trains the head beside
+    it, each a mean over the tokens of a batch.
 
     Attributes:
         history: one dict for each step: losses, share of clipped ratios, approximate KL to the policy that answered.

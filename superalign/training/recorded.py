@@ -53,7 +53,8 @@ class RolloutCollator:
 class Recorded(distributed.WholeBatch):
     """Mixed into a TRL trainer of policy gradients: batches of recorded answers instead of generation.
 
-    The reference of the KL penalty is the policy that answered. To TRL's loss come anchor_weight * NLL(anchors).
+    The reference of the KL penalty is the policy that answered. To TRL's loss comes anchor_weight * mean of
+    `anchor_losses`.
 
     Attributes:
         history: one dict for each step: the loss and what TRL measures beside it.

@@ -127,28 +127,68 @@ def mismatch_kl(model: Any, rows: Rows) -> float:
     return float((gap.expm1() - gap).mean())
 
 
+def anchor_losses(logps: torch.Tensor, recorded: torch.Tensor, retained_weight: float) -> torch.Tensor:
+    """Of each token of the anchors the negative log-likelihood (nats), or how far it changed; [rows, longest - 1].
+
+    Where it is on record how likely a token was, its loss is retained_weight / 2 * (log-ratio)^2. Over answers of the
+    policy on record that is the KL divergence from it to second order (k2 of Schulman 2020,
+    http://joschu.net/blog/kl-approx.html), and 0 where nothing changed, however few the answers are.
+
+    Args:
+        logps: of the completions' tokens, zero elsewhere, [rows, longest - 1].
+        recorded: as `recorded_logps` gives it, [rows, longest - 1].
+        retained_weight: see above.
+    """
+    gap = logps - recorded.nan_to_num()
+    return torch.where(recorded.isnan(), -logps, retained_weight / 2 * gap**2)
+
+
+def recorded_logps(rows: Rows, width: int) -> torch.Tensor:
+    """The `logprobs` of each row at its completion's tokens, zero elsewhere, all NaN without; [rows, width - 1]."""
+    found = torch.full((len(rows), width - 1), torch.nan)
+    for place, row in enumerate(rows):
+        if (known := row.get("logprobs")) is not None:
+            start = len(row["prompt_ids"]) - 1
+            found[place] = 0.0
+            found[place, start : start + len(known)] = torch.tensor(known)
+    return found
+
+
+def texts_of(rows: Rows) -> list[tuple[list[int], list[int]]]:
+    """(prompt, completion) of each row."""
+    return [(row["prompt_ids"], row["completion_ids"]) for row in rows]
+
+
 class AnchorStream:
-    """Anchor rows (prompt_ids, completion_ids) in an endless shuffle, `size` at a time or as many as there are.
+    """Anchor rows in an endless shuffle, `size` at a time or as many as there are.
 
     Answers supervised beside each step: a policy that learns one thing does not forget the others.
+
+    Args:
+        rows: prompt_ids, completion_ids, and `logprobs` where the policy is to stay as it was.
+        size: how many at a time.
+        seed: of the shuffle.
+        retained_weight: see `anchor_losses`.
     """
 
-    def __init__(self, rows: Rows, size: int, seed: int) -> None:
-        self._rows, self._size = rows, min(size, len(rows))
+    def __init__(self, rows: Rows, size: int, seed: int, retained_weight: float = 0.0) -> None:
+        self._rows, self._size, self._retained_weight = rows, min(size, len(rows)), retained_weight
         self._rng = np.random.default_rng(seed)
         self._upcoming: list[int] = []
 
-    def draw(self) -> list[tuple[list[int], list[int]]]:
-        """The next (prompt, completion) rows; advances the shuffle."""
+    def draw(self) -> list[dict[str, Any]]:
+        """The next rows; advances the shuffle."""
         while len(self._upcoming) < self._size:
             self._upcoming += self._rng.permutation(len(self._rows)).tolist()
         drawn, self._upcoming = self._upcoming[: self._size], self._upcoming[self._size :]
-        return [(self._rows[i]["prompt_ids"], self._rows[i]["completion_ids"]) for i in drawn]
+        return [self._rows[i] for i in drawn]
 
     def loss(self, model: Any, device: torch.device) -> torch.Tensor | None:
-        """Mean negative log-likelihood (nats) over all tokens of the next rows; None where there are none."""
+        """Mean of `anchor_losses` over all tokens of the next rows, a scalar; None where there are none."""
         rows = self.draw()
         if not rows:
             return None
-        inputs = {name: value.to(device) for name, value in pad_rows(rows).items()}
-        return -token_logps(model, inputs).sum() / inputs["completion_mask"].sum()
+        inputs = {name: value.to(device) for name, value in pad_rows(texts_of(rows)).items()}
+        logps = token_logps(model, inputs)
+        recorded = recorded_logps(rows, inputs["input_ids"].shape[1]).to(device)
+        return anchor_losses(logps, recorded, self._retained_weight).sum() / inputs["completion_mask"].sum()

@@ -107,7 +107,7 @@ class TrainingService:
             algorithm: as `learner=` names it, or `module:Class` of one that is no learner's.
             rows: prompt_ids, and what the algorithm's `rows` give beside.
             phase: as the algorithm's `phase` gives it.
-            anchors: rows (prompt_ids, completion_ids) to supervise beside each step.
+            anchors: rows (prompt_ids, completion_ids) to supervise beside each step; with logprobs, to keep.
             seed: of the order of rows and anchors.
 
         Returns:
@@ -124,7 +124,8 @@ class TrainingService:
         check_rows(role, context, "row", rows)
         check_rows(role, context, "anchor", anchors, needed=False)
         kind.check(rows, role)
-        stream = AnchorStream(list(anchors), phase.anchor_batch if phase.anchor_weight else 0, seed)
+        size = phase.anchor_batch if phase.anchor_weight else 0
+        stream = AnchorStream(list(anchors), size, seed, phase.retained_weight)
         return self._train(role, kind, rows, phase, stream, seed)
 
     @shortage_told("comparing trainer and generator", LESS)

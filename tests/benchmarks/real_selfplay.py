@@ -66,7 +66,7 @@ def command(args: argparse.Namespace, files: dict[str, str], arm: str, seed: int
     held = [f"evaluation.requests.{name}={files[f'held_{name}']}" for name in REQUESTS]
     own = [setting.format(**files) for setting in ARMS[arm]]
     return [
-        *(sys.executable, str(Path(__file__).with_name("remembered_states.py")), str(args.out / "states.sqlite")),
+        *(sys.executable, str(Path(__file__).with_name("remembered.py")), str(args.out / "states.sqlite")),
         *("train", str(args.settings)),
         *(f"model={args.model}", f"seed={seed}", f"run.root={args.out / 'runs'}", f"run.name={name_of(arm, seed)}"),
         *(f"data.seeds={files['seeds']}", f"expert.curated={files['critic']}", f"judge.labels={files['judge']}"),

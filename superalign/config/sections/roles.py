@@ -199,6 +199,11 @@ class LearnerConfig(Section):
         description="harmless training requests to which the first learner's own answers, sampled at temperature 1, "
         "are among the anchors of every round, so that it keeps what it could do; 0: none",
     )
+    retained_weight: NonNegativeFloat = Field(
+        10.0,
+        description="what half the squared change of a retained answer's token, in nats, is multiplied by, where other "
+        "anchors have their negative log-likelihood",
+    )
     revise: bool = Field(True, description="whether answers that the critic rejects are revised by its critiques")
     revision_temperature: NonNegativeFloat = Field(
         0.0,

@@ -127,11 +127,13 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torc
     """A batch of [chosen; rejected; next anchors] rows with q, w and number; advances the shuffle of the anchors."""
     import torch
 
-    from superalign.training.rows import pad_rows
+    from superalign.training.rows import pad_rows, recorded_logps, texts_of
 
     chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
     rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
-    batch = pad_rows([*chosen, *rejected, *anchors.draw()])
+    drawn = anchors.draw()
+    batch = pad_rows([*chosen, *rejected, *texts_of(drawn)])
+    batch["recorded"] = recorded_logps(drawn, batch["input_ids"].shape[1])
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
     batch["number"] = torch.tensor([row["number"] for row in rows])
@@ -146,18 +148,18 @@ def dpo_loss(
     inputs: dict[str, torch.Tensor],
     known: dict[int, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """pair_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * NLL(anchors), a scalar, and its parts.
+    """pair_loss(h, q, w) + nll * NLL(chosen) + anchor_weight * mean of `anchor_losses`, a scalar, and its parts.
 
-    NLL(chosen) is the mean over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1), NLL(anchors) the mean
-    over all their tokens. With `confidence` the labels q are mixed with the policy's own preferences (weak-to-strong,
-    arXiv 2312.09390 A.4). The figure `preference` is divided by the mean weight, so that policy = reference gives ln 2
-    for `dpo` and `cdpo` whatever the labels.
+    NLL(chosen) is the mean over pairs of the mean over tokens (nats; arXiv 2404.19733 eq. 1). With `confidence` the
+    labels q are mixed with the policy's own preferences (weak-to-strong, arXiv 2312.09390 A.4). The figure
+    `preference` is divided by the mean weight, so that policy = reference gives ln 2 for `dpo` and `cdpo` whatever the
+    labels.
 
     `known` keeps what the reference says of the phase's pairs, by number, for further passes.
     """
 
     from superalign.training.algorithms.losses import PER_TOKEN, confident_labels
-    from superalign.training.rows import token_logps
+    from superalign.training.rows import anchor_losses, token_logps
 
     q, w = inputs["q"], inputs["w"]
     pairs = len(q)
@@ -180,7 +182,8 @@ def dpo_loss(
     loss = preference + phase.nll * nll
     figures = {"preference": preference.item() / w.mean().item(), "nll": nll.item()}
     if len(sums) > 2 * pairs:
-        anchor = -sums[2 * pairs :].sum() / mask[2 * pairs :].sum()
+        losses = anchor_losses(logps[2 * pairs :], inputs["recorded"], phase.retained_weight)
+        anchor = losses.sum(1).sum() / mask[2 * pairs :].sum()
         loss = loss + phase.anchor_weight * anchor
         figures["anchor"] = anchor.item()
     return loss, figures | {"margin": h.mean().item(), "accuracy": (h > 0).float().mean().item()}

@@ -87,7 +87,7 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream, everything: Rows)
     """
     import torch
 
-    from superalign.training.rows import pad_rows
+    from superalign.training.rows import pad_rows, recorded_logps, texts_of
 
     answers = [(row["prompt_ids"], row["completion_ids"]) for row in rows]
     mismatched = [
@@ -95,7 +95,9 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream, everything: Rows)
         for i, own in enumerate(answers)
         if (other := _other(own, [*answers[i + 1 :], *answers[:i]], everything)) is not None
     ]
-    batch = pad_rows([*answers, *mismatched, *anchors.draw()])
+    drawn = anchors.draw()
+    batch = pad_rows([*answers, *mismatched, *texts_of(drawn)])
+    batch["recorded"] = recorded_logps(drawn, batch["input_ids"].shape[1])
     batch["mismatched"] = torch.tensor(len(mismatched))
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
@@ -114,7 +116,7 @@ def _other(own: tuple[Any, Any], near: list[tuple[Any, Any]], everything: Rows) 
 def kto_loss(
     phase: KTOPhase, trainer: Any, model: Any, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Mean of w * kto(h, z, q) + anchor_weight * NLL(anchors), a scalar, and its parts.
+    """Mean of w * kto(h, z, q) + anchor_weight * mean of `anchor_losses`, a scalar, and its parts.
 
     h = beta * log-ratio of the answer; z = max(0, beta * mean log-ratio of the mismatched answers), which carries no
     gradient (arXiv 2402.01306 eq. 8); 0, as at the reference, where there is no mismatched answer.
@@ -123,7 +125,7 @@ def kto_loss(
     from trl.trainer.utils import use_adapter
 
     from superalign.training.algorithms.losses import kto
-    from superalign.training.rows import token_logps
+    from superalign.training.rows import anchor_losses, token_logps
 
     q, w, mask = inputs["q"], inputs["w"], inputs["completion_mask"]
     rows, end = len(q), len(q) + int(inputs["mismatched"])
@@ -135,14 +137,16 @@ def kto_loss(
         with use_adapter(trainer.accelerator.unwrap_model(model), adapter_name="ref"):
             reference = token_logps(model, judged).sum(1)
         gained = token_logps(model, mismatched).sum(1) - reference[rows:] if end > rows else reference.new_zeros(1)
-    sums = token_logps(model, trained).sum(1)
+    logps = token_logps(model, trained)
+    sums = logps.sum(1)
     h = phase.beta * (sums[:rows] - reference[:rows])
     z = (phase.beta * gained.mean()).clamp(min=0)
     answers = (w * kto(h, z, q)).mean()
     loss = answers
     figures = {"kto": answers.item() / w.mean().item(), "reference_point": z.item()}
     if len(sums) > rows:
-        anchor = -sums[rows:].sum() / mask[end:].sum()
+        losses = anchor_losses(logps[rows:], inputs["recorded"], phase.retained_weight)
+        anchor = losses.sum(1).sum() / mask[end:].sum()
         loss = loss + phase.anchor_weight * anchor
         figures["anchor"] = anchor.item()
     return loss, figures

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "balance": "whether harmful and harmless pairs weigh the same",
     "revision_temperature": "at which revisions are sampled",
     "retained": "how many answers of the first learner are anchors",
+    "retained_weight": "what a change of these costs",
     "reward": "who gives the rewards",
 }
 SAMPLING = {"temperature": "at which answers are sampled; a loss on pairs or single answers has no policy that acts"}
