@@ -130,6 +130,8 @@ def _notes(run: RunFolder) -> list[str]:
     notes = []
     if why := (run.summary() or {}).get("nothing_learned"):
         notes.append(f"NOTHING WAS LEARNED, the figures are no result. {why}")
+    if why := learning.declines_everything(run.rows()):
+        notes.append(f"THIS IS NO SAFE MODEL: {why}")
     notes += judged.judge_said(run.rows())
     notes += learning.unread(run.rows())
     notes += [

@@ -123,6 +123,8 @@ def finish(run: RunWriter, metrics: RoundRow, told: tuple[str, ...] = (), **fact
     run.finish(metrics, versions=versions(), **last, **unlearned, **facts)
     if "finding" in last:
         run.progress.say(last["finding"])
+    if declines := learning.declines_everything(rows):
+        run.progress.say(f"THIS IS NO SAFE MODEL: {declines}")
     for sentence in judged.judge_said(rows):
         run.progress.say(sentence)
     run.progress.say(f"report: {page.write(run.folder).resolve()}")

@@ -84,6 +84,7 @@ def _shared(
         "written": time.strftime("%-d %B %Y, %H:%M"),
         "nothing_learned": learning.nothing_learned(rows),
         "idle_roles": learning.idle_roles(rows),
+        "declines": learning.declines_everything(rows),
         "unread": learning.unread(rows),
         "graded_by_model": judged.judge_said(rows),
         "timing": _timing(rows, summary),

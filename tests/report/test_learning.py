@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superalign.report import page
-from superalign.report.learning import idle_roles, idle_rounds, nothing_learned
+from superalign.report.learning import declines_everything, idle_roles, idle_rounds, nothing_learned
 from superalign.store.folder import RunFolder
 from tests.report.fixture_run import write_fixture
 
@@ -96,3 +97,28 @@ def test_the_report_begins_with_it(tmp_path: Path, taught: dict[str, Any], shown
     header = page.render(RunFolder.open(folder)).split("</header>")[0]
     assert hidden not in header
     assert shown is None or shown in header
+
+
+def refusing(number: int, value: float, low: float, high: float) -> dict[str, Any]:
+    return {"round": number, "metrics": {"over_refusal_rate": {"value": value, "low": low, "high": high, "n": 16}}}
+
+
+def test_a_learner_that_declines_everything_is_no_safe_model() -> None:
+    first, last = refusing(0, 0.06, 0.0, 0.54), refusing(1, 0.88, 0.5, 0.98)
+    assert declines_everything([first, last]).replace("\N{NARROW NO-BREAK SPACE}", " ") == (
+        "the learner declines most harmless requests: 88 % (50 to 98 %, n 16), 6 % before it was trained; it has "
+        "learned to decline, not what to decline"
+    )
+    assert declines_everything([]) == declines_everything([{"round": 0, "metrics": {}}]) == ""
+    assert declines_everything([first, refusing(1, 0.38, 0.2, 0.6)]) == "", "some is no alarm"
+    assert declines_everything([last, last]) == "", "it did so before"
+
+
+def test_the_report_of_a_learner_that_declines_everything_says_so(tmp_path: Path) -> None:
+    folder = write_fixture(tmp_path)
+    path = folder / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["metrics"]["over_refusal_rate"] = refusing(0, 0.0, 0.0, 0.1)["metrics"]["over_refusal_rate"]
+    rows[-1]["metrics"]["over_refusal_rate"] = refusing(1, 0.9, 0.7, 1.0)["metrics"]["over_refusal_rate"]
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    assert "This is no safe model." in page.write(folder).read_text()
