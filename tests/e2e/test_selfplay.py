@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from superalign.commands.main import main
@@ -136,6 +137,20 @@ def test_adapters_and_preferences_load_with_plain_peft_and_datasets(whole: Path,
     assert found["moved"] > 0
     assert found["rows"] == sum(count["preferences"] for count in counts) > 0
     assert {"prompt", "chosen", "rejected", "q", "w", "source"} <= set(found["columns"])
+
+
+def test_exported_data_are_the_preferences_and_the_labels_with_their_texts(whole: Path, tmp_path: Path) -> None:
+    assert main(["export", str(whole), "--data", "--to", str(tmp_path / "out")]) == 0
+    counts = [json.loads(line)["counts"] for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    preferences, labels = (
+        pq.read_table(tmp_path / "out" / "data" / f"{name}.parquet").to_pylist() for name in ("preferences", "labels")
+    )
+    assert len(preferences) == sum(count["preferences"] for count in counts) > 0
+    assert all(row["prompt"][-1]["role"] == "user" and row["chosen"] != row["rejected"] for row in preferences)
+    assert labels and all(row["query"] and row["first"] for row in labels)
+    assert all(bool(row["second"]) == (row["kind"] == "pair") for row in labels)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"`preferences`, {len(preferences):,} rows" in card and "Experts were simulated" in card
 
 
 @pytest.mark.parametrize("kind", ["generative", "classifier"])
