@@ -57,7 +57,7 @@ def model_card(
         f"---\n{data.to_yaml()}\n---\n\n# {name}\n\n{trained}",
         *alarms(rows, summary),
         _section("Figures", figures.finding(rows), _headline(rows), _real(rows, config)),
-        _section("Who judged", _judge(summary), *(f"{said[0].upper()}{said[1:]}." for said in judged.judge_said(rows))),
+        _section("Who judged", *_judges(rows, summary)),
         _section("How it was trained", _settings(config, summary)),
         _section("What this does not show", *(f"- {line}" for line in not_shown(config, summary))),
         _section("Use", _use(what)),
@@ -162,8 +162,10 @@ def _cell(found: Estimate | None, unit: str) -> str:
     return f"{number(found.value, unit)} ({interval(found, unit)}, n {found.n})" if found else "-"
 
 
-def _judge(summary: Mapping[str, Any]) -> str:
-    return f"The judge of the evaluation: {summary['judge']}." if summary.get("judge") else ""
+def _judges(rows: Sequence[MetricsRow], summary: Mapping[str, Any]) -> list[str]:
+    """How good a judge is that is a model; the name of an oracle."""
+    said = [f"{each[0].upper()}{each[1:]}." for each in judged.judge_said(rows)]
+    return said or ([f"Judge: {summary['judge']}."] if summary.get("judge") else [])
 
 
 def _settings(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
