@@ -14,7 +14,7 @@ from superalign.loop.workers import Workers
 from superalign.models import same_model
 from superalign.records import Measured, Response, by_dimension
 from superalign.store.folder import RunFolder
-from superalign.store.tables import read_records, table_path, write_records
+from superalign.store.tables import read_if_written, write_records
 
 TABLE: Final = "evaluation"
 """The table of what the figures on real text are made of."""
@@ -66,5 +66,4 @@ def save_measured(folder: Path, real: RealText) -> None:
 
 def measured_first(run: RunFolder) -> list[Measured]:
     """What was measured in round 0; nothing where that is not committed, or measured none."""
-    folder = run.round_path(0)
-    return read_records(folder, TABLE, Measured) if table_path(folder, TABLE).is_file() else []
+    return read_if_written(run.round_path(0), TABLE, Measured)

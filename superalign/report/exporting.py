@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,13 +12,14 @@ from superalign.config.compose import restore
 from superalign.errors import UserError
 from superalign.models import load_base, load_tokenizer
 from superalign.models.licences import licence_of
-from superalign.models.references import HUB, resolve
-from superalign.records import ExpertLabel, Judgement, Preference, Query, Response, by_dimension
+from superalign.models.references import HUB
+from superalign.records import ExpertLabel, Judgement, Query, Response, by_dimension
 from superalign.report.masking import without_secrets
 from superalign.report.model_card import data_card, model_card
 from superalign.store.adapters import WEIGHTS
 from superalign.store.folder import RunFolder
-from superalign.store.tables import R, read_records, table_path
+from superalign.store.results import Run
+from superalign.store.tables import read_if_written
 
 ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 CARD: Final = "README.md"
@@ -26,8 +27,6 @@ CARD: Final = "README.md"
 
 def write_model(run: RunFolder, number: int, role: str, folder: Path, dtype: str | None = None) -> None:
     """The adapter of a role after a round; with a dtype the base with the adapter merged into it.
-
-    The base of an adapter is named as the hub names it, where it is of the hub.
 
     Raises:
         UserError: the round has no adapters, or the base cannot be loaded.
@@ -39,9 +38,6 @@ def write_model(run: RunFolder, number: int, role: str, folder: Path, dtype: str
     if dtype is None:
         for name in ADAPTER:
             shutil.copyfile(adapter / name, folder / name)
-        told = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
-        told["base_model_name_or_path"] = resolve(model)
-        _write(folder / ADAPTER[0], told)
     else:
         load_base(str(adapter), dtype).save_pretrained(folder)
     load_tokenizer(model).save_pretrained(folder)
@@ -65,15 +61,17 @@ def write_data(run: RunFolder, number: int, folder: Path) -> None:
     Raises:
         UserError: there are none.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from datasets import Dataset, concatenate_datasets
 
     rounds = [each for each in run.rounds() if each <= number]
-    tables = {"preferences": _preferences(run, rounds), "labels": _labels(run, rounds)}
-    counts = {name: len(rows) for name, rows in tables.items() if rows}
+    tables = {
+        "preferences": concatenate_datasets([one.preferences() for one in Run(run.folder).rounds[: len(rounds)]]),
+        "labels": Dataset.from_list(_labels(run, rounds)),
+    }
+    counts = {name: len(rows) for name, rows in tables.items() if len(rows)}
     for name in counts:
         (folder / "data").mkdir(exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(tables[name]), folder / "data" / f"{name}.parquet")
+        tables[name].to_parquet(folder / "data" / f"{name}.parquet")
     if not counts:
         raise UserError(f"{run.folder} has neither preferences nor labels up to round {number}")
     _with_card(run, folder, data_card(run.name, _until(run, number), run.config(), run.summary() or {}, counts))
@@ -97,24 +95,15 @@ def send(folder: Path, name: str, kind: Literal["model", "dataset"], public: boo
         raise UserError(f"--to=hub:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
-def _preferences(run: RunFolder, rounds: Sequence[int]) -> list[dict[str, Any]]:
-    """What the learner was given to learn from."""
-    found = []
-    for each in rounds:
-        for row in _rows(run, each, "preferences", Preference):
-            texts = {name: list(getattr(row, name)) for name in ("prompt", "chosen", "rejected")}
-            found.append({**texts, "q": row.q, "w": row.w, "source": row.source, "round": each})
-    return found
-
-
 def _labels(run: RunFolder, rounds: Sequence[int]) -> list[dict[str, Any]]:
     """What experts said, beside the texts that they said it of; a label counts with the round in which it came."""
     asked, answers, shown, found = dict[str, Any](), dict[str, Any](), dict[str, Any](), list[dict[str, Any]]()
     for each in rounds:
-        asked |= {query.id: query for query in _rows(run, each, "queries", Query)}
-        answers |= {response.id: response for response in _rows(run, each, "responses", Response)}
-        shown |= {item.id: item for item in _rows(run, each, "judgements", Judgement)}
-        for label in _rows(run, each, "labels", ExpertLabel):
+        folder = run.round_path(each)
+        asked |= {query.id: query for query in read_if_written(folder, "queries", Query)}
+        answers |= {response.id: response for response in read_if_written(folder, "responses", Response)}
+        shown |= {item.id: item for item in read_if_written(folder, "judgements", Judgement)}
+        for label in read_if_written(folder, "labels", ExpertLabel):
             if (item := shown.get(label.item_id)) is None or item.query_id not in asked:
                 continue  # of a file of curated labels, which is not the run's own
             first, second = answers.get(item.first_id), answers.get(item.second_id)
@@ -123,12 +112,6 @@ def _labels(run: RunFolder, rounds: Sequence[int]) -> list[dict[str, Any]]:
             by = {"annotator": label.annotator, "lane": label.lane, "simulated": label.simulated, "round": each}
             found.append({"kind": label.kind, **texts, "second": second.text if second else "", **told, **by})
     return found
-
-
-def _rows(run: RunFolder, number: int, name: str, kind: type[R]) -> list[R]:
-    """A table of a round; nothing where the round has none."""
-    folder = run.round_path(number)
-    return read_records(folder, name, kind) if table_path(folder, name).is_file() else []
 
 
 def _until(run: RunFolder, number: int) -> list[dict[str, Any]]:
@@ -143,8 +126,5 @@ def _with_card(run: RunFolder, folder: Path, card: str) -> None:
     settings = yaml.safe_dump(without_secrets(run.config()), sort_keys=False, allow_unicode=True)
     (folder / "config.yaml").write_text(settings, encoding="utf-8")
     if summary := run.summary():
-        _write(folder / "summary.json", summary)
-
-
-def _write(path: Path, told: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        told = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        (folder / "summary.json").write_text(told, encoding="utf-8")

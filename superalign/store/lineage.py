@@ -10,7 +10,7 @@ from typing import Any, Final
 from superalign.errors import UserError
 from superalign.records import Critique, ExpertLabel, Judgement, Preference, Query, Record, Response
 from superalign.store.folder import RunFolder
-from superalign.store.tables import read_records, table_path
+from superalign.store.tables import read_if_written
 
 TABLES: Final[dict[str, type[Record]]] = {
     "queries": Query,
@@ -90,7 +90,10 @@ class _Graph:
         self._children: dict[Key, set[Key]] = defaultdict(set)
         revised: list[tuple[Critique, Response]] = []
         for round in run.rounds():
-            tables = {table: _read(run, round, table, kind) for table, kind in TABLES.items()}
+            folder = run.round_path(round)
+            tables: dict[str, list[Any]] = {
+                table: read_if_written(folder, table, kind) for table, kind in TABLES.items()
+            }
             for table, records in tables.items():
                 for record in records:
                     self.versions.setdefault((table, record.id), {})[round] = record
@@ -178,8 +181,3 @@ class _Graph:
         for response in responses:
             if response.origin == "revision" and waiting[response.query_id]:
                 yield waiting[response.query_id].pop(0), response
-
-
-def _read(run: RunFolder, round: int, table: str, kind: type[Record]) -> list[Any]:
-    folder = run.round_path(round)
-    return read_records(folder, table, kind) if table_path(folder, table).is_file() else []

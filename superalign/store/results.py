@@ -13,7 +13,7 @@ from superalign.stats.estimate import Estimate
 from superalign.store.adapters import WEIGHTS
 from superalign.store.folder import RunFolder
 from superalign.store.lineage import TABLES, Lineage, lineage
-from superalign.store.tables import read_records, schema_of, table_path
+from superalign.store.tables import read_if_written, schema_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -160,7 +160,7 @@ class Round:
 
     def preferences(self) -> Dataset:
         """The preferences in TRL's columns; see `Run.preferences`."""
-        return _preferences(_records(self.path, "preferences", Preference), self.number)
+        return _preferences(read_if_written(self.path, "preferences", Preference), self.number)
 
     def measured(self) -> Dataset:
         """What the figures on real text are made of: figure, item, cluster, value, weight; empty where none were."""
@@ -172,13 +172,8 @@ class Round:
         from datasets.table import InMemoryTable
 
         kind = kind or TABLES[name]
-        rows = [record.to_row() for record in _records(self.path, name, kind)]
+        rows = [record.to_row() for record in read_if_written(self.path, name, kind)]
         return Dataset(InMemoryTable(pa.Table.from_pylist(rows, schema=schema_of(kind))))
-
-
-def _records(folder: Path, name: str, kind: type[Record]) -> list[Any]:
-    """A table of a round; nothing where the recipe writes none of this name."""
-    return read_records(folder, name, kind) if table_path(folder, name).is_file() else []
 
 
 def _preferences(records: list[Preference], round: int) -> Dataset:

@@ -63,6 +63,15 @@ def write_records(folder: Path, name: str, kind: type[R], records: Sequence[R]) 
     return path
 
 
+def read_if_written(folder: Path, name: str, kind: type[R]) -> list[R]:
+    """`read_records`; nothing where the recipe of the round writes no such table.
+
+    Raises:
+        UserError: see there.
+    """
+    return read_records(folder, name, kind) if table_path(folder, name).is_file() else []
+
+
 def read_records(folder: Path, name: str, kind: type[R]) -> list[R]:
     """Read what `write_records` wrote, equal to what was written.
 

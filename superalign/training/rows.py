@@ -154,6 +154,15 @@ def recorded_logps(rows: Rows, width: int) -> torch.Tensor:
     return found
 
 
+def pad_with_anchors(
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]], anchors: AnchorStream
+) -> dict[str, torch.Tensor]:
+    """`pad_rows` of these rows and of the next anchors, with what is `recorded` of the latter."""
+    drawn = anchors.draw()
+    batch = pad_rows([*rows, *texts_of(drawn)])
+    return batch | {"recorded": recorded_logps(drawn, batch["input_ids"].shape[1])}
+
+
 def texts_of(rows: Rows) -> list[tuple[list[int], list[int]]]:
     """(prompt, completion) of each row."""
     return [(row["prompt_ids"], row["completion_ids"]) for row in rows]

@@ -65,7 +65,7 @@ class MixingAttackerConfig(AttackerConfig):
     known: str | None = Field(
         None,
         description="file, folder or hub:NAME of known attacks (columns as of attacker.attacks): the archive begins "
-        "with as many of either kind, and the kinds of all teach the critic; null: none",
+        "with as many of either kind; with expert.curated all their kinds teach the critic; null: none",
     )
     elites: Positive = Field(4, description="strongest attacks that are kept in each cell: risk category x tactic")
 

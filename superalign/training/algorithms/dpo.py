@@ -127,13 +127,11 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream) -> dict[str, torc
     """A batch of [chosen; rejected; next anchors] rows with q, w and number; advances the shuffle of the anchors."""
     import torch
 
-    from superalign.training.rows import pad_rows, recorded_logps, texts_of
+    from superalign.training.rows import pad_with_anchors
 
     chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
     rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
-    drawn = anchors.draw()
-    batch = pad_rows([*chosen, *rejected, *texts_of(drawn)])
-    batch["recorded"] = recorded_logps(drawn, batch["input_ids"].shape[1])
+    batch = pad_with_anchors([*chosen, *rejected], anchors)
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
     batch["number"] = torch.tensor([row["number"] for row in rows])

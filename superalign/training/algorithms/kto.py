@@ -87,7 +87,7 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream, everything: Rows)
     """
     import torch
 
-    from superalign.training.rows import pad_rows, recorded_logps, texts_of
+    from superalign.training.rows import pad_with_anchors
 
     answers = [(row["prompt_ids"], row["completion_ids"]) for row in rows]
     mismatched = [
@@ -95,9 +95,7 @@ def collate(rows: list[dict[str, Any]], anchors: AnchorStream, everything: Rows)
         for i, own in enumerate(answers)
         if (other := _other(own, [*answers[i + 1 :], *answers[:i]], everything)) is not None
     ]
-    drawn = anchors.draw()
-    batch = pad_rows([*answers, *mismatched, *texts_of(drawn)])
-    batch["recorded"] = recorded_logps(drawn, batch["input_ids"].shape[1])
+    batch = pad_with_anchors([*answers, *mismatched], anchors)
     batch["mismatched"] = torch.tensor(len(mismatched))
     for name in ("q", "w"):
         batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
